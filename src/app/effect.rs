@@ -1,0 +1,97 @@
+//! What the shell must do for the app. Plain data: no closures, no senders.
+
+use crate::model::{
+    conflict::Take,
+    draft::DraftKey,
+    ids::{OpId, RecordId, RecordKey, Seq},
+    op::{NewOp, OpCommand},
+    query::{Anchor, ListQuery},
+    sync_status::SyncRequest,
+};
+use serde_json::Value;
+
+/// Names one load; its answer carries it back, so that late answers to old questions can be told and dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    Load {
+        ticket: Ticket,
+        need: Need,
+    },
+    /// Queue an edit durably; answered by `Queued` or `QueueFailed`. The draft goes in the same transaction.
+    Queue {
+        op: Box<NewOp>,
+        draft: Option<DraftKey>,
+    },
+    Outbox {
+        seqs: Vec<Seq>,
+        command: OpCommand,
+    },
+    /// Take the newest pending edit back.
+    Undo {
+        op_id: OpId,
+    },
+    Resolve {
+        conflict: i64,
+        take: Take,
+        document: Option<Value>,
+        op_id: OpId,
+    },
+    Sync(SyncRequest),
+    /// Put text on the clipboard (OSC 52), after a key press of the user's only.
+    Copy {
+        text: String,
+        what: String,
+    },
+    /// Run `$VISUAL`/`$EDITOR` on a private file with this text; answered by `EditorReturned`.
+    OpenEditor {
+        text: String,
+        suffix: &'static str,
+    },
+    Demo(DemoCommand),
+    DeleteSession {
+        name: crate::model::ids::SessionName,
+    },
+    Suspend,
+    Quit,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DemoCommand {
+    CutNetwork,
+    RestoreNetwork,
+    /// Another client changes a few records on the server, some of them ones with pending edits here.
+    SomebodyEdits,
+}
+
+/// A question about local data; answered within a few milliseconds, off the UI loop.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Need {
+    Window {
+        query: ListQuery,
+        anchor: Anchor,
+        limit: usize,
+    },
+    Rank {
+        query: ListQuery,
+        id: RecordId,
+    },
+    Record(RecordKey),
+    Overview,
+    /// The first `limit` pending ops from `after`, and `history` settled ones.
+    Outbox {
+        after: Option<Seq>,
+        limit: usize,
+        history: usize,
+    },
+    Op(Seq),
+    Conflicts,
+    Drafts,
+    Activity {
+        before: Option<i64>,
+        limit: usize,
+    },
+    Sessions,
+}

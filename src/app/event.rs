@@ -1,0 +1,128 @@
+//! What happened: every input, every answer to an effect, every change of the world the app must know.
+
+use crate::{
+    app::effect::{Need, Ticket},
+    model::{
+        activity::Activity,
+        conflict::Conflict,
+        draft::Draft,
+        ids::{OpId, Seq},
+        op::{Op, OutboxCounts},
+        query::{CollectionOverview, Window},
+        record::RecordView,
+        session::SessionInfo,
+        sync_status::{Leadership, SourceStatus},
+    },
+};
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    Key(keybinds::KeyInput),
+    Mouse(Mouse),
+    /// Text pasted as a whole (bracketed paste): runs no keys.
+    Pasted(String),
+    Resized {
+        columns: u16,
+        rows: u16,
+    },
+    FocusGained,
+    FocusLost,
+    /// The answer to [`crate::app::effect::Effect::Load`].
+    Loaded {
+        ticket: Ticket,
+        found: Found,
+    },
+    LoadFailed {
+        ticket: Ticket,
+        need: Need,
+        message: String,
+    },
+    /// The commit before the paint failed: what is on the screen stays, and the header says so.
+    CommitFailed {
+        message: String,
+        emergency_file: Option<String>,
+    },
+    /// Commits work again.
+    CommitRecovered,
+    /// The journal has been locked by another program for 250 ms (true) / is free again (false).
+    JournalLocked(bool),
+    /// An edit is durable.
+    Queued {
+        op_id: OpId,
+        seq: Seq,
+    },
+    QueueFailed {
+        op_id: OpId,
+        message: String,
+        hint: Option<String>,
+    },
+    /// An outbox, conflict or undo command was carried out / refused.
+    Done {
+        text: String,
+    },
+    Refused {
+        text: String,
+        hint: Option<String>,
+    },
+    /// Local data changed under the panes (a pull, an acknowledgement, another process): reload what is visible.
+    Changed(Changed),
+    Status {
+        sources: Vec<SourceStatus>,
+        leadership: Leadership,
+    },
+    Noticed(Activity),
+    /// `$EDITOR` ended: the text as it is on disk, or why there is none.
+    EditorReturned {
+        text: Result<String, String>,
+    },
+    /// The state of the demo's network switch.
+    DemoNetwork {
+        cut: bool,
+    },
+    Tick,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changed {
+    pub records: bool,
+    pub outbox: bool,
+    pub activity: bool,
+    pub drafts: bool,
+}
+
+/// Mouse input that panes act on, in cells from the top left corner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mouse {
+    pub column: u16,
+    pub row: u16,
+    pub kind: MouseKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MouseKind {
+    Press,
+    Drag,
+    Release,
+    ScrollUp,
+    ScrollDown,
+}
+
+/// What a load brought. One variant per [`Need`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    Window(Box<Window>),
+    /// (rows before the asked record, rows that match)
+    Rank(Option<u64>, Option<u64>),
+    Record(Box<RecordView>),
+    Overview(Vec<CollectionOverview>),
+    Outbox {
+        ops: Vec<Op>,
+        history: Vec<Op>,
+        counts: OutboxCounts,
+    },
+    Op(Option<Box<Op>>),
+    Conflicts(Vec<Conflict>),
+    Drafts(Vec<Draft>),
+    Activity(Vec<(i64, Activity)>),
+    Sessions(Vec<SessionInfo>),
+}

@@ -1,0 +1,1 @@
+//! Pure merging: three-way per JSON pointer, coalescing of unsent ops, rebasing.

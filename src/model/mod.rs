@@ -1,0 +1,20 @@
+//! Plain values every other floor speaks: ids, time, JSON, records, edits, ops, conflicts, queries, session rows.
+//!
+//! Nothing here performs I/O, reads a clock or draws a random number; all of it can be built in a test in one line.
+
+pub mod activity;
+pub mod conflict;
+pub mod display;
+pub mod draft;
+pub mod edit;
+pub mod ids;
+pub mod json;
+pub mod op;
+pub mod query;
+pub mod record;
+pub mod rtdb;
+pub mod session;
+pub mod source;
+pub mod sync_status;
+pub mod time;
+pub mod wire;

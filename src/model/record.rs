@@ -1,0 +1,83 @@
+//! A record as it stands: the server's last known copy, what the user made of it, and why they differ.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::model::{
+    conflict::Conflict,
+    draft::Draft,
+    ids::{RecordKey, Revision},
+    op::Op,
+    time::Timestamp,
+};
+
+/// The last acknowledged server copy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Base {
+    pub document: Value,
+    /// `None` where the backend's collection reads carry no revision.
+    pub revision: Option<Revision>,
+    /// When this copy was received.
+    pub received_at: Timestamp,
+}
+
+/// The one mark a row carries, the most urgent fact first (`Conflict` beats `Draft` beats `Changed`, …).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordMark {
+    /// Shown as it is on the server.
+    #[default]
+    Synced,
+    Changed,
+    Created,
+    Deleted,
+    Held,
+    Draft,
+    Rejected,
+    Conflict,
+}
+
+impl RecordMark {
+    /// The character of the mark column (page 5, colour and marks).
+    pub fn symbol(self) -> char {
+        match self {
+            Self::Synced => ' ',
+            Self::Changed => 'M',
+            Self::Created => '+',
+            Self::Deleted => '-',
+            Self::Held => 'h',
+            Self::Draft => '~',
+            Self::Rejected => 'x',
+            Self::Conflict => '!',
+        }
+    }
+
+    /// The word shown in `--json` and on screen.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Synced => "synced",
+            Self::Changed => "changed",
+            Self::Created => "new",
+            Self::Deleted => "delete",
+            Self::Held => "held",
+            Self::Draft => "draft",
+            Self::Rejected => "rejected",
+            Self::Conflict => "conflict",
+        }
+    }
+}
+
+/// One record, read in one consistent look at journal and mirror.
+///
+/// **Invariant:** `local` is `base` with `ops` applied in order; `None` means it does not exist (any more).
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordView {
+    pub key: RecordKey,
+    pub base: Option<Base>,
+    pub local: Option<Value>,
+    pub mark: RecordMark,
+    /// The pending ops of the record, oldest first.
+    pub ops: Vec<Op>,
+    pub drafts: Vec<Draft>,
+    pub conflict: Option<Conflict>,
+}

@@ -1,0 +1,116 @@
+//! What the configuration says of a source, without secrets: the part every floor may know.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    conflict::ConflictPolicy,
+    ids::{CollectionKey, CollectionName, SourceName},
+    json::Pointer,
+};
+
+/// The protocol of a backend. Only kinds that work are here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceKind {
+    Firebase,
+}
+
+impl SourceKind {
+    pub const ALL: [SourceKind; 1] = [Self::Firebase];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Firebase => "firebase",
+        }
+    }
+}
+
+/// How a collection is pulled (page 4, "Pull modes").
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PullMode {
+    #[default]
+    Auto,
+    Stream,
+    Delta,
+    Windows,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CollectionSpec {
+    pub name: CollectionName,
+    /// Where the backend keeps it, e.g. `tasks` or `teams/7/tasks`.
+    pub path: String,
+    /// What the list shows besides the id.
+    pub columns: Vec<Pointer>,
+    pub title: Option<Pointer>,
+    pub pull: PullMode,
+    pub updated_at: Option<Pointer>,
+    pub conflicts: ConflictPolicy,
+}
+
+/// How to get the credentials; never the credentials. Resolved by `remote` when needed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AuthSpec {
+    #[default]
+    None,
+    Env(String),
+    File(std::path::PathBuf),
+    /// Split like a shell would, run without one; the first line of its output is the token.
+    Command(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourceSpec {
+    pub name: SourceName,
+    pub kind: SourceKind,
+    /// Base URL; may carry `?ns=` for an emulator. Never user information.
+    pub url: String,
+    pub auth: AuthSpec,
+    pub read_only: bool,
+    /// Plain `http` beyond loopback is refused unless this is set.
+    pub allow_plain: bool,
+    pub collections: Vec<CollectionSpec>,
+}
+
+impl SourceSpec {
+    pub fn keys(&self) -> impl Iterator<Item = CollectionKey> + '_ {
+        self.collections.iter().map(|spec| CollectionKey { source: self.name.clone(), collection: spec.name.clone() })
+    }
+
+    pub fn collection(&self, name: &CollectionName) -> Option<&CollectionSpec> {
+        self.collections.iter().find(|spec| spec.name == *name)
+    }
+}
+
+/// The `[sync]` settings the engine is built with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SyncSettings {
+    /// Ops of different records in flight per source.
+    pub parallel: usize,
+    /// The wait between probes of a source that answers.
+    pub probe_every: Duration,
+    /// The wait between sweeps of a collection that is not live.
+    pub sweep_every: Duration,
+    /// Records asked for in one backfill page.
+    pub page_size: usize,
+    /// A collection up to this many records is followed by stream under `pull = "auto"`.
+    pub stream_records: u64,
+    /// How long settled ops and vault entries are kept.
+    pub keep: Duration,
+}
+
+impl Default for SyncSettings {
+    fn default() -> Self {
+        Self {
+            parallel: 4,
+            probe_every: Duration::from_secs(30),
+            sweep_every: Duration::from_secs(300),
+            page_size: 1_000,
+            stream_records: 10_000,
+            keep: Duration::from_secs(7 * 86_400),
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What is known about reaching a source and how far its collections are: the panes' and `status`'s one truth.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    ids::{CollectionKey, SourceName},
+    time::Timestamp,
+    wire::Link,
+};
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectivityState {
+    #[default]
+    Unknown,
+    Online,
+    Degraded,
+    CaptivePortal,
+    BackendDown,
+    AuthRequired,
+    Offline,
+    ForcedOffline,
+}
+
+impl ConnectivityState {
+    /// The word of the header.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Unknown => "UNKNOWN",
+            Self::Online => "ONLINE",
+            Self::Degraded => "DEGRADED",
+            Self::CaptivePortal => "PORTAL",
+            Self::BackendDown => "BACKEND DOWN",
+            Self::AuthRequired => "AUTH",
+            Self::Offline => "OFFLINE",
+            Self::ForcedOffline => "FORCED OFFLINE",
+        }
+    }
+
+    pub fn is_usable(self) -> bool {
+        matches!(self, Self::Online | Self::Degraded)
+    }
+}
+
+/// The facts behind a connectivity state. Every field is something a request of ours proved or met.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Each link of the chain, in order, as far as it was tried: `None` where it does not apply (`tls` on http).
+    pub chain: Vec<LinkFact>,
+    /// In words: `tcp: connection refused`.
+    pub summary: String,
+    pub last_success: Option<Timestamp>,
+    pub last_failure: Option<Timestamp>,
+    pub failures_in_a_row: u32,
+    pub next_probe: Option<Timestamp>,
+    /// Round trips of the last requests, oldest first, at most 32, in milliseconds.
+    pub round_trips_ms: Vec<u32>,
+    pub clock_offset_ms: Option<i64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkFact {
+    pub link: Link,
+    pub ok: bool,
+    pub detail: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Connectivity {
+    pub state: ConnectivityState,
+    pub since: Option<Timestamp>,
+    pub evidence: Evidence,
+}
+
+/// What a collection is doing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PullPhase {
+    #[default]
+    NeverSynced,
+    Waiting,
+    Backfill,
+    Sweep,
+    Delta,
+    /// Following the live feed, no known gap.
+    Live,
+    /// Pulled and idle, no live feed (`not live`).
+    Settled,
+    /// Interrupted: goes on by itself at the checkpoint.
+    Stalled,
+    /// A guard stopped it and asks (mass deletion, identity): the text says what was found.
+    Stopped(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CollectionStatus {
+    pub key: CollectionKey,
+    pub phase: PullPhase,
+    pub done: u64,
+    /// The true denominator, where the backend gave one.
+    pub total: Option<u64>,
+    /// Records a second over the last seconds, while pulling.
+    pub rate: Option<f64>,
+    pub bytes: u64,
+    pub last_pull: Option<Timestamp>,
+    pub checkpoint: Option<String>,
+    pub next_at: Option<Timestamp>,
+    pub last_error: Option<String>,
+}
+
+impl CollectionStatus {
+    pub fn new(key: CollectionKey) -> Self {
+        Self {
+            key,
+            phase: PullPhase::default(),
+            done: 0,
+            total: None,
+            rate: None,
+            bytes: 0,
+            last_pull: None,
+            checkpoint: None,
+            next_at: None,
+            last_error: None,
+        }
+    }
+}
+
+/// The sending side of a source.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PushStatus {
+    /// Acknowledged since the outbox was last empty.
+    pub done: u64,
+    /// `done` plus what is still to go, ops that need a person left out.
+    pub total: u64,
+    pub in_flight: u64,
+    /// Ops a second while draining.
+    pub rate: Option<f64>,
+    pub next_attempt: Option<Timestamp>,
+    pub last_success: Option<Timestamp>,
+    /// Why nothing goes out, in words, where nothing does (`paused by you`, `Retry-After`, `needs credentials`).
+    pub waiting_for: Option<String>,
+}
+
+/// Everything known about one source, published at most twice a second.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourceStatus {
+    pub source: SourceName,
+    pub connectivity: Connectivity,
+    pub paused: bool,
+    pub push: PushStatus,
+    pub collections: Vec<CollectionStatus>,
+    /// When this was true; older than 5 s without a leader means stale.
+    pub at: Timestamp,
+}
+
+/// Whether this process carries the sync, another does, or none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Leadership {
+    #[default]
+    None,
+    This,
+    Other,
+}
+
+/// A wish addressed to the sync leader, whichever process that is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SyncRequest {
+    /// Pull and push everything now; forgets backoff.
+    Sync {
+        source: Option<SourceName>,
+    },
+    Probe {
+        source: Option<SourceName>,
+    },
+    Pause {
+        source: Option<SourceName>,
+    },
+    Resume {
+        source: Option<SourceName>,
+    },
+    ForceOffline(bool),
+    /// Edits were queued, released or retried: look at the outbox.
+    OutboxChanged,
+    /// The user's answer to a stopped collection.
+    AnswerGuard {
+        collection: CollectionKey,
+        answer: GuardAnswer,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuardAnswer {
+    /// Delete here what is gone there (the vault keeps it).
+    Accept,
+    /// Put what is here back there, as creates.
+    Reupload,
+    /// Leave both as they are and stop pulling the collection.
+    Detach,
+}
+
+/// How long a published status is believed without a leader renewing it.
+pub const STALE_AFTER: Duration = Duration::from_secs(5);

@@ -1,0 +1,137 @@
+//! What is asked of a backend and what came back, as values free of any protocol.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::time::Duration;
+
+use crate::model::{
+    ids::{CollectionKey, RecordId, RecordKey, Revision},
+    op::{OpKind, Precondition},
+    time::Timestamp,
+};
+
+/// One conditional write. Built before the claim, stored by its hash with the claim, sent as it is, repeated as it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PushRequest {
+    pub record: RecordKey,
+    pub kind: OpKind,
+    /// `None` for a delete.
+    pub document: Option<Value>,
+    pub precondition: Precondition,
+}
+
+/// What an answer to a write means (page 3, "What an answer means").
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// Applied. `stored` is what the server now holds where it told (`None`: what we sent, or nothing for a delete).
+    Accepted { revision: Option<Revision>, stored: Option<Value> },
+    /// The precondition failed: somebody else was there, or the original of a repeat was applied.
+    /// `current` is the server's present value; `None` where the record does not exist.
+    PreconditionFailed { current: Option<Value>, revision: Option<Revision> },
+    /// A delete or an update found nothing.
+    Gone,
+    /// Refused for good, with the server's words.
+    Rejected { status: u16, message: String },
+    /// The bytes of the request were never written: the op stays as it was.
+    NotSent(Trouble),
+    /// Written, no usable answer: it may or may not be applied.
+    InDoubt(Trouble),
+    /// The server said it did nothing and to come back later (429, 503).
+    Later { status: u16, after: Option<Duration>, message: String },
+    /// Credentials are needed or expired.
+    Unauthorized { message: String },
+    /// Something between us and the backend answered. Credentials must not be repeated to it.
+    Portal(Trouble),
+}
+
+/// A failure below the meaning of an answer, with the link of the chain that broke.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    pub link: Link,
+    pub message: String,
+}
+
+/// The chain from here to a backend that works, in order. Evidence names the first broken link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Link {
+    Dns,
+    Tcp,
+    Tls,
+    Http,
+    /// The body was not what the backend speaks (HTML, truncated JSON).
+    Shape,
+    Auth,
+}
+
+impl Link {
+    pub const CHAIN: [Link; 6] = [Self::Dns, Self::Tcp, Self::Tls, Self::Http, Self::Shape, Self::Auth];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Http => "http",
+            Self::Shape => "shape",
+            Self::Auth => "auth",
+        }
+    }
+}
+
+/// One record as a backend delivered it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RemoteRecord {
+    pub id: RecordId,
+    pub revision: Option<Revision>,
+    /// The server's own text of the record (valid JSON), kept byte for byte.
+    pub text: String,
+}
+
+/// One change of a pull page or a live feed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RemoteChange {
+    Upsert(RemoteRecord),
+    Tombstone { id: RecordId },
+}
+
+/// The facts of one request, whatever it was for: they feed connectivity, rates and the clock offset.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Exchange {
+    pub round_trip: Option<Duration>,
+    pub bytes_up: u64,
+    pub bytes_down: u64,
+    /// The server's `Date` header minus our wall clock when the answer came, in milliseconds.
+    pub clock_offset_ms: Option<i64>,
+    pub status: Option<u16>,
+    pub finished_at: Timestamp,
+}
+
+/// Why a read gave nothing usable.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ReadError {
+    Unreachable(Trouble),
+    Unauthorized {
+        message: String,
+    },
+    Portal(Trouble),
+    Later {
+        status: u16,
+        after: Option<Duration>,
+        message: String,
+    },
+    /// The server refuses this read (400, 404, missing index …): asking again will not help.
+    Refused {
+        status: u16,
+        message: String,
+    },
+}
+
+/// The record of one collection as the backend holds it now, with its revision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Current {
+    pub collection: CollectionKey,
+    pub id: RecordId,
+    pub value: Option<Value>,
+    pub revision: Option<Revision>,
+}

@@ -1,0 +1,1 @@
+//! The tty: raw mode, events, drawing, and giving it all back whatever happens.

@@ -1,11 +1,50 @@
 //! The dashboard: the event loop that joins the app machine with the terminal, the store and the engine.
+//!
+//! ```text
+//! input, loads, engine, replies, signals
+//!        └── app.handle ──> effects        carried out at once, after the commit was sent
+//!                      └──> commit ──> journal ──> frame
+//! ```
+//!
+//! One turn handles every event that is ready, sends one commit, and paints when the journal holds all of the state
+//! (**commit before paint**). No socket is opened before the first frame.
 
-use std::process::ExitCode;
+use std::{future::Future, path::PathBuf, pin::Pin, process::ExitCode, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use ratatui::Terminal;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+};
 
 use crate::{
+    app::{
+        App, Setup,
+        effect::{DemoCommand, Effect},
+        event::{Changed, Event},
+        settings::Restore,
+    },
     config::{Config, Paths},
-    model::ids::SessionName,
-    runtime::RunError,
+    model::{
+        activity::{Activity, Severity},
+        ids::{CollectionKey, SessionName},
+        op::OpCommand,
+        sync_status::{Leadership, SourceStatus, SyncRequest},
+        time::Clock,
+    },
+    runtime::{
+        RunError,
+        clock::{SystemClock, zone_offset},
+        commits::{Commits, Outcome, PATIENCE, RETRY},
+        engine::{Engine, EngineEvent, EngineSetup},
+        external_editor,
+        loads::{self, Loader},
+        session_lock,
+    },
+    store::{OpenMode, QueueEdit, Reader, Resolve, Store, StoreError},
+    terminal::{self, Guard, Inputs, Screen, writer::Writer},
+    ui,
 };
 
 /// What the dashboard is started with.
@@ -19,8 +58,634 @@ pub struct DashboardOptions {
     pub offline: bool,
 }
 
+/// The demo's hold on its world. Called on the event loop; must not block.
+pub trait DemoControl {
+    fn set_network_cut(&self, cut: bool);
+    fn somebody_edits(&self);
+}
+
 /// Runs until the user quits or a signal ends it. The exit code is the shell's convention for signals (129, 130, 143).
 pub fn run(options: DashboardOptions) -> Result<ExitCode, RunError> {
-    let _ = options;
-    todo!()
+    run_with(options, None)
+}
+
+/// [`run`], with the demo's switches where there are some.
+pub fn run_with(options: DashboardOptions, demo: Option<Box<dyn DemoControl>>) -> Result<ExitCode, RunError> {
+    if !terminal::is_available() {
+        return Err(RunError::NotATerminal);
+    }
+    terminal::guard::install_panic_hook();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Terminal)?;
+    runtime.block_on(async {
+        let mut dashboard = Dashboard::open(options, demo)?;
+        let end = dashboard.run().await;
+        Ok(dashboard.close(end).await)
+    })
+}
+
+/// Why the loop ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Quit,
+    /// The terminal is gone: nothing can be painted any more.
+    TerminalGone,
+    Signal(u8),
+}
+
+type Replies = FuturesUnordered<Pin<Box<dyn Future<Output = Vec<Event>>>>>;
+
+struct Dashboard {
+    app: App,
+    clock: Arc<SystemClock>,
+    store: Store,
+    session: session_lock::SessionLock,
+    data_dir: PathBuf,
+    engine_setup: Option<EngineSetup>,
+    engine: Option<Engine>,
+    loader: Loader,
+    commits: Commits,
+    replies: Replies,
+    terminal: Terminal<Screen>,
+    guard: Guard,
+    inputs: Option<Inputs>,
+    events: UnboundedReceiver<Event>,
+    report: UnboundedSender<Event>,
+    tell: UnboundedSender<Shell>,
+    shell: UnboundedReceiver<Shell>,
+    demo: Option<Box<dyn DemoControl>>,
+    /// The state changed since the last frame.
+    dirty: bool,
+    /// `$EDITOR` has the terminal: nothing is painted or read.
+    editing: bool,
+    end: Option<End>,
+    told_locked: bool,
+    sources: Vec<SourceStatus>,
+    leadership: Leadership,
+}
+
+/// What threads of the shell report, beside the app's own events.
+enum Shell {
+    Written,
+    TerminalGone,
+    Engine(EngineEvent),
+}
+
+impl Dashboard {
+    /// Everything up to the first frame's data: locks, store, session, bootstrap reads. Opens no socket.
+    fn open(options: DashboardOptions, demo: Option<Box<dyn DemoControl>>) -> Result<Self, RunError> {
+        let DashboardOptions { paths, config, session, fresh, read_only, offline } = options;
+        let data_dir = paths.data_dir.clone();
+        let clock = Arc::new(SystemClock::new());
+        let failed = |source| RunError::Store { dir: data_dir.clone(), source };
+        let mode = if read_only { OpenMode::ReadOnly } else { OpenMode::ReadWrite };
+        let store = Store::open(&data_dir, mode, Arc::clone(&clock) as Arc<dyn Clock>).map_err(failed)?;
+        let wanted = session;
+        let session = session_lock::acquire(&data_dir, &wanted)?;
+        let mut reader = store.reader().map_err(failed)?;
+        resume_requested_commits(&store, &mut reader).map_err(failed)?;
+        let forget = fresh || config.ui.restore == Restore::DraftsOnly;
+        let saved =
+            if read_only { reader.session(&session.name) } else { store.begin_session(&session.name, forget).wait() };
+        let saved = saved.map_err(failed)?;
+        let drafts = reader.drafts().map_err(failed)?;
+
+        let size = terminal::size().filter(|(columns, rows)| *columns > 0 && *rows > 0).unwrap_or((80, 24));
+        let keys: Vec<CollectionKey> =
+            config.sources.iter().flat_map(|source| source.keys().collect::<Vec<_>>()).collect();
+        let setup = Setup {
+            sources: config.sources.clone(),
+            session: session.name.clone(),
+            settings: config.ui.clone(),
+            read_only,
+            demo: demo.is_some(),
+            zone_offset: zone_offset(),
+            places: places(&paths),
+            size,
+            no_color: has_no_color(),
+        };
+        let at = clock.at();
+        let crashed = saved.saved_at.is_some() && !saved.closed_cleanly;
+        let mut app = App::restore(&at, setup, saved, drafts);
+        bootstrap(&mut app, &clock, &mut reader, &keys);
+        if session.name != wanted {
+            let text = format!("`{wanted}` is open in another window; this is `{}` on the same data", session.name);
+            app.handle(&at, Event::Noticed(Activity::new(at.wall, Severity::Info, "session", text)));
+        } else if crashed {
+            let text = "Picked up where you were; the last run ended unexpectedly, nothing is lost";
+            app.handle(&at, Event::Noticed(Activity::new(at.wall, Severity::Info, "session", text)));
+        }
+
+        let (report, events) = unbounded_channel();
+        let (tell, shell) = unbounded_channel();
+        let written = tell.clone();
+        let writer = Writer::start(move |result| {
+            let message = if result.is_ok() { Shell::Written } else { Shell::TerminalGone };
+            let _ = written.send(message);
+        });
+        let guard = Guard::take(config.ui.mouse).map_err(RunError::Terminal)?;
+        let gone = tell.clone();
+        terminal::input::watch_hangup(move || drop(gone.send(Shell::TerminalGone)));
+        let terminal = Terminal::new(Screen::new(writer, size.0, size.1)).map_err(RunError::Terminal)?;
+
+        let engine_setup = (!read_only && !config.sources.is_empty()).then(|| EngineSetup {
+            sources: config.sources.clone(),
+            settings: config.sync.clone(),
+            store: store.clone(),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            forced_offline: offline,
+        });
+        let loader = Loader::start(reader, keys, report.clone());
+        let commits = Commits::new(store.clone(), session.name.clone(), &data_dir);
+        Ok(Self {
+            app,
+            clock,
+            store,
+            session,
+            data_dir,
+            engine_setup,
+            engine: None,
+            loader,
+            commits,
+            replies: FuturesUnordered::new(),
+            terminal,
+            guard,
+            inputs: Some(Inputs::open()),
+            events,
+            report,
+            tell,
+            shell,
+            demo,
+            dirty: true,
+            editing: false,
+            end: None,
+            told_locked: false,
+            sources: Vec::new(),
+            leadership: Leadership::None,
+        })
+    }
+
+    async fn run(&mut self) -> End {
+        let mut signals = Signals::new();
+        let mut patience = Box::pin(tokio::time::sleep(PATIENCE));
+        let mut retry = Box::pin(tokio::time::sleep(RETRY));
+        loop {
+            self.paint_if_clear();
+            if let Some(end) = self.end
+                && (self.commits.is_clear() || self.commits.is_failing())
+            {
+                return end;
+            }
+            let tick = self.app.next_tick(&self.clock.at());
+            tokio::select! {
+                biased;
+                end = signals.next() => match end {
+                    // ctrl-c in `$EDITOR` reaches the whole process group: it is the editor's.
+                    SignalReceived::End(130) if self.editing => {}
+                    SignalReceived::End(code) => self.end = Some(End::Signal(code)),
+                    SignalReceived::Suspend => self.suspend(),
+                    SignalReceived::Continue => self.repaint(),
+                },
+                outcome = self.commits.settled(), if self.commits.is_in_flight() => {
+                    self.commit_settled(outcome);
+                    retry.as_mut().reset(tokio::time::Instant::now() + RETRY);
+                }
+                input = next_input(&mut self.inputs) => match input {
+                    Some(event) => {
+                        self.handle(event);
+                        self.drain_ready();
+                    }
+                    None => self.end = Some(End::TerminalGone),
+                },
+                Some(message) = self.shell.recv() => self.handle_shell(message),
+                Some(event) = self.events.recv() => {
+                    self.handle(event);
+                    self.drain_ready();
+                }
+                Some(events) = self.replies.next(), if !self.replies.is_empty() => {
+                    if events.iter().any(|event| matches!(event, Event::Changed(changed) if changed.outbox)) {
+                        self.request(SyncRequest::OutboxChanged);
+                    }
+                    for event in events {
+                        self.handle(event);
+                    }
+                }
+                () = sleep_for(tick), if tick.is_some() => self.handle(Event::Tick),
+                () = &mut patience, if self.commits.is_in_flight() && !self.told_locked => {
+                    self.told_locked = true;
+                    self.handle(Event::JournalLocked(true));
+                    self.banner("JOURNAL LOCKED by another program: what you type is kept and saved as soon as it is free");
+                }
+                () = &mut retry, if self.commits.is_failing() && !self.commits.is_in_flight() => {
+                    retry.as_mut().reset(tokio::time::Instant::now() + RETRY);
+                    self.commits.send();
+                }
+            }
+            let was_in_flight = self.commits.is_in_flight();
+            self.commits.push(self.app.take_commit());
+            if self.commits.is_in_flight() && !was_in_flight {
+                patience.as_mut().reset(tokio::time::Instant::now() + PATIENCE);
+            }
+        }
+    }
+
+    /// Handles whatever else is ready, so that a burst of events costs one commit and one frame.
+    fn drain_ready(&mut self) {
+        for _ in 0..256 {
+            let input = next_input(&mut self.inputs).now_or_never().flatten();
+            let Some(event) = input.or_else(|| self.events.try_recv().ok()) else { return };
+            self.handle(event);
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Resized { columns, rows } => self.terminal.backend_mut().resize(columns, rows),
+            Event::EditorReturned { .. } if std::mem::take(&mut self.editing) => self.reclaim(),
+            _ => {}
+        }
+        let at = self.clock.at();
+        let effects = self.app.handle(&at, event);
+        self.dirty = true;
+        if !effects.is_empty() {
+            self.commits.push(self.app.take_commit());
+        }
+        for effect in effects {
+            self.carry_out(effect);
+        }
+    }
+
+    fn handle_shell(&mut self, message: Shell) {
+        match message {
+            Shell::Written => {}
+            Shell::TerminalGone => self.end = Some(End::TerminalGone),
+            Shell::Engine(EngineEvent::Status(sources)) => {
+                self.sources = sources;
+                self.tell_status();
+            }
+            Shell::Engine(EngineEvent::Leadership(leadership)) => {
+                self.leadership = leadership;
+                self.tell_status();
+            }
+            Shell::Engine(EngineEvent::Changed { records, outbox }) => {
+                self.handle(Event::Changed(Changed { records, outbox, activity: false, drafts: false }));
+            }
+            Shell::Engine(EngineEvent::Activity(activity)) => self.handle(Event::Noticed(activity)),
+            Shell::Engine(EngineEvent::Idle) => {}
+        }
+    }
+
+    fn tell_status(&mut self) {
+        let event = Event::Status { sources: self.sources.clone(), leadership: self.leadership };
+        self.handle(event);
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Load { ticket, need } => self.loader.ask(ticket, need),
+            Effect::Queue { op, draft } => {
+                let op_id = op.op_id;
+                let reply = self.store.queue(QueueEdit { op: *op, draft, session: None, activity: None });
+                self.replies.push(Box::pin(async move {
+                    match reply.await {
+                        Ok(queued) => vec![Event::Queued { op_id, seq: queued.seq }, everything_changed()],
+                        Err(error) => {
+                            vec![Event::QueueFailed { op_id, hint: hint(&error), message: error.to_string() }]
+                        }
+                    }
+                }));
+            }
+            Effect::Outbox { seqs, command } => {
+                let reply = self.store.command(seqs, command, self.clock.at().wall);
+                self.push_reply(async move { reply.await.map(|changed| done(command, changed.len())) });
+            }
+            Effect::Undo { op_id } => {
+                let reply = self.store.undo(op_id, self.clock.at().wall);
+                self.push_reply(async move {
+                    reply.await.map(|undone| match undone {
+                        Some(seq) => format!("Took back op {seq}"),
+                        None => "There is nothing to undo".to_owned(),
+                    })
+                });
+            }
+            Effect::Resolve { conflict, take, document, op_id } => {
+                let at = self.clock.at().wall;
+                let reply = self.store.resolve(Resolve { conflict, take, document, op_id, at, author: String::new() });
+                self.push_reply(async move {
+                    reply.await.map(|seq| match seq {
+                        Some(seq) => format!("Resolved with {}: queued as op {seq}", take.word()),
+                        None => format!("Resolved with {}", take.word()),
+                    })
+                });
+            }
+            Effect::Sync(request) => self.request(request),
+            Effect::Copy { text, what } => {
+                let sequence = terminal::copy_sequence(&text);
+                self.terminal.backend_mut().send_sequence(sequence);
+                tracing::debug!("copied {what}");
+            }
+            Effect::OpenEditor { text, suffix } => self.open_editor(&text, suffix),
+            Effect::Demo(command) => self.demo(command),
+            Effect::DeleteSession { name } => {
+                let reply = self.store.delete_session(&name);
+                self.push_reply(async move { reply.await.map(|_| format!("Deleted the session `{name}`")) });
+            }
+            Effect::Suspend => self.suspend(),
+            Effect::Quit => self.end = Some(End::Quit),
+        }
+    }
+
+    /// A journal command whose answer is a sentence. What it changed is looked at by the panes and by the engine.
+    fn push_reply(&mut self, reply: impl Future<Output = Result<String, StoreError>> + 'static) {
+        self.replies.push(Box::pin(async move {
+            match reply.await {
+                Ok(text) => vec![Event::Done { text }, everything_changed()],
+                Err(error) => vec![Event::Refused { hint: hint(&error), text: error.to_string() }],
+            }
+        }));
+    }
+
+    fn request(&mut self, request: SyncRequest) {
+        if let Some(engine) = &self.engine {
+            engine.request(request);
+        }
+    }
+
+    fn demo(&mut self, command: DemoCommand) {
+        let Some(demo) = &self.demo else { return };
+        match command {
+            DemoCommand::CutNetwork | DemoCommand::RestoreNetwork => {
+                let cut = command == DemoCommand::CutNetwork;
+                demo.set_network_cut(cut);
+                self.request(SyncRequest::Probe { source: None });
+                let _ = self.report.send(Event::DemoNetwork { cut });
+            }
+            DemoCommand::SomebodyEdits => demo.somebody_edits(),
+        }
+    }
+
+    /// Paints when the state changed, the journal holds it, and the terminal took the last frame.
+    fn paint_if_clear(&mut self) {
+        if !self.dirty || self.editing || !self.commits.is_clear() || self.terminal.backend().writer().is_busy() {
+            return;
+        }
+        let app = &self.app;
+        if let Err(error) = self.terminal.draw(|frame| ui::draw(app, frame)) {
+            tracing::error!("drawing failed: {error}");
+        }
+        self.dirty = false;
+        if let Some(setup) = self.engine_setup.take() {
+            let tell = self.tell.clone();
+            self.engine = Some(Engine::start(setup, move |event| drop(tell.send(Shell::Engine(event)))));
+        }
+    }
+
+    fn commit_settled(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Committed { recovered } => {
+                if recovered {
+                    self.handle(Event::CommitRecovered);
+                }
+                if std::mem::take(&mut self.told_locked) {
+                    self.handle(Event::JournalLocked(false));
+                }
+                if recovered {
+                    self.repaint();
+                }
+            }
+            Outcome::Failed { error, first } => {
+                if first {
+                    let file = self.commits.emergency_file().display().to_string();
+                    let message = error.to_string();
+                    tracing::error!("saving the screen failed: {message}");
+                    self.handle(Event::CommitFailed { message: message.clone(), emergency_file: Some(file.clone()) });
+                    self.banner(&format!("SAVING FAILED: {message}. What you type also goes to {file}"));
+                }
+            }
+        }
+    }
+
+    /// Says over the last frame why the next one does not come.
+    fn banner(&mut self, text: &str) {
+        let row = self.terminal.backend().rows().saturating_sub(2);
+        let ascii: String = text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
+        self.terminal.backend_mut().banner(row, &ascii);
+        self.terminal.backend_mut().forget();
+    }
+
+    /// Paints every cell anew: somebody else wrote to the terminal.
+    fn repaint(&mut self) {
+        self.terminal.backend_mut().forget();
+        if let Err(error) = self.terminal.clear() {
+            tracing::error!("clearing the terminal failed: {error}");
+        }
+        self.dirty = true;
+    }
+
+    /// Stops the process group like a shell job; after `fg` the screen comes back as it was.
+    fn suspend(&mut self) {
+        self.inputs = None;
+        self.wait_for_writer();
+        self.guard.leave();
+        if let Err(error) = rustix::process::kill_current_process_group(rustix::process::Signal::STOP) {
+            tracing::error!("could not suspend: {error}");
+        }
+        self.reclaim();
+    }
+
+    fn reclaim(&mut self) {
+        if let Err(error) = self.guard.enter() {
+            tracing::error!("could not take the terminal back: {error}");
+            self.end = Some(End::TerminalGone);
+            return;
+        }
+        self.inputs = Some(Inputs::open());
+        if let Some((columns, rows)) = terminal::size().filter(|(columns, rows)| *columns > 0 && *rows > 0) {
+            self.handle(Event::Resized { columns, rows });
+        }
+        self.repaint();
+    }
+
+    fn open_editor(&mut self, text: &str, suffix: &'static str) {
+        self.inputs = None;
+        self.wait_for_writer();
+        self.guard.leave();
+        let (data_dir, text) = (self.data_dir.clone(), text.to_owned());
+        self.replies.push(Box::pin(async move {
+            let text = external_editor::edit(&data_dir, &text, suffix).await;
+            vec![Event::EditorReturned { text }]
+        }));
+        self.editing = true;
+    }
+
+    /// Leaving the alternate screen while a frame is being written would mix the two.
+    fn wait_for_writer(&self) {
+        for _ in 0..1_000 {
+            if !self.terminal.backend().writer().is_busy() {
+                return;
+            }
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    }
+
+    async fn close(mut self, end: End) -> ExitCode {
+        let engine = self.engine.take();
+        let said_goodbye =
+            tokio::time::timeout(Duration::from_millis(150), self.store.end_session(&self.session.name)).await;
+        if let Ok(Err(error)) = said_goodbye {
+            tracing::warn!("the session could not be closed: {error}");
+        }
+        self.inputs = None;
+        drop(self.guard);
+        if let Some(engine) = engine {
+            engine.stop();
+        }
+        let pending = self.store.reader().and_then(|mut reader| reader.counts()).map_or(0, |counts| counts.pending());
+        if pending > 0 && end != End::TerminalGone {
+            let plural = if pending == 1 { "change is" } else { "changes are" };
+            println!("{pending} {plural} saved here, not sent yet");
+        }
+        match end {
+            End::Quit => ExitCode::SUCCESS,
+            End::TerminalGone => ExitCode::from(129),
+            End::Signal(code) => ExitCode::from(code),
+        }
+    }
+}
+
+/// Performs the loads of the first frame at once, and those that its answers ask for in turn.
+fn bootstrap(app: &mut App, clock: &SystemClock, reader: &mut Reader, keys: &[CollectionKey]) {
+    let mut effects = app.needs();
+    for _round in 0..4 {
+        let mut next = Vec::new();
+        for effect in effects {
+            let Effect::Load { ticket, need } = effect else { continue };
+            let event = match loads::answer(reader, keys, &need) {
+                Ok(found) => Event::Loaded { ticket, found },
+                Err(error) => Event::LoadFailed { ticket, need, message: error.to_string() },
+            };
+            next.extend(app.handle(&clock.at(), event));
+        }
+        if next.is_empty() {
+            return;
+        }
+        effects = next;
+    }
+}
+
+/// Edits whose queueing had been asked for when the process died: `saving` was on the screen, so they are queued now,
+/// idempotently by their op id.
+fn resume_requested_commits(store: &Store, reader: &mut Reader) -> Result<(), StoreError> {
+    for (draft, op) in reader.commit_requests()? {
+        let queued = store.queue(QueueEdit { op, draft: Some(draft), session: None, activity: None }).wait();
+        match queued {
+            Ok(_) => {}
+            Err(StoreError::Refused(reason)) => tracing::warn!("an edit that was being saved stays a draft: {reason}"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+async fn next_input(inputs: &mut Option<Inputs>) -> Option<Event> {
+    match inputs {
+        Some(inputs) => inputs.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_for(span: Option<Duration>) {
+    match span {
+        Some(span) => tokio::time::sleep(span).await,
+        None => std::future::pending().await,
+    }
+}
+
+enum SignalReceived {
+    End(u8),
+    Suspend,
+    Continue,
+}
+
+/// The signals of a shell's job control and of a closing terminal.
+struct Signals {
+    terminate: Option<Signal>,
+    interrupt: Option<Signal>,
+    hang_up: Option<Signal>,
+    suspend: Option<Signal>,
+    resume: Option<Signal>,
+}
+
+impl Signals {
+    fn new() -> Self {
+        let listen = |kind| signal(kind).inspect_err(|error| tracing::warn!("a signal cannot be heard: {error}")).ok();
+        Self {
+            terminate: listen(SignalKind::terminate()),
+            interrupt: listen(SignalKind::interrupt()),
+            hang_up: listen(SignalKind::hangup()),
+            suspend: listen(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw())),
+            resume: listen(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw())),
+        }
+    }
+
+    async fn next(&mut self) -> SignalReceived {
+        async fn heard(signal: &mut Option<Signal>) {
+            let received = match signal {
+                Some(signal) => signal.recv().await,
+                None => None,
+            };
+            if received.is_none() {
+                std::future::pending().await
+            }
+        }
+        tokio::select! {
+            () = heard(&mut self.terminate) => SignalReceived::End(143),
+            () = heard(&mut self.interrupt) => SignalReceived::End(130),
+            () = heard(&mut self.hang_up) => SignalReceived::End(129),
+            () = heard(&mut self.suspend) => SignalReceived::Suspend,
+            () = heard(&mut self.resume) => SignalReceived::Continue,
+        }
+    }
+}
+
+fn everything_changed() -> Event {
+    Event::Changed(Changed { records: true, outbox: true, activity: true, drafts: true })
+}
+
+fn done(command: OpCommand, changed: usize) -> String {
+    let verb = match command {
+        OpCommand::Hold => "Held",
+        OpCommand::Release => "Released",
+        OpCommand::Retry => "Retrying",
+        OpCommand::Discard => "Discarded (kept in the vault)",
+    };
+    match changed {
+        1 => format!("{verb}: 1 change"),
+        changed => format!("{verb}: {changed} changes"),
+    }
+}
+
+fn hint(error: &StoreError) -> Option<String> {
+    let hint = match error {
+        StoreError::DiskFull { .. } => "free some space; what you typed stays as a draft",
+        StoreError::Locked { .. } => "end the program that holds the lock; what you typed stays as a draft",
+        StoreError::ReadOnly => "start without `--read-only` to change things",
+        StoreError::NotWritable { .. } => "check the permissions of the data dir",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn places(paths: &Paths) -> Vec<(String, String)> {
+    let place = |what: &str, path: PathBuf| (what.to_owned(), path.display().to_string());
+    vec![
+        place("settings", paths.config.clone()),
+        place("your work", paths.data_dir.join("journal.db")),
+        place("copies", paths.data_dir.join("mirror.db")),
+        place("log", paths.data_dir.join("log")),
+    ]
+}
+
+fn has_no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }

@@ -1,8 +1,47 @@
 //! `ebbtide demo`: an embedded backend on loopback, sample data, and a network that can be cut.
+//!
+//! ```text
+//! dashboard ── remote ──> gateway (the switch) ──> embedded backend (backend.db in the demo's data dir)
+//! ```
+//!
+//! Backend and gateway live on a thread of their own, so that cutting, serving and painting do not wait for each other.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
-use crate::{model::ids::SessionName, runtime::RunError};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    config::{self, Config, Paths},
+    model::{
+        ids::{RecordKey, SessionName},
+        op::{OpKind, Precondition},
+        source::SourceSpec,
+        time::Clock,
+        wire::{Answer, PushRequest},
+    },
+    remote::Remote,
+    runtime::{
+        RunError,
+        clock::SystemClock,
+        dashboard::{self, DashboardOptions, DemoControl},
+        gateway::Gateway,
+    },
+    server::{Options, Server},
+    store::{OpenMode, Store},
+};
+
+/// The sample data, as one tree: `{collection: {id: record}}`.
+const SEED: &str = include_str!("../../assets/demo/seed.json");
+/// The demo's configuration; its URL is replaced by the gateway's.
+const CONFIG: &str = include_str!("../../assets/demo/config.toml");
 
 pub struct DemoOptions {
     pub data_dir: PathBuf,
@@ -13,7 +52,303 @@ pub struct DemoOptions {
     pub offline: bool,
 }
 
+/// The ports of the last start, taken again where they are free: the URL is part of the source's identity.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Ports {
+    backend: u16,
+    gateway: u16,
+}
+
 pub fn run(options: DemoOptions) -> Result<ExitCode, RunError> {
-    let _ = options;
-    todo!()
+    let DemoOptions { data_dir, reset, session, fresh, offline } = options;
+    if reset {
+        remove(&data_dir)?;
+    }
+    create(&data_dir)?;
+    let world = World::start(&data_dir)?;
+    let mut config = config::parse(CONFIG, Path::new("assets/demo/config.toml"))
+        .expect("the demo's configuration is checked by a test of this module");
+    for source in &mut config.sources {
+        source.url = format!("http://{}", world.gateway);
+    }
+    world.watch(&config, &data_dir);
+    let paths = Paths { config: data_dir.join("config.toml"), data_dir };
+    let control: Box<dyn DemoControl> = Box::new(Control(world.commands.clone()));
+    let options = DashboardOptions { paths, config, session, fresh, read_only: false, offline };
+    let result = dashboard::run_with(options, Some(control));
+    world.stop();
+    result
+}
+
+/// Removes what the demo made, and only that: files it does not know stay, and so does the directory then.
+fn remove(data_dir: &Path) -> Result<(), RunError> {
+    for name in ["journal.db", "mirror.db", "search.db", "backend.db"] {
+        for suffix in ["", "-wal", "-shm"] {
+            remove_file(&data_dir.join(format!("{name}{suffix}")))?;
+        }
+    }
+    remove_file(&data_dir.join("demo.json"))
+}
+
+fn remove_file(path: &Path) -> Result<(), RunError> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(RunError::File { what: "remove", path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn create(data_dir: &Path) -> Result<(), RunError> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(|source| RunError::File {
+        what: "create",
+        path: data_dir.to_owned(),
+        source,
+    })
+}
+
+enum Command {
+    Cut(bool),
+    Watch { source: Box<SourceSpec>, data_dir: PathBuf },
+    SomebodyEdits,
+    Stop(oneshot::Sender<()>),
+}
+
+/// The backend and the network of the demo.
+struct World {
+    gateway: SocketAddr,
+    commands: mpsc::UnboundedSender<Command>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+struct Control(mpsc::UnboundedSender<Command>);
+
+impl DemoControl for Control {
+    fn set_network_cut(&self, cut: bool) {
+        let _ = self.0.send(Command::Cut(cut));
+    }
+
+    fn somebody_edits(&self) {
+        let _ = self.0.send(Command::SomebodyEdits);
+    }
+}
+
+impl World {
+    /// Starts the backend (or joins the one of a demo that already runs on this data dir) and the gateway.
+    fn start(data_dir: &Path) -> Result<Self, RunError> {
+        let (commands, incoming) = mpsc::unbounded_channel();
+        let (ready, started) = std::sync::mpsc::channel();
+        let data_dir = data_dir.to_owned();
+        let serve = move || {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(source) => return drop(ready.send(Err(RunError::Terminal(source)))),
+            };
+            runtime.block_on(async {
+                match backend(&data_dir).await {
+                    Ok((server, gateway, address)) => {
+                        let _ = ready.send(Ok(gateway.address()));
+                        serve_commands(server, gateway, address, incoming).await;
+                    }
+                    Err(error) => drop(ready.send(Err(error))),
+                }
+            });
+        };
+        let thread = std::thread::Builder::new().name("demo".to_owned()).spawn(serve).expect("a thread can be started");
+        let gateway = started.recv().expect("the demo's thread answers before it ends")?;
+        Ok(Self { gateway, commands, thread })
+    }
+
+    fn watch(&self, config: &Config, data_dir: &Path) {
+        if let Some(source) = config.sources.first() {
+            let command = Command::Watch { source: Box::new(source.clone()), data_dir: data_dir.to_owned() };
+            let _ = self.commands.send(command);
+        }
+    }
+
+    fn stop(self) {
+        let (stopped, wait) = oneshot::channel();
+        if self.commands.send(Command::Stop(stopped)).is_ok() {
+            let _ = wait.blocking_recv();
+        }
+        let _ = self.thread.join();
+    }
+}
+
+/// The backend where this process runs it, the gateway, and the backend's address.
+async fn backend(data_dir: &Path) -> Result<(Option<Server>, Gateway, SocketAddr), RunError> {
+    let path = data_dir.join("demo.json");
+    let last: Ports =
+        std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    let lock_path = data_dir.join("backend.lock");
+    let file = |what: &'static str, path: &Path| {
+        let path = path.to_owned();
+        move |source| RunError::File { what, path, source }
+    };
+    let lock = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&lock_path)
+        .map_err(file("open", &lock_path))?;
+    let (server, address) = if lock.try_lock().is_ok() {
+        let server = start_server(data_dir, last.backend).await?;
+        let address = server.address();
+        // Held for the life of the process: a second demo on this data dir uses this backend.
+        std::mem::forget(lock);
+        (Some(server), address)
+    } else {
+        (None, loopback(last.backend))
+    };
+    let gateway = Gateway::start(last.gateway, address).await.map_err(file("listen for", &path))?;
+    let ports = Ports { backend: address.port(), gateway: gateway.address().port() };
+    if server.is_some() && ports != last {
+        let text = serde_json::to_vec(&ports).expect("two numbers are JSON");
+        std::fs::write(&path, text).map_err(file("write", &path))?;
+    }
+    Ok((server, gateway, address))
+}
+
+async fn start_server(data_dir: &Path, preferred: u16) -> Result<Server, RunError> {
+    let seed: Value = serde_json::from_str(SEED).expect("the sample data is checked by a test of this module");
+    let options = |port| Options {
+        listen: loopback(port),
+        data: Some(data_dir.join("backend.db")),
+        seed: Some(seed.clone()),
+        token: None,
+        clock: Arc::new(SystemClock::new()),
+    };
+    match Server::start(options(preferred)).await {
+        Ok(server) => Ok(server),
+        Err(_) if preferred != 0 => Ok(Server::start(options(0)).await?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+async fn serve_commands(
+    mut server: Option<Server>,
+    gateway: Gateway,
+    address: SocketAddr,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+) {
+    let mut somebody = None;
+    while let Some(command) = commands.recv().await {
+        match command {
+            Command::Cut(cut) => gateway.set_cut(cut),
+            Command::Watch { source, data_dir } => somebody = Somebody::new(*source, address, data_dir),
+            Command::SomebodyEdits => {
+                if let Some(somebody) = &mut somebody {
+                    somebody.edit().await;
+                }
+            }
+            Command::Stop(stopped) => {
+                if let Some(server) = server.take() {
+                    server.stop().await;
+                }
+                let _ = stopped.send(());
+                return;
+            }
+        }
+    }
+}
+
+/// Another client of the same backend, past the gateway: it works while the app's network is cut.
+struct Somebody {
+    remote: Remote,
+    source: SourceSpec,
+    data_dir: PathBuf,
+    clock: Arc<SystemClock>,
+    turn: u64,
+}
+
+impl Somebody {
+    fn new(mut source: SourceSpec, backend: SocketAddr, data_dir: PathBuf) -> Option<Self> {
+        source.url = format!("http://{backend}");
+        let clock = Arc::new(SystemClock::new());
+        let remote = Remote::new(&source, Arc::clone(&clock) as Arc<dyn Clock>)
+            .inspect_err(|error| tracing::error!("nobody else can edit: {error}"))
+            .ok()?;
+        Some(Self { remote, source, data_dir, clock, turn: 0 })
+    }
+
+    /// Changes up to two records with pending edits here (so that there is a conflict to see) and three others.
+    async fn edit(&mut self) {
+        self.turn += 1;
+        let mut records = self.pending_records();
+        records.truncate(2);
+        for key in self.source.keys() {
+            let after = self.random_id();
+            let (page, _) = self.remote.page(&key.collection, after.as_ref(), 1).await;
+            if let Ok(page) = page {
+                records.extend(page.records.into_iter().map(|record| key.record(record.id)));
+            }
+        }
+        for record in records {
+            if let Err(reason) = self.change(&record).await {
+                tracing::warn!("somebody else could not edit {record}: {reason}");
+            }
+        }
+    }
+
+    fn pending_records(&self) -> Vec<RecordKey> {
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let read = Store::open(&self.data_dir, OpenMode::ReadWrite, clock).and_then(|store| {
+            let mut reader = store.reader()?;
+            reader.outbox(&[crate::model::op::OpState::Queued, crate::model::op::OpState::Held], None, 8)
+        });
+        let mut records: Vec<RecordKey> = read.unwrap_or_default().into_iter().map(|op| op.record).collect();
+        records.dedup();
+        records
+    }
+
+    /// An id to start from, so that other records change each time: a letter or digit as it falls.
+    fn random_id(&self) -> Option<crate::model::ids::RecordId> {
+        let byte = self.clock.at().entropy[0];
+        Some(char::from(b'0' + byte % 75).to_string().into())
+    }
+
+    async fn change(&self, record: &RecordKey) -> Result<(), String> {
+        let (current, _) = self.remote.fetch(record).await;
+        let current = current.map_err(|error| format!("{error:?}"))?;
+        let Some(Value::Object(mut members)) = current.value else { return Err("it is gone".to_owned()) };
+        let revision = current.revision.ok_or("it has no revision")?;
+        let field = members.iter().find(|(_, value)| value.is_string()).map(|(name, _)| name.clone());
+        if let Some(name) = field
+            && let Some(Value::String(text)) = members.get_mut(&name)
+        {
+            *text =
+                format!("{} (edit {} by somebody else)", text.split(" (edit ").next().unwrap_or_default(), self.turn);
+        }
+        members.insert("touched_by".to_owned(), Value::from("somebody else"));
+        let request = PushRequest {
+            record: record.clone(),
+            kind: OpKind::Update,
+            document: Some(Value::Object(members)),
+            precondition: Precondition::Revision(revision),
+        };
+        match self.remote.push(&request).await.0 {
+            Answer::Accepted { .. } => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_data_and_its_configuration_are_sound() {
+        let config = config::parse(CONFIG, Path::new("assets/demo/config.toml")).unwrap();
+        let seed: Value = serde_json::from_str(SEED).unwrap();
+        let collections: Vec<&str> = config.sources[0].collections.iter().map(|spec| spec.path.as_str()).collect();
+        assert!(collections.len() >= 3);
+        let records: usize = collections.iter().map(|path| seed[path].as_object().unwrap().len()).sum();
+        assert!((1_800..=2_500).contains(&records), "{records} records");
+    }
 }

@@ -1,9 +1,14 @@
 //! Builds the world, runs the event loop and carries out effects.
 
 pub mod clock;
+mod commits;
 pub mod dashboard;
 pub mod demo;
 pub mod engine;
+mod external_editor;
+mod gateway;
+mod loads;
+mod session_lock;
 
 use std::path::PathBuf;
 

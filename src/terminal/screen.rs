@@ -13,6 +13,10 @@ use crate::terminal::writer::Writer;
 const BEGIN: &[u8] = b"\x1b[?2026h";
 const END: &[u8] = b"\x1b[?2026l";
 
+/// Begins a synchronized update and saves the cursor.
+const BANNER_START: &str = "\x1b[?2026h\x1b7";
+const BANNER_END: &str = "\x1b8\x1b[?2026l";
+
 /// Draws into memory; [`Backend::flush`] hands the bytes to the [`Writer`].
 pub struct Screen {
     inner: CrosstermBackend<Frame>,
@@ -47,6 +51,23 @@ impl Screen {
     /// After somebody else wrote to the terminal: nothing of what it shows is known.
     pub fn forget(&mut self) {
         self.shown = None;
+    }
+
+    /// Writes one line over a row of the last frame and leaves everything else as it is: the way to say that the state
+    /// behind the next frame could not be saved. `text` is cut or padded to the width; it must be plain ASCII.
+    pub fn banner(&mut self, row: u16, text: &str) {
+        let width = usize::from(self.size.width);
+        let line = format!("{BANNER_START}\x1b[{};1H\x1b[7m{text:<width$.width$}\x1b[27m{BANNER_END}", row + 1);
+        self.writer.send(line.into_bytes());
+    }
+
+    /// Sends a sequence of our own that draws nothing (the clipboard).
+    pub fn send_sequence(&mut self, sequence: Vec<u8>) {
+        self.writer.send(sequence);
+    }
+
+    pub fn rows(&self) -> u16 {
+        self.size.height
     }
 
     pub fn writer(&self) -> &Writer {

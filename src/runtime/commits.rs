@@ -1,0 +1,141 @@
+//! Commit before paint: what the next frame depends on goes to the journal first, and the frame waits for it.
+//!
+//! A commit that fails stays here and is tried again; meanwhile nothing is painted but a banner, and what was typed
+//! also goes to an emergency file beside the journal.
+
+use std::{
+    collections::VecDeque,
+    fs::OpenOptions,
+    io::Write as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{
+    model::{draft::DraftWrite, ids::SessionName, session::UiCommit},
+    store::{Reply, Store, StoreError},
+};
+
+/// After this long without an answer the screen says that the journal is locked.
+pub const PATIENCE: Duration = Duration::from_millis(250);
+/// The wait between two tries of a commit that failed.
+pub const RETRY: Duration = Duration::from_millis(500);
+
+/// The commits of one session, in order.
+pub struct Commits {
+    store: Store,
+    session: SessionName,
+    emergency: PathBuf,
+    waiting: VecDeque<UiCommit>,
+    in_flight: Option<(UiCommit, Reply<()>)>,
+    failing: bool,
+}
+
+/// What became of the commit in flight.
+#[derive(Debug)]
+pub enum Outcome {
+    Committed { recovered: bool },
+    Failed { error: StoreError, first: bool },
+}
+
+impl Commits {
+    pub fn new(store: Store, session: SessionName, data_dir: &Path) -> Self {
+        let emergency = data_dir.join("emergency").join(format!("{}.jsonl", session.as_str().replace('/', "_")));
+        Self { store, session, emergency, waiting: VecDeque::new(), in_flight: None, failing: false }
+    }
+
+    /// Adds what the app wants kept and sends it to the journal unless one is on its way already.
+    pub fn push(&mut self, commit: UiCommit) {
+        if commit.is_empty() {
+            return;
+        }
+        if self.failing || self.in_flight.is_some() {
+            self.rescue(&commit);
+        }
+        self.waiting.push_back(commit);
+        if !self.failing {
+            self.send();
+        }
+    }
+
+    /// True when everything the app's state depends on is in the journal: a frame may be painted.
+    pub fn is_clear(&self) -> bool {
+        self.in_flight.is_none() && self.waiting.is_empty()
+    }
+
+    pub fn is_in_flight(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
+    pub fn is_failing(&self) -> bool {
+        self.failing
+    }
+
+    /// Tries the oldest commit (again).
+    pub fn send(&mut self) {
+        if self.in_flight.is_none()
+            && let Some(commit) = self.waiting.pop_front()
+        {
+            let reply = self.store.commit_ui(&self.session, commit.clone());
+            self.in_flight = Some((commit, reply));
+        }
+    }
+
+    /// Waits for the commit in flight. Pending for ever when there is none. Cancel-safe.
+    pub async fn settled(&mut self) -> Outcome {
+        let Some((_, reply)) = self.in_flight.as_mut() else {
+            return std::future::pending().await;
+        };
+        let result = reply.await;
+        let Some((commit, _)) = self.in_flight.take() else { unreachable!("it was there a line above") };
+        match result {
+            Ok(()) => {
+                let recovered = std::mem::take(&mut self.failing);
+                self.send();
+                if recovered && self.is_clear() {
+                    let _ = std::fs::remove_file(&self.emergency);
+                }
+                Outcome::Committed { recovered }
+            }
+            Err(error) => {
+                let first = !std::mem::replace(&mut self.failing, true);
+                if first {
+                    self.rescue(&commit);
+                }
+                self.waiting.push_front(commit);
+                Outcome::Failed { error, first }
+            }
+        }
+    }
+
+    /// The emergency file, for telling the user.
+    pub fn emergency_file(&self) -> &Path {
+        &self.emergency
+    }
+
+    /// Appends what was typed to the emergency file. Best effort: there may be no room there either.
+    fn rescue(&self, commit: &UiCommit) {
+        let typed: Vec<serde_json::Value> = commit.drafts.iter().filter_map(rescued).collect();
+        let slices: Vec<_> =
+            commit.slices.iter().map(|slice| serde_json::json!({"slice": slice.name, "body": slice.body})).collect();
+        let line = serde_json::json!({ "drafts": typed, "session": slices });
+        let written = self.emergency.parent().map_or(Ok(()), |dir| {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+            let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&self.emergency)?;
+            writeln!(file, "{line}")
+        });
+        if let Err(error) = written {
+            tracing::error!("the emergency file `{}` could not be written: {error}", self.emergency.display());
+        }
+    }
+}
+
+fn rescued(write: &DraftWrite) -> Option<serde_json::Value> {
+    match write {
+        DraftWrite::Snapshot { key, snapshot, .. } => Some(serde_json::json!({"draft": key, "snapshot": snapshot})),
+        DraftWrite::Append { key, edit } => Some(serde_json::json!({"draft": key, "edit": edit})),
+        DraftWrite::RequestCommit { key, op } => Some(serde_json::json!({"draft": key, "queue": op})),
+        DraftWrite::Remove { .. } => None,
+    }
+}

@@ -1,0 +1,75 @@
+//! The reading thread of the dashboard: answers the app's needs off the event loop.
+
+use std::{sync::mpsc, time::Duration};
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::{
+    app::{
+        effect::{Need, Ticket},
+        event::{Event, Found},
+    },
+    model::{ids::CollectionKey, op::OpState},
+    store::{Reader, StoreError},
+};
+
+/// How long one question may take before it answers with what it has.
+const DEADLINE: Duration = Duration::from_millis(250);
+
+/// A handle to the reading thread; the thread ends when it is dropped.
+pub struct Loader {
+    questions: mpsc::Sender<(Ticket, Need)>,
+}
+
+impl Loader {
+    /// Starts the thread with a reader of its own. Answers go to `events`.
+    pub fn start(mut reader: Reader, keys: Vec<CollectionKey>, events: UnboundedSender<Event>) -> Self {
+        let (questions, incoming) = mpsc::channel::<(Ticket, Need)>();
+        let serve = move || {
+            while let Ok((ticket, need)) = incoming.recv() {
+                let event = match answer(&mut reader, &keys, &need) {
+                    Ok(found) => Event::Loaded { ticket, found },
+                    Err(error) => Event::LoadFailed { ticket, need, message: error.to_string() },
+                };
+                if events.send(event).is_err() {
+                    break;
+                }
+            }
+        };
+        std::thread::Builder::new().name("reader".to_owned()).spawn(serve).expect("a thread can be started");
+        Self { questions }
+    }
+
+    pub fn ask(&self, ticket: Ticket, need: Need) {
+        if self.questions.send((ticket, need)).is_err() {
+            tracing::error!("the reading thread is gone");
+        }
+    }
+}
+
+/// Answers one need from local data.
+pub fn answer(reader: &mut Reader, keys: &[CollectionKey], need: &Need) -> Result<Found, StoreError> {
+    Ok(match need {
+        Need::Window { query, anchor, limit } => {
+            Found::Window(Box::new(reader.window(query, anchor, *limit, DEADLINE)?))
+        }
+        Need::Rank { query, id } => {
+            let (rank, matching) = reader.rank(query, id, DEADLINE)?;
+            Found::Rank(rank, matching)
+        }
+        Need::Record(key) => Found::Record(Box::new(reader.record(key)?)),
+        Need::Overview => Found::Overview(reader.overview(keys)?),
+        Need::Outbox { after, limit, history } => {
+            let pending: Vec<OpState> = OpState::ALL.into_iter().filter(|state| state.is_pending()).collect();
+            let settled: Vec<OpState> = OpState::ALL.into_iter().filter(|state| !state.is_pending()).collect();
+            let ops = reader.outbox(&pending, *after, *limit)?;
+            let history = if *history == 0 { Vec::new() } else { reader.outbox(&settled, None, *history)? };
+            Found::Outbox { ops, history, counts: reader.counts()? }
+        }
+        Need::Op(seq) => Found::Op(reader.op(*seq)?.map(Box::new)),
+        Need::Conflicts => Found::Conflicts(reader.conflicts(false)?),
+        Need::Drafts => Found::Drafts(reader.drafts()?),
+        Need::Activity { before, limit } => Found::Activity(reader.activity(*before, *limit)?),
+        Need::Sessions => Found::Sessions(reader.sessions()?),
+    })
+}

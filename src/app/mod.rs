@@ -3,6 +3,7 @@
 pub mod effect;
 pub mod event;
 pub mod settings;
+pub mod text;
 
 use crate::model::{
     draft::Draft,

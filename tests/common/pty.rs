@@ -130,6 +130,11 @@ impl Pty {
         Frame::of(self.seen.0.lock().unwrap().parser.screen())
     }
 
+    /// Looks at the screen's cells, colours included.
+    pub fn with_screen<T>(&self, look: impl FnOnce(&vt100::Screen) -> T) -> T {
+        look(self.seen.0.lock().unwrap().parser.screen())
+    }
+
     /// All bytes the program wrote.
     pub fn bytes(&self) -> Vec<u8> {
         self.seen.0.lock().unwrap().bytes.clone()

@@ -1,0 +1,239 @@
+//! Backfill and drain against the embedded backend, as ratios: backfill of 100,000 records of about 500 bytes (goal 30,000
+//! a second, resident memory under 80 MB), drain of 1,000 ops over 4 lanes against the bare HTTP client doing the same
+//! requests in the same order (goal at least 0.5x).
+//!
+//! `cargo bench --bench sync`. Each figure is the median of several runs, interleaved.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+
+use ebbtide::{
+    model::{
+        edit,
+        ids::{CollectionKey, OpId},
+        op::{NewOp, OpKind},
+        source::{AuthSpec, CollectionSpec, PullMode, SourceKind, SourceSpec, SyncSettings},
+        sync_status::SyncRequest,
+        time::Clock,
+    },
+    runtime::{
+        clock::SystemClock,
+        engine::{Engine, EngineEvent, EngineSetup},
+    },
+    server::{Options, Server},
+    store::{OpenMode, Store},
+};
+use serde_json::{Map, Value, json};
+
+const RECORDS: usize = 100_000;
+const OPS: usize = 1_000;
+const RUNS: usize = 5;
+
+fn main() {
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    backfill();
+    drain();
+}
+
+/// A backend on a thread of its own, as in the demo.
+struct Backend {
+    address: SocketAddr,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+    _dir: tempfile::TempDir,
+}
+
+impl Backend {
+    fn start(seed: Option<Value>) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let data = dir.path().join("server.db");
+        let (ready, started) = mpsc::channel();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let listen = "127.0.0.1:0".parse().expect("an address");
+                let clock = Arc::new(SystemClock::new());
+                let options = Options { listen, data: Some(data), seed, token: None, clock };
+                let server = Server::start(options).await.expect("the server starts");
+                ready.send(server.address()).expect("the bench waits");
+                let _ = stopped.await;
+                server.stop().await;
+            });
+        });
+        Self { address: started.recv().expect("an address"), stop: Some(stop), thread: Some(thread), _dir: dir }
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn source(address: SocketAddr) -> SourceSpec {
+    let collection = CollectionSpec {
+        name: "items".into(),
+        path: "items".to_owned(),
+        columns: Vec::new(),
+        title: None,
+        pull: PullMode::Windows,
+        updated_at: None,
+        conflicts: Default::default(),
+    };
+    SourceSpec {
+        name: "bench".into(),
+        kind: SourceKind::Firebase,
+        url: format!("http://{address}"),
+        auth: AuthSpec::None,
+        read_only: false,
+        allow_plain: false,
+        collections: vec![collection],
+    }
+}
+
+/// Starts an engine on a store and waits until nothing is left to do.
+fn run_until_idle(store: &Store, address: SocketAddr) -> Duration {
+    let (tell, idle) = mpsc::channel();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let setup = EngineSetup {
+        sources: vec![source(address)],
+        settings: SyncSettings::default(),
+        store: store.clone(),
+        clock,
+        forced_offline: false,
+    };
+    let start = Instant::now();
+    let engine = Engine::start(setup, move |event| {
+        if event == EngineEvent::Idle {
+            let _ = tell.send(());
+        }
+    });
+    engine.request(SyncRequest::Sync { source: None });
+    idle.recv().expect("the engine comes to rest");
+    let took = start.elapsed();
+    engine.stop();
+    took
+}
+
+fn open_store() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = Store::open(dir.path(), OpenMode::ReadWrite, Arc::new(SystemClock::new())).expect("a store");
+    (dir, store)
+}
+
+fn backfill() {
+    let records: Map<String, Value> = (0..RECORDS).map(|index| (format!("rec-{index:08}"), document(index))).collect();
+    let backend = Backend::start(Some(json!({ "items": records })));
+    let mut rates = Vec::new();
+    let mut peak = 0;
+    for _ in 0..RUNS {
+        let (_dir, store) = open_store();
+        let before = resident_kib();
+        let took = run_until_idle(&store, backend.address);
+        peak = peak.max(resident_kib().saturating_sub(before));
+        rates.push(RECORDS as f64 / took.as_secs_f64());
+    }
+    let rate = median(&mut rates);
+    println!("backfill of {RECORDS} records: {rate:.0}/s, {:.2}x the goal of 30,000/s; memory grew by at most {} MiB", rate / 30_000.0, peak / 1024);
+}
+
+fn drain() {
+    let mut ratios = Vec::new();
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        let backend = Backend::start(None);
+        let (_dir, store) = open_store();
+        run_until_idle(&store, backend.address);
+        queue(&store);
+        let engine = run_until_idle(&store, backend.address);
+        let other = Backend::start(None);
+        let bare = bare_client(other.address);
+        ratios.push(bare.as_secs_f64() / engine.as_secs_f64());
+        ours.push(OPS as f64 / engine.as_secs_f64());
+        theirs.push(OPS as f64 / bare.as_secs_f64());
+    }
+    println!(
+        "drain of {OPS} ops over 4 lanes: {:.0}/s, the bare client {:.0}/s: {:.2}x (goal 0.5x)",
+        median(&mut ours),
+        median(&mut theirs),
+        median(&mut ratios)
+    );
+}
+
+fn queue(store: &Store) {
+    let clock = SystemClock::new();
+    let key = CollectionKey::new("bench", "items");
+    let op = |index: usize| {
+        let at = clock.at();
+        let document = document(index);
+        NewOp {
+            op_id: OpId::new(&at),
+            record: key.record(format!("new-{index:06}")),
+            kind: OpKind::Create,
+            changes: edit::diff(None, Some(&document)),
+            document: Some(document),
+            base: None,
+            base_revision: None,
+            created_at: at.wall,
+            author: String::new(),
+        }
+    };
+    store.queue_many((0..OPS).map(op).collect()).wait().expect("queued");
+}
+
+/// The same conditional creates, four at a time, by the HTTP client alone.
+fn bare_client(address: SocketAddr) -> Duration {
+    use futures_util::{StreamExt as _, stream};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let client = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().expect("a client");
+        let start = Instant::now();
+        let requests = (0..OPS).map(|index| {
+            let request = client
+                .put(format!("http://{address}/items/new-{index:06}.json"))
+                .header("if-match", "null_etag")
+                .header("X-Firebase-ETag", "true")
+                .body(document(index).to_string());
+            async move {
+                let answer = request.send().await.expect("answered");
+                assert!(answer.status().is_success(), "{}", answer.status());
+                answer.bytes().await.expect("a body");
+            }
+        });
+        stream::iter(requests).buffer_unordered(4).collect::<Vec<()>>().await;
+        start.elapsed()
+    })
+}
+
+/// About 500 bytes.
+fn document(index: usize) -> Value {
+    json!({
+        "name": format!("item {index}"), "group": index % 17, "active": index.is_multiple_of(2), "price": index as f64 * 0.5,
+        "address": {"city": "Malmö", "street": format!("{} Long Street", index % 211), "zip": format!("{:05}", index % 99_999)},
+        "tags": ["a", "b", format!("t{}", index % 31)], "updatedAt": 1_700_000_000_000_u64 + index as u64,
+        "text": "The quick brown fox jumps over the lazy dog and goes on its way through the field of barley, where the wind \
+                 moves like water and the evening light stays longer than it should, until the path ends at the river.",
+    })
+}
+
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().nth(1)).and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}

@@ -1,0 +1,179 @@
+//! Random keys and `kill -9`, in a real terminal: the first frame after the restart equals a frame at or after the last
+//! one painted, cell by cell, volatile cells aside (they are listed in `ui::volatile`).
+//!
+//! `tests/kill_loop --rounds N --seed S` makes longer runs (the environment variables `ROUNDS` and `SEED` of this test).
+
+mod common;
+
+use std::{path::Path, time::Duration};
+
+use common::{
+    Random, Workspace,
+    pty::{Frame, Pty},
+    server::Serve,
+};
+use serde_json::json;
+
+/// After this long without a frame a key is taken to have changed nothing. Only the length of the run depends on it.
+const SILENT: Duration = Duration::from_millis(80);
+
+/// Keys by how often they are pressed: movement, panes, folds, filters, overlays, editing, typing.
+const KEYS: &[&str] = &[
+    "j", "j", "j", "k", "k", "l", "h", "\r", "\r", "\x1b", "\t", "\t", "\x1b[Z", "1", "2", "3", "4", "5", "6", "z", "<", ">", "G", "gg",
+    "\x04", "\x15", "/", "/", "s", "S", "0", " ", "v", ":", "?", "L", "i", "i", "e", "e", "a", "d", "u", "[", "]", "\x1b[A", "\x1b[B",
+    "\x1b[C", "\x1b[D", "\x1b[5~", "\x1b[6~", "\x1b[H", "\x1b[F", "\x7f", "\x13", "ann", "role", "\"", "{", "}", "7", "true", "x1", "é",
+    "田中", "👩‍👩‍👧", "naïve ", "\x1a", "\x1b[200~pasted 田\ntext\x1b[201~",
+];
+
+struct Tally {
+    rounds: usize,
+    events: usize,
+    painted_after: usize,
+    lost: usize,
+    differing: usize,
+}
+
+#[test]
+fn what_was_painted_comes_back_after_kill_9() {
+    let rounds = std::env::var("ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(50);
+    let seed = common::seed(1);
+    let mut random = Random::new(seed);
+    let workspace = filled_workspace();
+    let mut tally = Tally { rounds, events: 0, painted_after: 0, lost: 0, differing: 0 };
+    let sizes = [(120, 36), (80, 24), (120, 36), (100, 30)];
+    for round in 0..rounds {
+        let (columns, rows) = *random.pick(&sizes);
+        play(&workspace, columns, rows, &mut random, &mut tally, &format!("seed {seed} round {round}"));
+    }
+    println!(
+        "kill loop: seed {seed}, rounds {}, events {}, {} came back past the last painted frame, lost {}, differing {}",
+        tally.rounds, tally.events, tally.painted_after, tally.lost, tally.differing
+    );
+    assert_eq!((tally.lost, tally.differing), (0, 0), "seed {seed}");
+}
+
+/// A mirror of some sixty records, and no network: what is compared must not move by itself.
+fn filled_workspace() -> Workspace {
+    let server_dir = tempfile::tempdir().unwrap();
+    let serve = Serve::start(0, &server_dir.path().join("server.db"));
+    let people: serde_json::Map<String, serde_json::Value> = (0..60).map(|index| (format!("u_{index:05}"), person(index))).collect();
+    serve.put("/users.json", &people.into());
+    serve.put("/tags.json", &json!({"a": {"label": "α"}, "b": {"label": "東京"}}));
+    let workspace = Workspace::new(&serve.url, &[("users", &["name", "role", "age"]), ("tags", &["label"])]);
+    workspace.run(&["sync"]);
+    workspace
+}
+
+fn person(index: usize) -> serde_json::Value {
+    let names = ["Ana Sousa", "Bo Lindqvist", "Chidi Okafor", "Emi 田中", "שרה לוי", "Zoë 👩‍🚀"];
+    json!({
+        "name": names[index % names.len()], "role": if index.is_multiple_of(3) { "admin" } else { "editor" }, "age": 20 + index,
+        "addresses": [{"city": "Malmö"}, {"city": "Lund"}], "flags": {"beta": true, "tags": ["vip", "eu"]},
+        "note": "a longer text that does not fit into one line of a narrow pane, so that it is cut",
+    })
+}
+
+fn start(workspace: &Workspace, columns: u16, rows: u16) -> (Pty, Frame) {
+    let pty = workspace.dashboard(columns, rows, &["--offline"]);
+    assert!(pty.wait_frames(1, Duration::from_secs(30)) >= 1, "no frame:\n{}", pty.screen().text());
+    let first = pty.frame(0);
+    (pty, first)
+}
+
+/// One life of the program: start, keys, `kill -9`, start again, compare.
+fn play(workspace: &Workspace, columns: u16, rows: u16, random: &mut Random, tally: &mut Tally, run: &str) {
+    let (mut pty, _) = start(workspace, columns, rows);
+    settle(&mut pty);
+    for _ in 0..2 + random.below(14) {
+        press(&mut pty, random.pick(KEYS));
+        tally.events += 1;
+    }
+    // The last key: killed at a random moment after it was sent. The copy is what a second program starts from.
+    let last = *random.pick(KEYS);
+    let copy = tempfile::tempdir().unwrap();
+    copy_files(&workspace.data(), copy.path());
+    pty.send(last);
+    tally.events += 1;
+    let frames = pty.frames();
+    if random.below(3) > 0 {
+        pty.wait_frames(frames + 1, Duration::from_micros(random.next() % 4_000));
+    }
+    pty.kill();
+    let painted = pty.last_frame().expect("it had painted");
+
+    let (mut again, restored) = start(workspace, columns, rows);
+    if same(&restored, &painted).is_empty() {
+        again.kill();
+        return;
+    }
+    // The key was committed and not painted: the same key in the copy must lead to the same frame.
+    let reached = replay(copy.path(), workspace, columns, rows, last);
+    let differing = reached.iter().map(|frame| same(&restored, frame)).min_by_key(Vec::len).unwrap_or_default();
+    if differing.is_empty() {
+        tally.painted_after += 1;
+    } else {
+        tally.lost += usize::from(looks_older(&restored, &painted));
+        tally.differing += differing.len();
+        eprintln!("{run}: after {last:?} at {columns}x{rows}\npainted:\n{}\nrestored:\n{}", painted.text(), restored.text());
+        eprintln!("differing rows: {differing:?}");
+    }
+    again.kill();
+}
+
+fn press(pty: &mut Pty, keys: &str) {
+    let before = pty.frames();
+    pty.send(keys);
+    pty.wait_frames(before + 1, SILENT);
+    settle(pty);
+}
+
+/// Waits until no frame comes any more: loads have answered.
+fn settle(pty: &mut Pty) {
+    let mut frames = pty.frames();
+    loop {
+        let now = pty.wait_frames(frames + 1, SILENT);
+        if now == frames {
+            return;
+        }
+        frames = now;
+    }
+}
+
+/// All frames that the key leads to on a copy of the data dir.
+fn replay(data: &Path, workspace: &Workspace, columns: u16, rows: u16, keys: &str) -> Vec<Frame> {
+    let (data, config) = (data.to_str().unwrap().to_owned(), workspace.config());
+    let args = ["--data-dir", &data, "--config", config.to_str().unwrap(), "--offline"];
+    let mut pty = Pty::start(&args, columns, rows, &[]);
+    pty.wait_frames(1, Duration::from_secs(30));
+    settle(&mut pty);
+    press(&mut pty, keys);
+    let frames = (0..pty.frames()).map(|index| pty.frame(index)).collect();
+    pty.kill();
+    frames
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name();
+        if entry.file_type().unwrap().is_file() && !name.to_str().unwrap().ends_with("-shm") {
+            std::fs::copy(entry.path(), to.join(name)).unwrap();
+        }
+    }
+}
+
+/// The rows in which two frames differ outside the volatile cells.
+fn same(a: &Frame, b: &Frame) -> Vec<usize> {
+    let (left, right) = (ebbtide::ui::volatile::mask(&a.rows), ebbtide::ui::volatile::mask(&b.rows));
+    let mut rows: Vec<usize> = (0..left.len().max(right.len())).filter(|row| left.get(*row) != right.get(*row)).collect();
+    if a.cursor != b.cursor {
+        rows.push(left.len());
+    }
+    rows
+}
+
+/// True where typed text that was painted is not on the restored screen.
+fn looks_older(restored: &Frame, painted: &Frame) -> bool {
+    let letters = |frame: &Frame| frame.text().chars().filter(|c| c.is_alphanumeric()).count();
+    letters(restored) < letters(painted)
+}

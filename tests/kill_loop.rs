@@ -1,7 +1,7 @@
 //! Random keys and `kill -9`, in a real terminal: the first frame after the restart equals a frame at or after the last
 //! one painted, cell by cell, volatile cells aside (they are listed in `ui::volatile`).
 //!
-//! `tests/kill_loop --rounds N --seed S` makes longer runs (the environment variables `ROUNDS` and `SEED` of this test).
+//! `tests/kill-loop --rounds N --seed S` makes longer runs.
 
 mod common;
 

@@ -1,0 +1,175 @@
+//! The ratatui backend: one write per frame, in synchronized update, and no byte where nothing changed.
+
+use std::{cell::RefCell, io, rc::Rc};
+
+use ratatui::{
+    backend::{Backend, ClearType, CrosstermBackend, WindowSize},
+    buffer::Cell,
+    layout::{Position, Size},
+};
+
+use crate::terminal::writer::Writer;
+
+const BEGIN: &[u8] = b"\x1b[?2026h";
+const END: &[u8] = b"\x1b[?2026l";
+
+/// Draws into memory; [`Backend::flush`] hands the bytes to the [`Writer`].
+pub struct Screen {
+    inner: CrosstermBackend<Frame>,
+    bytes: Frame,
+    writer: Writer,
+    size: Size,
+    cursor: Option<Position>,
+    /// Where the terminal's cursor was last put, with its visibility; `None` when that is not known.
+    shown: Option<Option<Position>>,
+    dirty: bool,
+}
+
+impl Screen {
+    pub fn new(writer: Writer, columns: u16, rows: u16) -> Self {
+        let bytes = Frame::default();
+        Self {
+            inner: CrosstermBackend::new(bytes.clone()),
+            bytes,
+            writer,
+            size: Size::new(columns, rows),
+            cursor: None,
+            shown: None,
+            dirty: false,
+        }
+    }
+
+    /// The size as the last resize event told it: drawing asks the terminal nothing.
+    pub fn resize(&mut self, columns: u16, rows: u16) {
+        self.size = Size::new(columns, rows);
+    }
+
+    /// After somebody else wrote to the terminal: nothing of what it shows is known.
+    pub fn forget(&mut self) {
+        self.shown = None;
+    }
+
+    pub fn writer(&self) -> &Writer {
+        &self.writer
+    }
+}
+
+/// The bytes of the frame being drawn, shared with the crossterm backend that fills it.
+#[derive(Debug, Clone, Default)]
+struct Frame(Rc<RefCell<Vec<u8>>>);
+
+impl io::Write for Frame {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Backend for Screen {
+    type Error = io::Error;
+
+    fn draw<'a, I>(&mut self, content: I) -> io::Result<()>
+    where
+        I: Iterator<Item = (u16, u16, &'a Cell)>,
+    {
+        let mut content = content.peekable();
+        if content.peek().is_none() {
+            return Ok(());
+        }
+        self.dirty = true;
+        self.inner.draw(content)
+    }
+
+    fn hide_cursor(&mut self) -> io::Result<()> {
+        self.cursor = None;
+        Ok(())
+    }
+
+    fn show_cursor(&mut self) -> io::Result<()> {
+        self.cursor.get_or_insert(Position::ORIGIN);
+        Ok(())
+    }
+
+    fn get_cursor_position(&mut self) -> io::Result<Position> {
+        Ok(self.cursor.unwrap_or(Position::ORIGIN))
+    }
+
+    fn set_cursor_position<P: Into<Position>>(&mut self, position: P) -> io::Result<()> {
+        self.cursor = Some(position.into());
+        Ok(())
+    }
+
+    fn clear(&mut self) -> io::Result<()> {
+        self.dirty = true;
+        self.inner.clear()
+    }
+
+    fn clear_region(&mut self, clear_type: ClearType) -> io::Result<()> {
+        self.dirty = true;
+        self.inner.clear_region(clear_type)
+    }
+
+    fn size(&self) -> io::Result<Size> {
+        Ok(self.size)
+    }
+
+    fn window_size(&mut self) -> io::Result<WindowSize> {
+        Ok(WindowSize { columns_rows: self.size, pixels: Size::ZERO })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let cursor = self.cursor;
+        if !self.dirty && self.shown == Some(cursor) {
+            self.bytes.0.borrow_mut().clear();
+            return Ok(());
+        }
+        match cursor {
+            Some(position) => {
+                self.inner.set_cursor_position(position)?;
+                self.inner.show_cursor()?;
+            }
+            None if self.shown != Some(None) => self.inner.hide_cursor()?,
+            None => {}
+        }
+        let body = std::mem::take(&mut *self.bytes.0.borrow_mut());
+        let mut frame = Vec::with_capacity(body.len() + BEGIN.len() + END.len());
+        frame.extend_from_slice(BEGIN);
+        frame.extend_from_slice(&body);
+        frame.extend_from_slice(END);
+        self.writer.send(frame);
+        self.shown = Some(cursor);
+        self.dirty = false;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ratatui::{Terminal, widgets::Paragraph};
+    use std::sync::mpsc;
+
+    fn screen() -> (Terminal<Screen>, mpsc::Receiver<()>) {
+        let (sent, written) = mpsc::channel();
+        let writer = Writer::start(move |_| drop(sent.send(())));
+        (Terminal::new(Screen::new(writer, 20, 3)).unwrap(), written)
+    }
+
+    #[test]
+    fn a_frame_like_the_last_one_writes_nothing() {
+        let (mut terminal, written) = screen();
+        let mut paint = |text: &'static str| {
+            drop(terminal.draw(|frame| frame.render_widget(Paragraph::new(text), frame.area())).unwrap())
+        };
+        paint("one");
+        written.recv().unwrap();
+        paint("one");
+        paint("two");
+        written.recv().unwrap();
+        assert!(written.try_recv().is_err(), "the second frame was written");
+    }
+}

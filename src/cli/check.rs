@@ -53,15 +53,16 @@ fn utf8(bytes: Vec<u8>, place: &str) -> Result<String, Failure> {
 /// Checks an id by the rules of the backend's keys.
 pub(super) fn id(id: &str) -> Result<(), Failure> {
     rtdb::check_key(id).map_err(|reason| {
-        Failure::usage(format!("`{id}` cannot be the id of a record"))
-            .because(reason)
-            .hint("use letters, digits, `-` and `_`; at most 768 bytes, none of `. $ # [ ] /` and no control characters")
+        Failure::usage(format!("`{id}` cannot be the id of a record")).because(reason).hint(
+            "use letters, digits, `-` and `_`; at most 768 bytes, none of `. $ # [ ] /` and no control characters",
+        )
     })
 }
 
 /// What the backend will hold of a document: normalised and within its limits. Refused here, not hours later there.
 pub(super) fn document(target: &Target<'_>, id: &str, document: &Value) -> Result<Value, Failure> {
-    let refuse = |cause: String| Failure::usage(format!("`{}/{id}` cannot be saved", target.collection.name)).because(cause);
+    let refuse =
+        |cause: String| Failure::usage(format!("`{}/{id}` cannot be saved", target.collection.name)).because(cause);
     let levels = target.collection.path.split('/').count() + 1;
     rtdb::check_document_below(levels, document).map_err(|error| {
         refuse(error.to_string()).hint("change that place; the server would refuse it, so nothing was queued")

@@ -137,7 +137,8 @@ fn what(conflict: &Conflict) -> String {
 
 fn load(reader: &mut Reader, number: i64) -> Result<Conflict, Failure> {
     reader.conflict(number)?.ok_or_else(|| {
-        Failure::failed(format!("there is no conflict c{number}")).hint("`ebbtide conflicts list` shows those that are open")
+        Failure::failed(format!("there is no conflict c{number}"))
+            .hint("`ebbtide conflicts list` shows those that are open")
     })
 }
 
@@ -194,10 +195,10 @@ fn resolve(world: &World, args: &ResolveArgs) -> Outcome {
     let at = world.at();
     let author = source.map(|source| author(world, source)).unwrap_or_default();
     let resolve = Resolve { conflict: conflict.id, take, document, op_id: OpId::new(&at), at: at.wall, author };
-    let seq = store
-        .resolve(resolve)
-        .wait()
-        .map_err(|error| Failure::store("the conflict was not resolved", error).or_hint("`ebbtide conflicts list` shows those that are open"))?;
+    let seq = store.resolve(resolve).wait().map_err(|error| {
+        Failure::store("the conflict was not resolved", error)
+            .or_hint("`ebbtide conflicts list` shows those that are open")
+    })?;
     wake(&store, world)?;
     if world.json {
         output::json(&json!({"conflict": conflict.id, "resolution": take.word(), "seq": seq}))?;

@@ -57,7 +57,9 @@ pub(super) fn run(world: &World, args: &ExportArgs) -> Outcome {
     let walk = Walk { collection: target.key(), filter: Filter(args.filter.clone()) };
     let mut data = Data::new();
     match args.format {
-        Format::Ndjson => walk.each(&mut reader, |id, value| data.exact(&json!({"id": id, "value": value}).to_string()))?,
+        Format::Ndjson => {
+            walk.each(&mut reader, |id, value| data.exact(&json!({"id": id, "value": value}).to_string()))?
+        }
         Format::Json => {
             let mut separator = "{\n";
             walk.each(&mut reader, |id, value| {

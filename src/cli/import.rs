@@ -160,10 +160,9 @@ impl IdRule {
             Failure::usage(reason).because(format!("line {}", row.line)).hint(hint.to_owned())
         };
         match (self, row.key) {
-            (Self::Pointer(_) | Self::New, Some(_)) => Err(at(
-                "the file is an object of records by id",
-                "leave --id and --new-ids out: its keys are the ids",
-            )),
+            (Self::Pointer(_) | Self::New, Some(_)) => {
+                Err(at("the file is an object of records by id", "leave --id and --new-ids out: its keys are the ids"))
+            }
             (Self::FromForm, Some(key)) => Ok((key, row.document)),
             (Self::New, None) => Ok((rtdb::push_id(&world.at()), row.document)),
             (Self::Pointer(pointer), None) => match pointer.get(&row.document) {

@@ -84,7 +84,10 @@ pub(super) fn run(world: &World, args: &InitArgs) -> Outcome {
     // What is written is read first: names and paths are checked by the same rules as those of a file.
     let written = config::parse(&text, path).map_err(|errors| {
         let failure = Failure::usage("the source cannot be added as asked");
-        errors.errors.iter().fold(failure, |failure, error| failure.because(error.message.clone()))
+        errors
+            .errors
+            .iter()
+            .fold(failure, |failure, error| failure.because(error.message.clone()))
             .hint("change the name, the URL or the collections; nothing was written")
     })?;
     write(path, &text).map_err(|error| Failure::io(format!("could not write `{}`", path.display()), &error))?;

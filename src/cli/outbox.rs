@@ -149,11 +149,7 @@ fn list(world: &World, args: &ListArgs) -> Outcome {
 }
 
 /// Walks the outbox in keyset pages.
-fn each(
-    reader: &mut Reader,
-    states: &[OpState],
-    mut take: impl FnMut(&Op) -> io::Result<()>,
-) -> Result<(), Failure> {
+fn each(reader: &mut Reader, states: &[OpState], mut take: impl FnMut(&Op) -> io::Result<()>) -> Result<(), Failure> {
     let mut after = None;
     loop {
         let page = reader.outbox(states, after, PAGE)?;
@@ -183,7 +179,8 @@ fn summary(op: &Op) -> String {
 
 /// `/status "open" → "done"`
 fn describe(change: &Change) -> String {
-    let side = |value: &Option<serde_json::Value>| value.as_ref().map_or_else(|| "(none)".to_owned(), ToString::to_string);
+    let side =
+        |value: &Option<serde_json::Value>| value.as_ref().map_or_else(|| "(none)".to_owned(), ToString::to_string);
     format!("{} {} → {}", change.pointer, side(&change.from), side(&change.to))
 }
 
@@ -284,7 +281,8 @@ fn carry_out(world: &World, seqs: Vec<Seq>, verb: Verb) -> Outcome {
     } else {
         let answer = store.command(seqs, verb.command(), world.now()).wait();
         answer.map_err(|error| {
-            Failure::store("the outbox was not changed", error).or_hint("`ebbtide outbox list` shows the state of each edit")
+            Failure::store("the outbox was not changed", error)
+                .or_hint("`ebbtide outbox list` shows the state of each edit")
         })?
     };
     wake(&store, world)?;

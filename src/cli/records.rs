@@ -161,8 +161,10 @@ pub(super) fn get(world: &World, args: &GetArgs) -> Outcome {
 
 /// There is no such record here.
 pub(super) fn missing(target: &Target<'_>, id: &str) -> Failure {
-    Failure::failed(format!("there is no record `{id}` in `{}`", target.collection.name))
-        .hint(format!("`ebbtide list {}` shows what is here; `ebbtide sync` fetches what is there", target.collection.name))
+    Failure::failed(format!("there is no record `{id}` in `{}`", target.collection.name)).hint(format!(
+        "`ebbtide list {}` shows what is here; `ebbtide sync` fetches what is there",
+        target.collection.name
+    ))
 }
 
 /// Search the text of all records

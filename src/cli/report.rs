@@ -108,6 +108,12 @@ impl Failure {
         self
     }
 
+    /// What `doctor` shows of it: (what is wrong, what to do).
+    pub fn into_finding(self) -> (String, String) {
+        let causes: String = self.caused_by.iter().map(|cause| format!(": {cause}")).collect();
+        (format!("{}{causes}", self.error), self.hint.unwrap_or_else(|| "the log in the data dir says more".to_owned()))
+    }
+
     /// Prints itself to stderr and answers the exit code.
     pub fn report(&self, json: bool) -> ExitCode {
         if self.quiet {
@@ -211,7 +217,9 @@ impl From<ServerError> for Failure {
             ServerError::Listen { .. } => {
                 "another program may use the port; `--listen 127.0.0.1:0` takes any that is free"
             }
-            ServerError::Data { .. } => "name a file that `ebbtide serve` made and that can be written, or leave --data out",
+            ServerError::Data { .. } => {
+                "name a file that `ebbtide serve` made and that can be written, or leave --data out"
+            }
             ServerError::Seed(_) => "the seed is one JSON object: collections, in them records by id",
         };
         Self::failed("could not serve").caused(&error).hint(hint)
@@ -222,7 +230,9 @@ impl From<RemoteError> for Failure {
     fn from(error: RemoteError) -> Self {
         let hint = match &error {
             RemoteError::Url { .. } => "correct `url` of the source in the configuration",
-            RemoteError::Credentials { .. } => "check what `auth` of the source names; `ebbtide paths` shows the configuration",
+            RemoteError::Credentials { .. } => {
+                "check what `auth` of the source names; `ebbtide paths` shows the configuration"
+            }
         };
         Self::usage("could not use the source").caused(&error).hint(hint)
     }
@@ -238,7 +248,9 @@ impl From<RunError> for Failure {
             RunError::Terminal(source) => Self::io("could not use the terminal", &source),
             RunError::Server(source) => source.into(),
             RunError::Remote(source) => source.into(),
-            RunError::File { what, path, source } => Self::io(format!("could not {what} `{}`", path.display()), &source),
+            RunError::File { what, path, source } => {
+                Self::io(format!("could not {what} `{}`", path.display()), &source)
+            }
         }
     }
 }

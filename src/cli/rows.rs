@@ -72,7 +72,9 @@ fn json_file(mut input: impl BufRead, take: Take<'_>) -> Result<(), Failure> {
     match (failure, read) {
         (Some(failure), _) => Err(failure),
         (None, Ok(())) => Ok(()),
-        (None, Err(error)) if error.is_io() => Err(Failure::failed("could not read the file").because(error.to_string())),
+        (None, Err(error)) if error.is_io() => {
+            Err(Failure::failed("could not read the file").because(error.to_string()))
+        }
         (None, Err(error)) => {
             let text = error.to_string();
             let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);

@@ -47,8 +47,10 @@ pub(super) fn run(world: &World, args: &ServeArgs) -> Outcome {
     let listen = address(&args.listen)?;
     let token = token(args.token_env.as_deref())?;
     if !listen.ip().is_loopback() && token.is_none() {
-        return Err(Failure::usage(format!("`{listen}` can be reached from other computers, and no token is asked for"))
-            .hint("put a secret into an environment variable and name it with --token-env, or listen on 127.0.0.1"));
+        return Err(Failure::usage(format!(
+            "`{listen}` can be reached from other computers, and no token is asked for"
+        ))
+        .hint("put a secret into an environment variable and name it with --token-env, or listen on 127.0.0.1"));
     }
     let seed = args.seed.as_deref().map(seed).transpose()?;
     let options = Options { listen, data: args.data.clone(), seed, token, clock: world.clock.clone() };
@@ -99,7 +101,8 @@ fn token(variable: Option<&str>) -> Result<Option<SecretString>, Failure> {
 
 fn seed(path: &std::path::Path) -> Result<Value, Failure> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| Failure::io(format!("could not read `{shown}`"), &error))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| Failure::io(format!("could not read `{shown}`"), &error))?;
     serde_json::from_str(&text).map_err(|error| {
         Failure::usage(format!("`{shown}` is no JSON"))
             .because(error.to_string())

@@ -67,9 +67,7 @@ pub(super) fn run(world: &World, command: &SessionCommand) -> Outcome {
 fn list(world: &World) -> Outcome {
     let sessions = world.reader()?.sessions()?;
     if world.json {
-        let shape = |info: &SessionInfo| {
-            json!({"name": info.name, "saved_at": shapes::time(info.saved_at), "slices": info.slices, "open": info.open})
-        };
+        let shape = |info: &SessionInfo| json!({"name": info.name, "saved_at": shapes::time(info.saved_at), "slices": info.slices, "open": info.open});
         output::json(&sessions.iter().map(shape).collect::<Vec<Value>>())?;
         return Ok(DONE);
     }

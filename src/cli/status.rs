@@ -134,7 +134,8 @@ impl<'c> Picture<'c> {
 
     fn headline(&self, source: &SourceSpec) -> String {
         let (state, known) = self.connectivity(source);
-        let mut text = format!("{} ({}) {}: {}", source.name, source.kind.word(), source.url, state.label().to_lowercase());
+        let mut text =
+            format!("{} ({}) {}: {}", source.name, source.kind.word(), source.url, state.label().to_lowercase());
         if state == ConnectivityState::Unknown && known.state != ConnectivityState::Unknown {
             text.push_str(&format!(", last known {}", known.state.label().to_lowercase()));
         }

@@ -104,7 +104,10 @@ impl Target<'_> {
 /// Finds `collection` or `source/collection`. The error names the nearest one there is.
 pub(super) fn find<'c>(config: &'c Config, name: &str) -> Result<Target<'c>, Failure> {
     let all = || {
-        config.sources.iter().flat_map(|source| source.collections.iter().map(move |c| Target { source, collection: c }))
+        config
+            .sources
+            .iter()
+            .flat_map(|source| source.collections.iter().map(move |c| Target { source, collection: c }))
     };
     let matches = |target: &Target<'_>| match name.split_once('/') {
         Some((source, collection)) => {

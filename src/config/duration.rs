@@ -44,7 +44,9 @@ mod tests {
 
     #[test]
     fn spans_are_read_as_people_write_them() {
-        for (text, seconds) in [("30s", 30), ("5m", 300), ("1h30m", 5_400), ("7d", 604_800), ("45", 45), ("1h 5s", 3_605)] {
+        for (text, seconds) in
+            [("30s", 30), ("5m", 300), ("1h30m", 5_400), ("7d", 604_800), ("45", 45), ("1h 5s", 3_605)]
+        {
             assert_eq!(parse(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         assert_eq!(parse("250ms"), Ok(Duration::from_millis(250)));

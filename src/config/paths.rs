@@ -1,6 +1,6 @@
 //! Where things are kept.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use etcetera::BaseStrategy as _;
 
@@ -55,15 +55,6 @@ impl Paths {
     /// The demo never shares a data dir with anything real: `demo --reset` empties it.
     pub fn demo_dir(&self) -> PathBuf {
         self.data_dir.join("demo")
-    }
-}
-
-/// `~/…` for a path below the home directory, to show.
-pub fn tilde(path: &Path) -> String {
-    let home = etcetera::home_dir().ok();
-    match home.as_deref().and_then(|home| path.strip_prefix(home).ok()) {
-        Some(rest) => format!("~/{}", rest.display()),
-        None => path.display().to_string(),
     }
 }
 

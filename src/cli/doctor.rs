@@ -1,0 +1,276 @@
+//! `doctor`: looks at everything that could be wrong on this computer, and changes nothing.
+
+use std::{collections::HashMap, os::unix::fs::PermissionsExt, path::Path, process::ExitCode};
+
+use serde_json::{Value, json};
+
+use super::{
+    DONE, Outcome,
+    output::{self, Data, count},
+    world::World,
+};
+use crate::{
+    config::{self, Config},
+    model::{
+        ids::{RecordKey, Seq},
+        op::{Op, OpState},
+    },
+    store::{Reader, StoreError},
+};
+
+pub(super) const ABOUT: &str = "Check configuration, files, permissions, schema and invariants; changes nothing";
+
+pub(super) const SHAPE: &str = "\
+Exit codes: 0 no problem found (warnings may be), 1 a problem found.
+
+JSON:
+  {\"ok\": true where no problem was found, \"checks\": [{\"check\", \"result\": ok|warning|problem, \"detail\", \"hint\"}]}";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Grade {
+    Ok,
+    Warning,
+    Problem,
+}
+
+impl Grade {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Problem => "problem",
+        }
+    }
+}
+
+struct Finding {
+    check: &'static str,
+    grade: Grade,
+    detail: String,
+    hint: Option<String>,
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn ok(&mut self, check: &'static str, detail: impl Into<String>) {
+        self.0.push(Finding { check, grade: Grade::Ok, detail: detail.into(), hint: None });
+    }
+
+    fn add(&mut self, check: &'static str, grade: Grade, detail: impl Into<String>, hint: impl Into<String>) {
+        self.0.push(Finding { check, grade, detail: detail.into(), hint: Some(hint.into()) });
+    }
+
+    fn is_ok(&self) -> bool {
+        self.0.iter().all(|finding| finding.grade != Grade::Problem)
+    }
+}
+
+pub(super) fn run(world: &World) -> Outcome {
+    let mut findings = Findings::default();
+    let config = check_config(world, &mut findings);
+    check_places(world, &mut findings);
+    check_space(&world.paths.data_dir, &mut findings);
+    match world.reader() {
+        Err(failure) => {
+            let (detail, hint) = failure.into_finding();
+            findings.add("data", Grade::Problem, detail, hint);
+        }
+        Ok(mut reader) => {
+            findings.ok("data", "opens, and its schema is known");
+            if let Err(error) = check_data(&mut reader, &config, &mut findings) {
+                findings.add("data", Grade::Problem, error.to_string(), "the log in the data dir says more");
+            }
+        }
+    }
+    print(world, &findings)?;
+    Ok(if findings.is_ok() { DONE } else { ExitCode::from(1) })
+}
+
+fn print(world: &World, findings: &Findings) -> std::io::Result<()> {
+    if world.json {
+        let shape = |finding: &Finding| {
+            json!({
+                "check": finding.check,
+                "result": finding.grade.word(),
+                "detail": finding.detail,
+                "hint": finding.hint,
+            })
+        };
+        let checks: Vec<Value> = findings.0.iter().map(shape).collect();
+        return output::json(&json!({"ok": findings.is_ok(), "checks": checks}));
+    }
+    let mut data = Data::new();
+    for finding in &findings.0 {
+        data.line(&format!("{:<8} {:<12} {}", finding.grade.word(), finding.check, finding.detail))?;
+        if let Some(hint) = &finding.hint {
+            data.line(&format!("{:<21} hint: {hint}", ""))?;
+        }
+    }
+    data.finish()
+}
+
+fn check_config(world: &World, findings: &mut Findings) -> Config {
+    let path = &world.paths.config;
+    match config::load(path) {
+        Ok(config) if config.sources.is_empty() => {
+            findings.add(
+                "config",
+                Grade::Warning,
+                format!("`{}` names no source", path.display()),
+                super::world::NOTHING_CONFIGURED,
+            );
+            config
+        }
+        Ok(config) => {
+            let collections: usize = config.sources.iter().map(|source| source.collections.len()).sum();
+            let (sources, collections) =
+                (count(config.sources.len() as u64, "source"), count(collections as u64, "collection"));
+            findings.ok("config", format!("`{}`: {sources}, {collections}", path.display()));
+            config
+        }
+        Err(errors) => {
+            for error in &errors.errors {
+                let hint = error.hint.clone().unwrap_or_else(|| "`ebbtide init --example` prints every key".to_owned());
+                findings.add("config", Grade::Problem, format!("`{}`: {error}", path.display()), hint);
+            }
+            Config::default()
+        }
+    }
+}
+
+/// Files that hold data are the user's own.
+fn check_places(world: &World, findings: &mut Findings) {
+    let dir = &world.paths.data_dir;
+    if !dir.exists() {
+        findings.ok("files", format!("`{}` is made when it is needed", dir.display()));
+        return;
+    }
+    let mut open = Vec::new();
+    let mut look = |path: &Path| {
+        if let Ok(metadata) = std::fs::symlink_metadata(path)
+            && !metadata.is_symlink()
+            && metadata.permissions().mode() & 0o077 != 0
+        {
+            open.push(format!("`{}`", path.display()));
+        }
+    };
+    look(dir);
+    look(&world.paths.config);
+    let mut files = 0_u64;
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        files += 1;
+        look(&entry.path());
+    }
+    match open.as_slice() {
+        [] => findings.ok(
+            "files",
+            format!("`{}`: {}, only for you", dir.display(), count(files, "entry").replace("entrys", "entries")),
+        ),
+        some => findings.add(
+            "files",
+            Grade::Warning,
+            format!("others on this computer may read {}", some.join(", ")),
+            "take that right away: chmod go-rwx",
+        ),
+    }
+    let kept = std::fs::read_dir(dir.join("emergency")).into_iter().flatten().flatten().count();
+    if kept > 0 {
+        findings.add(
+            "emergency",
+            Grade::Warning,
+            format!("{} of text could not be saved in the journal", count(kept as u64, "piece")),
+            format!("look at the files in `{}`", dir.join("emergency").display()),
+        );
+    }
+}
+
+const LITTLE: u64 = 64 << 20;
+
+fn check_space(dir: &Path, findings: &mut Findings) {
+    let there = dir.ancestors().find(|dir| dir.exists()).unwrap_or(dir);
+    match rustix::fs::statvfs(there) {
+        Ok(stat) => match stat.f_bavail.saturating_mul(stat.f_frsize) {
+            free if free < LITTLE => findings.add(
+                "space",
+                Grade::Problem,
+                format!("{} MiB are free", free >> 20),
+                "free some space; edits cannot be saved on a full disk",
+            ),
+            free => findings.ok("space", format!("{} MiB are free", output::grouped(free >> 20))),
+        },
+        Err(error) => findings.add("space", Grade::Warning, format!("not known: {error}"), "check the disk"),
+    }
+}
+
+fn check_data(reader: &mut Reader, config: &Config, findings: &mut Findings) -> Result<(), StoreError> {
+    let mut ops: Vec<Op> = Vec::new();
+    let states: Vec<OpState> = OpState::ALL.into_iter().filter(|state| state.is_pending()).collect();
+    loop {
+        let page = reader.outbox(&states, ops.last().map(|op| op.seq), 500)?;
+        if page.is_empty() {
+            break;
+        }
+        ops.extend(page);
+    }
+    check_outbox(&ops, findings);
+    let strangers: Vec<&Op> = ops.iter().filter(|op| !is_configured(config, &op.record)).collect();
+    if let Some(first) = strangers.first() {
+        findings.add(
+            "outbox",
+            Grade::Warning,
+            format!(
+                "{} of collections that are not configured, such as `{}`",
+                count(strangers.len() as u64, "edit"),
+                first.record.collection
+            ),
+            "configure the source again to send them, or discard them",
+        );
+    }
+    let conflicts = reader.conflicts(false)?;
+    let lost: Vec<Seq> = ops
+        .iter()
+        .filter(|op| op.state == OpState::Conflict && !conflicts.iter().any(|conflict| conflict.seq == op.seq))
+        .map(|op| op.seq)
+        .collect();
+    match lost.as_slice() {
+        [] => findings.ok("conflicts", count(conflicts.len() as u64, "conflict")),
+        some => findings.add(
+            "conflicts",
+            Grade::Problem,
+            format!("{} in conflict without the conflict's row", count(some.len() as u64, "edit")),
+            "retry or discard them: `ebbtide outbox list --state conflict`",
+        ),
+    }
+    findings.ok("drafts", count(reader.drafts()?.len() as u64, "draft"));
+    findings.ok("sessions", count(reader.sessions()?.len() as u64, "session"));
+    Ok(())
+}
+
+fn is_configured(config: &Config, record: &RecordKey) -> bool {
+    let key = &record.collection;
+    config.sources.iter().any(|source| source.name == key.source && source.collection(&key.collection).is_some())
+}
+
+/// At most one edit of a record may be on the wire, and it is the oldest one.
+fn check_outbox(ops: &[Op], findings: &mut Findings) {
+    let mut oldest: HashMap<&RecordKey, Seq> = HashMap::new();
+    let mut broken = Vec::new();
+    for op in ops {
+        let first = *oldest.entry(&op.record).or_insert(op.seq);
+        if op.state.may_be_applied() && first != op.seq {
+            broken.push(op.seq.to_string());
+        }
+    }
+    match broken.as_slice() {
+        [] => findings.ok("outbox", format!("{}, in order", count(ops.len() as u64, "edit"))),
+        some => findings.add(
+            "outbox",
+            Grade::Problem,
+            format!("sent before an older edit of the same record: {}", some.join(", ")),
+            "hold the later ones and look at them with `ebbtide outbox show`",
+        ),
+    }
+}

@@ -1,0 +1,184 @@
+//! `export`: a whole collection as the user sees it, to standard output, with flat memory.
+
+use std::{io::Write, time::Duration};
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+use super::{
+    DONE, Outcome,
+    output::Data,
+    report::Failure,
+    world::{self, World},
+};
+use crate::{
+    model::{
+        ids::{CollectionKey, RecordId},
+        query::{Anchor, Filter, ListQuery, Sort},
+    },
+    store::Reader,
+};
+
+/// Write a collection to standard output, with your pending edits in it
+#[derive(Debug, Args)]
+#[command(after_long_help = FORMATS)]
+pub(super) struct ExportArgs {
+    /// The collection, or source/collection
+    #[arg(value_name = "C")]
+    collection: String,
+    #[arg(long, value_enum, default_value_t = Format::Ndjson)]
+    format: Format,
+    /// Only what matches, as in `list`
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    filter: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Ndjson,
+    Json,
+    Csv,
+}
+
+const FORMATS: &str = "\
+Formats:
+  ndjson  one {\"id\": ID, \"value\": RECORD} a line
+  json    one object: records by id
+  csv     a column `id`, and one for each top-level field; nested values as JSON. A text that a spreadsheet
+          would take for a formula (it begins with = + - @, a tab or a line end) gets a ' before it
+`ebbtide import` reads the first two back as they are.";
+
+const PAGE: usize = 500;
+
+pub(super) fn run(world: &World, args: &ExportArgs) -> Outcome {
+    let config = world.config()?;
+    let target = world::find(&config, &args.collection)?;
+    let mut reader = world.reader()?;
+    let walk = Walk { collection: target.key(), filter: Filter(args.filter.clone()) };
+    let mut data = Data::new();
+    match args.format {
+        Format::Ndjson => {
+            walk.each(&mut reader, |id, value| data.exact(&json!({"id": id, "value": value}).to_string()))?
+        }
+        Format::Json => {
+            let mut separator = "{\n";
+            walk.each(&mut reader, |id, value| {
+                write!(data.stream(), "{separator}{}: {value}", Value::from(id.as_str()))?;
+                separator = ",\n";
+                Ok(())
+            })?;
+            data.exact(if separator == "{\n" { "{}" } else { "\n}" })?;
+        }
+        Format::Csv => csv(&walk, &mut reader, &mut data)?,
+    }
+    data.finish()?;
+    Ok(DONE)
+}
+
+/// A walk over a collection in pages, each after the last id of the one before.
+struct Walk {
+    collection: CollectionKey,
+    filter: Filter,
+}
+
+impl Walk {
+    fn each(
+        &self,
+        reader: &mut Reader,
+        mut take: impl FnMut(&RecordId, &Value) -> std::io::Result<()>,
+    ) -> Result<(), Failure> {
+        let query = ListQuery {
+            collection: self.collection.clone(),
+            columns: Vec::new(),
+            filter: self.filter.clone(),
+            sort: Sort::default(),
+        };
+        let mut anchor = Anchor::First;
+        loop {
+            let window = reader.window(&query, &anchor, PAGE, Duration::from_secs(600))?;
+            for row in &window.rows {
+                if let Some(value) = reader.record(&self.collection.record(row.id.clone()))?.local {
+                    take(&row.id, &value)?;
+                }
+            }
+            match window.rows.last() {
+                Some(last) if !window.at_end => anchor = Anchor::After(last.id.clone()),
+                _ if window.partial => {
+                    return Err(Failure::failed("the export took too long and was ended")
+                        .hint("try again with a simpler --filter, or without one"));
+                }
+                _ => return Ok(()),
+            }
+        }
+    }
+}
+
+/// Twice over the collection: the columns first, then the rows.
+fn csv(walk: &Walk, reader: &mut Reader, data: &mut Data) -> Result<(), Failure> {
+    let mut columns: Vec<String> = Vec::new();
+    let mut has_scalars = false;
+    walk.each(reader, |_, value| {
+        match value {
+            Value::Object(members) => {
+                for name in members.keys() {
+                    if !columns.contains(name) {
+                        columns.push(name.clone());
+                    }
+                }
+            }
+            _ => has_scalars = true,
+        }
+        Ok(())
+    })?;
+    let mut writer = csv::Writer::from_writer(data.stream());
+    let headings = ["id"].into_iter().chain(columns.iter().map(String::as_str)).chain(has_scalars.then_some("value"));
+    writer.write_record(headings.map(guard)).map_err(csv_error)?;
+    walk.each(reader, |id, value| {
+        let mut row = vec![guard(id.as_str())];
+        row.extend(columns.iter().map(|name| value.get(name).map(cell).unwrap_or_default()));
+        if has_scalars {
+            row.push(if value.is_object() { String::new() } else { cell(value) });
+        }
+        writer.write_record(row).map_err(csv_error)
+    })?;
+    writer.flush()?;
+    Ok(())
+}
+
+fn csv_error(error: csv::Error) -> std::io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        kind => std::io::Error::other(format!("{kind:?}")),
+    }
+}
+
+/// Texts are guarded; numbers and booleans are what they are, also negative ones.
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => guard(text),
+        other => other.to_string(),
+    }
+}
+
+/// Keeps spreadsheets from running a text as a formula.
+fn guard(text: &str) -> String {
+    match text.chars().next() {
+        Some('=' | '+' | '-' | '@' | '\t' | '\r' | '\n') => format!("'{text}"),
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spreadsheet_runs_no_text_of_ours() {
+        assert_eq!(cell(&json!("=HYPERLINK(\"x\")")), "'=HYPERLINK(\"x\")");
+        assert_eq!(cell(&json!("@x")), "'@x");
+        assert_eq!(cell(&json!(-5.25)), "-5.25");
+        assert_eq!(cell(&json!("plain")), "plain");
+        assert_eq!(cell(&json!({"a": 1})), "{\"a\":1}");
+    }
+}

@@ -1,0 +1,298 @@
+//! `outbox`: the edits that wait for the server, and what may be done to them.
+
+use std::io;
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
+
+use super::{
+    DONE, Outcome,
+    edit::wake,
+    output::{self, Data, JsonArray, count, table, talk},
+    report::Failure,
+    shapes,
+    world::World,
+};
+use crate::{
+    model::{
+        edit::Change,
+        ids::Seq,
+        op::{Op, OpCommand, OpState},
+        time,
+    },
+    store::Reader,
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum OutboxCommand {
+    List(ListArgs),
+    Show(ShowArgs),
+    /// Let edits go at once: forget their wait, and try rejected ones again
+    #[command(after_long_help = CHANGED_SHAPE)]
+    Retry(SeqArgs),
+    /// Keep edits here until they are released
+    #[command(after_long_help = CHANGED_SHAPE)]
+    Hold(SeqArgs),
+    /// Let held edits go
+    #[command(after_long_help = CHANGED_SHAPE)]
+    Release(SeqArgs),
+    Discard(DiscardArgs),
+}
+
+/// List the edits that wait, in the order they will be sent
+#[derive(Debug, Args)]
+#[command(after_long_help = LIST_SHAPE)]
+pub(super) struct ListArgs {
+    /// Only edits in this state; can be given several times. Settled ones are shown only where asked for
+    #[arg(long, value_name = "STATE", value_parser = parse_state)]
+    state: Vec<OpState>,
+}
+
+fn parse_state(word: &str) -> Result<OpState, String> {
+    let words = OpState::ALL.map(OpState::word).join(", ");
+    OpState::parse(word).ok_or_else(|| format!("there are: {words}"))
+}
+
+const LIST_SHAPE: &str = "\
+States:
+  held queued blocked in_flight in_doubt auth conflict rejected   (settled: acked superseded discarded)
+
+JSON:
+  [{\"seq\", \"op_id\", \"source\", \"collection\", \"id\", \"kind\": create|update|delete, \"state\", \"attempts\",
+    \"created_at\", \"next_attempt_at\", \"last_error\": {\"at\", \"status\", \"message\"} or null,
+    \"changes\": [{\"pointer\", \"from\", \"to\"}]}]
+  `from` is left out where nothing was there before, `to` where nothing is there after.";
+
+/// Show one edit with all that is known of it
+#[derive(Debug, Args)]
+#[command(after_long_help = SHOW_SHAPE)]
+pub(super) struct ShowArgs {
+    #[arg(value_name = "SEQ")]
+    seq: i64,
+}
+
+const SHOW_SHAPE: &str = "\
+JSON:
+  as in `outbox list`, and {\"document\", \"base\", \"base_revision\", \"after\", \"sent_at\", \"settled_at\",
+  \"precondition\", \"was_in_doubt\", \"author\"}";
+
+#[derive(Debug, Args)]
+pub(super) struct SeqArgs {
+    #[arg(value_name = "SEQ", required_unless_present = "all")]
+    seqs: Vec<i64>,
+    /// Every edit it fits
+    #[arg(long, conflicts_with = "seqs")]
+    all: bool,
+}
+
+/// Take edits back, with the later ones of the same record
+///
+/// What they said is kept in the vault. An edit that may have been sent already is not taken back.
+#[derive(Debug, Args)]
+#[command(after_long_help = CHANGED_SHAPE)]
+pub(super) struct DiscardArgs {
+    #[arg(value_name = "SEQ", required = true)]
+    seqs: Vec<i64>,
+}
+
+const CHANGED_SHAPE: &str = "\
+JSON:
+  {\"changed\": [SEQ]}";
+
+/// Ops read at a time.
+const PAGE: usize = 200;
+
+pub(super) fn run(world: &World, command: &OutboxCommand) -> Outcome {
+    match command {
+        OutboxCommand::List(args) => list(world, args),
+        OutboxCommand::Show(args) => show(world, Seq(args.seq)),
+        OutboxCommand::Retry(args) => change(world, args, Verb::Retry),
+        OutboxCommand::Hold(args) => change(world, args, Verb::Hold),
+        OutboxCommand::Release(args) => change(world, args, Verb::Release),
+        OutboxCommand::Discard(args) => carry_out(world, seqs(&args.seqs), Verb::Discard),
+    }
+}
+
+fn list(world: &World, args: &ListArgs) -> Outcome {
+    let mut reader = world.reader()?;
+    let states = if args.state.is_empty() { pending_states() } else { args.state.clone() };
+    if world.json {
+        let mut array = JsonArray::begin()?;
+        each(&mut reader, &states, |op| array.push(&shapes::op(op)))?;
+        array.finish()?;
+        return Ok(DONE);
+    }
+    let now = world.now();
+    let mut rows = Vec::new();
+    each(&mut reader, &states, |op| {
+        rows.push(vec![
+            op.seq.to_string(),
+            op.state.label().to_owned(),
+            op.kind.word().to_owned(),
+            op.record.to_string(),
+            op.attempts.to_string(),
+            time::age(now.since(op.created_at)),
+            summary(op),
+        ]);
+        Ok(())
+    })?;
+    if rows.is_empty() {
+        talk("nothing waits");
+        return Ok(DONE);
+    }
+    let mut data = Data::new();
+    for line in table(&["SEQ", "STATE", "EDIT", "RECORD", "TRIES", "AGE", "WHAT"], &rows, 60) {
+        data.exact(&line)?;
+    }
+    data.finish()?;
+    Ok(DONE)
+}
+
+/// Walks the outbox in keyset pages.
+fn each(reader: &mut Reader, states: &[OpState], mut take: impl FnMut(&Op) -> io::Result<()>) -> Result<(), Failure> {
+    let mut after = None;
+    loop {
+        let page = reader.outbox(states, after, PAGE)?;
+        for op in &page {
+            take(op)?;
+        }
+        match page.last() {
+            Some(last) if page.len() == PAGE => after = Some(last.seq),
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn summary(op: &Op) -> String {
+    if let Some(error) = &op.last_error {
+        return error.status.map_or_else(|| error.message.clone(), |status| format!("{status} {}", error.message));
+    }
+    match op.changes.as_slice() {
+        [only] if !only.pointer.is_root() => describe(only),
+        [] | [_] => String::new(),
+        several => {
+            let places: Vec<String> = several.iter().map(|change| change.pointer.to_string()).collect();
+            places.join(" ")
+        }
+    }
+}
+
+/// `/status "open" → "done"`
+fn describe(change: &Change) -> String {
+    let side =
+        |value: &Option<serde_json::Value>| value.as_ref().map_or_else(|| "(none)".to_owned(), ToString::to_string);
+    format!("{} {} → {}", change.pointer, side(&change.from), side(&change.to))
+}
+
+fn show(world: &World, seq: Seq) -> Outcome {
+    let Some(op) = world.reader()?.op(seq)? else {
+        return Err(Failure::failed(format!("there is no edit {seq}")).hint("`ebbtide outbox list` shows what waits"));
+    };
+    if world.json {
+        output::json(&shapes::whole_op(&op))?;
+        return Ok(DONE);
+    }
+    let now = world.now();
+    let mut data = Data::new();
+    data.line(&format!("{} {} {}", op.seq, op.kind.word(), op.record))?;
+    data.line(&format!("state     {}", op.state.label()))?;
+    data.line(&format!("made      {} ({} ago)", op.created_at.to_rfc3339(), time::age(now.since(op.created_at))))?;
+    data.line(&format!("attempts  {}", op.attempts))?;
+    if let Some(next) = op.next_attempt_at {
+        data.line(&format!("next try  {}", next.to_rfc3339()))?;
+    }
+    if let Some(error) = &op.last_error {
+        let status = error.status.map(|status| format!("{status} ")).unwrap_or_default();
+        data.line(&format!("last error  {status}{} ({})", error.message, error.at.to_rfc3339()))?;
+    }
+    for change in &op.changes {
+        let place = if change.pointer.is_root() { "the record".to_owned() } else { change.pointer.to_string() };
+        data.line(&place)?;
+        for (mark, side) in [('-', &change.from), ('+', &change.to)] {
+            if let Some(value) = side {
+                for line in serde_json::to_string_pretty(value).expect("a value is JSON").lines() {
+                    data.line(&format!("  {mark} {line}"))?;
+                }
+            }
+        }
+    }
+    data.finish()?;
+    Ok(DONE)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Verb {
+    Retry,
+    Hold,
+    Release,
+    Discard,
+}
+
+impl Verb {
+    fn command(self) -> OpCommand {
+        match self {
+            Self::Retry => OpCommand::Retry,
+            Self::Hold => OpCommand::Hold,
+            Self::Release => OpCommand::Release,
+            Self::Discard => OpCommand::Discard,
+        }
+    }
+
+    fn past(self) -> &'static str {
+        match self {
+            Self::Retry => "may go at once",
+            Self::Hold => "held",
+            Self::Release => "released",
+            Self::Discard => "discarded; the vault keeps what they said",
+        }
+    }
+
+    /// The states `--all` picks.
+    fn fits(self) -> &'static [OpState] {
+        match self {
+            Self::Retry => &[OpState::Queued, OpState::Rejected],
+            Self::Hold => &[OpState::Queued],
+            Self::Release => &[OpState::Held],
+            Self::Discard => &[],
+        }
+    }
+}
+
+fn change(world: &World, args: &SeqArgs, verb: Verb) -> Outcome {
+    if !args.all {
+        return carry_out(world, seqs(&args.seqs), verb);
+    }
+    let mut found = Vec::new();
+    each(&mut world.reader()?, verb.fits(), |op| {
+        found.push(op.seq);
+        Ok(())
+    })?;
+    carry_out(world, found, verb)
+}
+
+fn seqs(numbers: &[i64]) -> Vec<Seq> {
+    numbers.iter().copied().map(Seq).collect()
+}
+
+fn carry_out(world: &World, seqs: Vec<Seq>, verb: Verb) -> Outcome {
+    let store = world.store()?;
+    let changed = if seqs.is_empty() {
+        Vec::new()
+    } else {
+        let answer = store.command(seqs, verb.command(), world.now()).wait();
+        answer.map_err(|error| {
+            Failure::store("the outbox was not changed", error)
+                .or_hint("`ebbtide outbox list` shows the state of each edit")
+        })?
+    };
+    wake(&store, world)?;
+    if world.json {
+        output::json(&json!({"changed": changed}))?;
+    }
+    talk(&format!("{}: {}", count(changed.len() as u64, "edit"), verb.past()));
+    Ok(DONE)
+}
+
+fn pending_states() -> Vec<OpState> {
+    OpState::ALL.into_iter().filter(|state| state.is_pending()).collect()
+}

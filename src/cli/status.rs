@@ -1,0 +1,278 @@
+//! `status`: where everything stands, from the local data alone; nothing is asked of the network.
+//!
+//! Connectivity is a claim about now, so it is made only while some process keeps it fresh. Otherwise the state is
+//! `unknown`, and what was known last stays visible as evidence.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::{
+    Outcome,
+    output::{self, Data, count, grouped, table},
+    report::Failure,
+    shapes,
+    world::{NOTHING_CONFIGURED, World},
+};
+use crate::{
+    config::Config,
+    model::{
+        ids::CollectionKey,
+        op::OutboxCounts,
+        query::CollectionOverview,
+        source::SourceSpec,
+        sync_status::{CollectionStatus, Connectivity, ConnectivityState, PullPhase, STALE_AFTER, SourceStatus},
+        time::{self, Timestamp},
+    },
+    store::Reader,
+};
+
+pub(super) const ABOUT: &str = "Show sources, connectivity, collections, outbox, drafts and conflicts";
+
+pub(super) const SHAPE: &str = "\
+Exit codes: 0 nothing waits, 3 work is still pending, 4 unresolved conflicts, 5 rejected edits.
+
+JSON:
+  {\"sources\": [{\"name\", \"kind\", \"url\", \"read_only\", \"paused\",
+      \"connectivity\": {\"state\": unknown|online|degraded|captive_portal|backend_down|auth_required|offline|
+                                  forced_offline, \"since\", \"last_known\": the state when last looked at or null,
+        \"evidence\": {\"summary\", \"chain\": [{\"link\", \"ok\", \"detail\"}], \"last_success\", \"last_failure\",
+          \"failures_in_a_row\", \"next_probe\", \"round_trips_ms\", \"clock_offset_ms\"}},
+      \"push\": {\"in_flight\", \"next_attempt\", \"last_success\", \"waiting_for\"},
+      \"collections\": [{\"name\", \"records\", \"phase\", \"done\", \"total\", \"pending\", \"held\", \"drafts\",
+        \"conflicts\", \"rejected\", \"checkpoint\", \"last_pull\", \"last_error\"}]}],
+   \"outbox\": {\"pending\": all that is not settled, \"queued\", \"held\", \"blocked\", \"in_flight\", \"in_doubt\",
+      \"auth\", \"conflict\", \"rejected\"},
+   \"drafts\", \"conflicts\": how many}";
+
+/// The state is `unknown` unless a process keeps it fresh.
+pub(super) fn run(world: &World) -> Outcome {
+    let config = world.config()?;
+    let mut reader = world.reader()?;
+    let picture = Picture::take(&mut reader, &config, world.now())?;
+    picture.print(world)?;
+    Ok(picture.exit_code())
+}
+
+/// Everything `status` says, in one look.
+pub(super) struct Picture<'c> {
+    config: &'c Config,
+    now: Timestamp,
+    statuses: Vec<SourceStatus>,
+    overviews: Vec<CollectionOverview>,
+    pub counts: OutboxCounts,
+    drafts: u64,
+    pub conflicts: u64,
+}
+
+impl<'c> Picture<'c> {
+    pub fn take(reader: &mut Reader, config: &'c Config, now: Timestamp) -> Result<Self, Failure> {
+        let keys: Vec<CollectionKey> = config.sources.iter().flat_map(SourceSpec::keys).collect();
+        Ok(Self {
+            config,
+            now,
+            statuses: reader.statuses()?,
+            overviews: reader.overview(&keys)?,
+            counts: reader.counts()?,
+            drafts: reader.drafts()?.len() as u64,
+            conflicts: reader.conflicts(false)?.len() as u64,
+        })
+    }
+
+    /// The same look with what a running engine said of its sources, which is fresher than what it published.
+    pub fn with_statuses(mut self, statuses: Vec<SourceStatus>) -> Self {
+        if !statuses.is_empty() {
+            self.statuses = statuses;
+        }
+        self
+    }
+
+    pub fn exit_code(&self) -> ExitCode {
+        if self.counts.rejected > 0 {
+            ExitCode::from(5)
+        } else if self.conflicts > 0 || self.counts.conflict > 0 {
+            ExitCode::from(4)
+        } else if self.counts.pending() > 0 {
+            ExitCode::from(3)
+        } else {
+            ExitCode::SUCCESS
+        }
+    }
+
+    pub fn print(&self, world: &World) -> Result<(), Failure> {
+        if world.json {
+            return Ok(output::json(&self.document())?);
+        }
+        let mut data = Data::new();
+        if self.config.sources.is_empty() {
+            data.line("no source is configured")?;
+            output::talk(NOTHING_CONFIGURED);
+        }
+        for source in &self.config.sources {
+            data.line(&self.headline(source))?;
+            let rows: Vec<Vec<String>> = source.keys().map(|key| self.row(&key)).collect();
+            let headings = ["COLLECTION", "RECORDS", "PHASE", "LAST PULL", "WAITING", "CONFLICTS"];
+            for line in table(&headings, &rows, 60) {
+                data.exact(&format!("  {line}"))?;
+            }
+        }
+        data.line(&self.outbox_line())?;
+        Ok(data.finish()?)
+    }
+
+    fn status(&self, source: &SourceSpec) -> Option<&SourceStatus> {
+        self.statuses.iter().find(|status| status.source == source.name)
+    }
+
+    /// What may be claimed now, and what was known last.
+    fn connectivity(&self, source: &SourceSpec) -> (ConnectivityState, Connectivity) {
+        let Some(status) = self.status(source) else { return (ConnectivityState::Unknown, Connectivity::default()) };
+        let is_fresh = self.now.since(status.at) <= STALE_AFTER;
+        let state = if is_fresh { status.connectivity.state } else { ConnectivityState::Unknown };
+        (state, status.connectivity.clone())
+    }
+
+    fn headline(&self, source: &SourceSpec) -> String {
+        let (state, known) = self.connectivity(source);
+        let mut text =
+            format!("{} ({}) {}: {}", source.name, source.kind.word(), source.url, state.label().to_lowercase());
+        if state == ConnectivityState::Unknown && known.state != ConnectivityState::Unknown {
+            text.push_str(&format!(", last known {}", known.state.label().to_lowercase()));
+        }
+        if let Some(since) = known.since {
+            text.push_str(&format!(" since {}", since.to_rfc3339()));
+        }
+        if !known.evidence.summary.is_empty() {
+            text.push_str(&format!(" ({})", known.evidence.summary));
+        }
+        text
+    }
+
+    fn row(&self, key: &CollectionKey) -> Vec<String> {
+        let overview = self.overviews.iter().find(|overview| overview.key == *key);
+        let phase = self.collection_status(key).map_or(&PullPhase::NeverSynced, |status| &status.phase);
+        let number = |of: fn(&CollectionOverview) -> u64| overview.map(of).unwrap_or(0);
+        let last_pull = overview.and_then(|overview| overview.last_pull);
+        vec![
+            key.collection.to_string(),
+            grouped(number(|overview| overview.records)),
+            phase_word(phase).replace('_', " "),
+            last_pull.map_or_else(|| "never".to_owned(), |at| time::age(self.now.since(at))),
+            grouped(number(|overview| overview.pending)),
+            grouped(number(|overview| overview.conflicts)),
+        ]
+    }
+
+    fn collection_status(&self, key: &CollectionKey) -> Option<&CollectionStatus> {
+        self.statuses.iter().flat_map(|status| &status.collections).find(|status| status.key == *key)
+    }
+
+    fn outbox_line(&self) -> String {
+        let counts = &self.counts;
+        let states = [
+            (counts.queued, "queued"),
+            (counts.in_flight, "sending"),
+            (counts.in_doubt, "in doubt"),
+            (counts.held, "held"),
+            (counts.blocked, "blocked"),
+            (counts.auth, "waiting for credentials"),
+            (counts.conflict, "in conflict"),
+            (counts.rejected, "rejected"),
+        ];
+        let parts: Vec<String> =
+            states.iter().filter(|(number, _)| *number > 0).map(|(number, word)| format!("{number} {word}")).collect();
+        let detail = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
+        let (drafts, conflicts) = (count(self.drafts, "draft"), count(self.conflicts, "conflict"));
+        format!("outbox: {} waiting{detail}; {drafts}, {conflicts}", grouped(counts.pending()))
+    }
+
+    fn document(&self) -> Value {
+        let counts = &self.counts;
+        json!({
+            "sources": self.config.sources.iter().map(|source| self.source(source)).collect::<Vec<_>>(),
+            "outbox": {
+                "pending": counts.pending(),
+                "queued": counts.queued,
+                "held": counts.held,
+                "blocked": counts.blocked,
+                "in_flight": counts.in_flight,
+                "in_doubt": counts.in_doubt,
+                "auth": counts.auth,
+                "conflict": counts.conflict,
+                "rejected": counts.rejected,
+            },
+            "drafts": self.drafts,
+            "conflicts": self.conflicts,
+        })
+    }
+
+    fn source(&self, source: &SourceSpec) -> Value {
+        let (state, known) = self.connectivity(source);
+        let push = self.status(source).map(|status| status.push.clone()).unwrap_or_default();
+        let evidence = &known.evidence;
+        json!({
+            "name": source.name,
+            "kind": source.kind.word(),
+            "url": source.url,
+            "read_only": source.read_only,
+            "paused": self.status(source).is_some_and(|status| status.paused),
+            "connectivity": {
+                "state": state,
+                "since": shapes::maybe_time(known.since),
+                "last_known": self.status(source).map(|status| status.connectivity.state),
+                "evidence": {
+                    "summary": evidence.summary,
+                    "chain": evidence.chain,
+                    "last_success": shapes::maybe_time(evidence.last_success),
+                    "last_failure": shapes::maybe_time(evidence.last_failure),
+                    "failures_in_a_row": evidence.failures_in_a_row,
+                    "next_probe": shapes::maybe_time(evidence.next_probe),
+                    "round_trips_ms": evidence.round_trips_ms,
+                    "clock_offset_ms": evidence.clock_offset_ms,
+                },
+            },
+            "push": {
+                "in_flight": push.in_flight,
+                "next_attempt": shapes::maybe_time(push.next_attempt),
+                "last_success": shapes::maybe_time(push.last_success),
+                "waiting_for": push.waiting_for,
+            },
+            "collections": source.keys().map(|key| self.collection(&key)).collect::<Vec<_>>(),
+        })
+    }
+
+    fn collection(&self, key: &CollectionKey) -> Value {
+        let overview = self.overviews.iter().find(|overview| overview.key == *key);
+        let status = self.collection_status(key);
+        let number = |of: fn(&CollectionOverview) -> u64| overview.map(of).unwrap_or(0);
+        json!({
+            "name": key.collection,
+            "records": number(|overview| overview.records),
+            "phase": phase_word(status.map_or(&PullPhase::NeverSynced, |status| &status.phase)),
+            "done": status.map(|status| status.done),
+            "total": status.and_then(|status| status.total),
+            "pending": number(|overview| overview.pending),
+            "held": number(|overview| overview.held),
+            "drafts": number(|overview| overview.drafts),
+            "conflicts": number(|overview| overview.conflicts),
+            "rejected": number(|overview| overview.rejected),
+            "checkpoint": overview.and_then(|overview| overview.checkpoint.as_ref()),
+            "last_pull": shapes::maybe_time(overview.and_then(|overview| overview.last_pull)),
+            "last_error": status.and_then(|status| status.last_error.as_ref()),
+        })
+    }
+}
+
+pub(super) fn phase_word(phase: &PullPhase) -> &'static str {
+    match phase {
+        PullPhase::NeverSynced => "never_synced",
+        PullPhase::Waiting => "waiting",
+        PullPhase::Backfill => "backfill",
+        PullPhase::Sweep => "sweep",
+        PullPhase::Delta => "delta",
+        PullPhase::Live => "live",
+        PullPhase::Settled => "settled",
+        PullPhase::Stalled => "stalled",
+        PullPhase::Stopped(_) => "stopped",
+    }
+}

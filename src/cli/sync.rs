@@ -1,0 +1,327 @@
+//! `sync`: pulls and pushes until nothing is left that can be done now, or for as long as it is watched.
+//!
+//! The engine does the work; this file waits, shows progress and says how it ended. Where another process carries the
+//! sync already (an open dashboard), that one is asked, and what it publishes is watched.
+
+use std::{collections::BTreeMap, io::IsTerminal, process::ExitCode, sync::Arc, time::Duration};
+
+use clap::Args;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::{
+    DONE, Outcome,
+    output::{count, grouped, talk},
+    report::Failure,
+    signals::Stop,
+    status::{Picture, phase_word},
+    world::{self, NOTHING_CONFIGURED, World},
+};
+use crate::{
+    config::Config,
+    model::{
+        display,
+        sync_status::{ConnectivityState, GuardAnswer, Leadership, PullPhase, STALE_AFTER, SourceStatus, SyncRequest},
+        time::Timestamp,
+    },
+    runtime::engine::{Engine, EngineEvent, EngineSetup},
+    store::{Reader, Store},
+};
+
+/// Pull and push until nothing is left that can be done now
+#[derive(Debug, Args)]
+#[command(after_long_help = SHAPE)]
+pub(super) struct SyncArgs {
+    /// Go on, and follow live changes, until ctrl-c
+    #[arg(long)]
+    watch: bool,
+    /// A pull of this collection stopped before deleting much: delete here what is gone there (the vault keeps it)
+    #[arg(long, value_name = "C")]
+    accept: Vec<String>,
+    /// … put back there what is here
+    #[arg(long, value_name = "C")]
+    reupload: Vec<String>,
+    /// … leave both as they are and stop pulling the collection
+    #[arg(long, value_name = "C")]
+    detach: Vec<String>,
+}
+
+const SHAPE: &str = "\
+Exit codes: 0 nothing waits, 1 a source could not be reached, 3 work is still pending, 4 unresolved conflicts,
+5 rejected edits.
+
+JSON:
+  as `ebbtide status` prints it, after the sync";
+
+pub(super) fn run(world: &World, args: &SyncArgs) -> Outcome {
+    let config = world.config()?;
+    if config.sources.is_empty() {
+        return Err(Failure::usage("no source is configured").hint(NOTHING_CONFIGURED));
+    }
+    if world.offline {
+        return Err(Failure::usage("a sync needs the network, and --offline forbids it").hint("leave --offline out"));
+    }
+    let answers = answers(&config, args)?;
+    let store = world.store()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::io("could not start", &error))?;
+    let ended = runtime.block_on(drive(world, &config, &store, args.watch, answers))?;
+    let mut reader = store.reader()?;
+    let picture = Picture::take(&mut reader, &config, world.now())?.with_statuses(ended.statuses.clone());
+    if ended.interrupted && !args.watch {
+        return Err(
+            Failure::failed("the sync was interrupted").hint("what was fetched and queued is kept; run it again")
+        );
+    }
+    if !ended.interrupted {
+        check_reached(&ended.statuses, picture.counts.pending())?;
+    }
+    if world.json {
+        picture.print(world)?;
+    } else {
+        talk(&summary(&ended.statuses, picture.counts.pending(), picture.conflicts));
+    }
+    let stopped = report_stopped(&ended.statuses);
+    match picture.exit_code() {
+        code if code == DONE && stopped => Ok(ExitCode::from(3)),
+        code => Ok(code),
+    }
+}
+
+/// How the waiting ended.
+struct Ended {
+    statuses: Vec<SourceStatus>,
+    interrupted: bool,
+}
+
+async fn drive(
+    world: &World,
+    config: &Config,
+    store: &Store,
+    watch: bool,
+    answers: Vec<SyncRequest>,
+) -> Result<Ended, Failure> {
+    let mut stop = Stop::listen().map_err(|error| Failure::io("could not listen for signals", &error))?;
+    let (report, mut events) = unbounded_channel();
+    let setup = EngineSetup {
+        sources: config.sources.clone(),
+        settings: config.sync.clone(),
+        store: store.clone(),
+        clock: Arc::clone(&world.clock),
+        forced_offline: false,
+    };
+    let engine = Engine::start(setup, move |event| {
+        let _ = report.send(event);
+    });
+    for answer in answers {
+        engine.request(answer);
+    }
+    engine.request(SyncRequest::Sync { source: None });
+    let mut screen = Screen::new(world.json, watch);
+    let mut statuses = Vec::new();
+    let mut follower = Follower { reader: store.reader()?, since: world.now(), is_following: false };
+    let interrupted = tokio::select! {
+        () = stop.asked() => true,
+        ended = wait(world, &mut events, &mut screen, &mut statuses, &mut follower, watch) => { ended?; false }
+    };
+    screen.clear();
+    engine.stop();
+    Ok(Ended { statuses, interrupted })
+}
+
+/// Ends when there is nothing left to do; never where it is watched.
+async fn wait(
+    world: &World,
+    events: &mut UnboundedReceiver<EngineEvent>,
+    screen: &mut Screen,
+    statuses: &mut Vec<SourceStatus>,
+    follower: &mut Follower,
+    watch: bool,
+) -> Result<(), Failure> {
+    let mut look = tokio::time::interval(Duration::from_millis(250));
+    loop {
+        tokio::select! {
+            event = events.recv() => match event {
+                None => return Err(Failure::failed("the sync ended unexpectedly").hint("the log in the data dir says more")),
+                Some(EngineEvent::Status(now)) if !follower.is_following => {
+                    screen.show(&now);
+                    *statuses = now;
+                }
+                Some(EngineEvent::Leadership(leadership)) => follower.is_following = leadership == Leadership::Other,
+                Some(EngineEvent::Activity(activity)) => screen.say(&activity.text),
+                Some(EngineEvent::Idle) if !watch && !follower.is_following => return Ok(()),
+                Some(_) => {}
+            },
+            _ = look.tick(), if follower.is_following => {
+                let now = follower.reader.statuses()?;
+                screen.show(&now);
+                *statuses = now;
+                if !watch && follower.is_done(statuses, world.now())? {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// Watches what the process that carries the sync publishes.
+struct Follower {
+    reader: Reader,
+    since: Timestamp,
+    is_following: bool,
+}
+
+impl Follower {
+    /// The leader has heard of the wish (its status is younger by a second) and nothing moves any more.
+    fn is_done(&mut self, statuses: &[SourceStatus], now: Timestamp) -> Result<bool, Failure> {
+        let heard = self.since.plus(Duration::from_millis(1_500));
+        for status in statuses {
+            if status.at < heard || now.since(status.at) > STALE_AFTER {
+                return Ok(false);
+            }
+            if !status.connectivity.state.is_usable() {
+                continue;
+            }
+            let is_settled =
+                |phase: &PullPhase| matches!(phase, PullPhase::Live | PullPhase::Settled | PullPhase::Stopped(_));
+            let is_pushed = status.push.in_flight == 0 && self.reader.ready(&status.source, now, &[], 1)?.is_empty();
+            if !is_pushed || !status.collections.iter().all(|collection| is_settled(&collection.phase)) {
+                return Ok(false);
+            }
+        }
+        Ok(!statuses.is_empty())
+    }
+}
+
+/// Progress on stderr: bars on a terminal, else only what happens, and that only where it is watched.
+struct Screen {
+    bars: Option<MultiProgress>,
+    lines: BTreeMap<String, ProgressBar>,
+    is_talking: bool,
+}
+
+impl Screen {
+    fn new(json: bool, watch: bool) -> Self {
+        let is_terminal = std::io::stderr().is_terminal() && !json;
+        Self { bars: is_terminal.then(MultiProgress::new), lines: BTreeMap::new(), is_talking: watch && !json }
+    }
+
+    fn show(&mut self, statuses: &[SourceStatus]) {
+        for status in statuses {
+            for collection in &status.collections {
+                let rate = collection.rate.map(|rate| format!(" {rate:.0}/s")).unwrap_or_default();
+                let words = format!("{}{rate}", phase_word(&collection.phase).replace('_', " "));
+                self.line(&collection.key.to_string(), collection.done, collection.total, &words);
+            }
+            if status.push.total > 0 {
+                let words = status.push.waiting_for.clone().unwrap_or_else(|| "sending".to_owned());
+                self.line(&format!("{} (edits)", status.source), status.push.done, Some(status.push.total), &words);
+            }
+        }
+    }
+
+    fn line(&mut self, name: &str, done: u64, total: Option<u64>, words: &str) {
+        let Some(bars) = &self.bars else { return };
+        let bar = self.lines.entry(name.to_owned()).or_insert_with(|| {
+            let style = ProgressStyle::with_template("{prefix:24!} {bar:24} {msg}").expect("the template is sound");
+            let bar = bars.add(ProgressBar::new(0).with_style(style));
+            bar.set_prefix(display::line(name).into_owned());
+            bar
+        });
+        bar.set_length(total.unwrap_or(0));
+        bar.set_position(if total.is_some() { done } else { 0 });
+        let of = total.map_or_else(|| "unknown".to_owned(), grouped);
+        bar.set_message(format!("{} of {of}  {}", grouped(done), display::line(words)));
+    }
+
+    fn say(&self, text: &str) {
+        match &self.bars {
+            Some(bars) => drop(bars.println(display::line(text))),
+            None if self.is_talking => talk(text),
+            None => {}
+        }
+    }
+
+    fn clear(&self) {
+        if let Some(bars) = &self.bars {
+            let _ = bars.clear();
+        }
+    }
+}
+
+fn answers(config: &Config, args: &SyncArgs) -> Result<Vec<SyncRequest>, Failure> {
+    let asked = [
+        (&args.accept, GuardAnswer::Accept),
+        (&args.reupload, GuardAnswer::Reupload),
+        (&args.detach, GuardAnswer::Detach),
+    ];
+    let mut answers = Vec::new();
+    for (names, answer) in asked {
+        for name in names {
+            answers.push(SyncRequest::AnswerGuard { collection: world::find(config, name)?.key(), answer });
+        }
+    }
+    Ok(answers)
+}
+
+/// A source that cannot be reached is a failure; what waits for it is safe and said to be.
+fn check_reached(statuses: &[SourceStatus], pending: u64) -> Result<(), Failure> {
+    let Some(status) = statuses.iter().find(|status| !is_reached(status.connectivity.state)) else { return Ok(()) };
+    let name = &status.source;
+    let (error, hint) = match status.connectivity.state {
+        ConnectivityState::AuthRequired => (
+            format!("`{name}` does not accept the credentials"),
+            "check what `auth` of the source names, and that the token has not expired",
+        ),
+        ConnectivityState::CaptivePortal => (
+            format!("something else answered in the place of `{name}`"),
+            "sign in to the network, or check the `url` of the source; no credentials were sent on",
+        ),
+        ConnectivityState::BackendDown => (format!("`{name}` answers with errors"), "try again later"),
+        _ => (format!("could not reach `{name}`"), "check the network and the `url` of the source"),
+    };
+    let kept = match pending {
+        0 => String::new(),
+        1 => "; your edit is kept and will be sent when the server answers".to_owned(),
+        _ => format!("; your {} edits are kept and will be sent when the server answers", grouped(pending)),
+    };
+    let failure = Failure::failed(error).hint(format!("{hint}{kept}"));
+    let summary = &status.connectivity.evidence.summary;
+    Err(if summary.is_empty() { failure } else { failure.because(summary.clone()) })
+}
+
+fn is_reached(state: ConnectivityState) -> bool {
+    state.is_usable() || state == ConnectivityState::Unknown
+}
+
+fn summary(statuses: &[SourceStatus], pending: u64, conflicts: u64) -> String {
+    let collections: usize = statuses.iter().map(|status| status.collections.len()).sum();
+    let sent: u64 = statuses.iter().map(|status| status.push.done).sum();
+    let mut parts = vec![format!("{} synced", count(collections as u64, "collection"))];
+    if sent > 0 {
+        parts.push(format!("{} sent", count(sent, "edit")));
+    }
+    if pending > 0 {
+        parts.push(format!("{} still waiting", grouped(pending)));
+    }
+    if conflicts > 0 {
+        parts.push(format!("{} to resolve (`ebbtide conflicts list`)", count(conflicts, "conflict")));
+    }
+    parts.join(", ")
+}
+
+/// Says which collections stopped and ask. True where one did.
+fn report_stopped(statuses: &[SourceStatus]) -> bool {
+    let mut any = false;
+    for collection in statuses.iter().flat_map(|status| &status.collections) {
+        if let PullPhase::Stopped(reason) = &collection.phase {
+            any = true;
+            talk(&format!("`{}` stopped: {reason}", collection.key));
+            talk(&format!(
+                "hint: answer with `ebbtide sync --accept {0}`, `--reupload {0}` or `--detach {0}`",
+                collection.key.collection
+            ));
+        }
+    }
+    any
+}

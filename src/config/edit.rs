@@ -1,0 +1,81 @@
+//! Adds a source to a configuration file and leaves everything else in it as it is, comments included.
+
+use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
+
+use super::{Config, sources::check_url};
+use crate::model::source::SourceKind;
+
+/// What `init` was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSource {
+    pub name: String,
+    pub kind: SourceKind,
+    pub url: String,
+    pub token_env: Option<String>,
+    pub allow_plain: bool,
+    pub collections: Vec<String>,
+}
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum EditError {
+    #[error("{reason}")]
+    Url { reason: String, hint: String },
+    #[error("there is a source named `{0}` already")]
+    Duplicate(String),
+    /// `[[source]]` is written in a way that cannot be added to (an inline array).
+    #[error("the sources of the file are an inline array")]
+    Inline,
+    #[error("{0}")]
+    Syntax(String),
+}
+
+const HEADER: &str = "\
+# ebbtide's configuration. Every key is explained in the example that `ebbtide init --example` prints.
+";
+
+/// The text of the file with the source added; `existing` is empty for a new file and `config` what it says now.
+pub fn add_source(existing: &str, config: &Config, source: &NewSource) -> Result<String, EditError> {
+    check_url(&source.url, source.allow_plain).map_err(|(reason, hint)| EditError::Url { reason, hint })?;
+    if config.sources.iter().any(|known| known.name.as_str() == source.name) {
+        return Err(EditError::Duplicate(source.name.clone()));
+    }
+    let text = if existing.trim().is_empty() { HEADER } else { existing };
+    let mut document: DocumentMut = text.parse().map_err(|error| EditError::Syntax(format!("{error}")))?;
+    let sources = document.entry("source").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
+    let sources = sources.as_array_of_tables_mut().ok_or(EditError::Inline)?;
+    sources.push(table(source));
+    Ok(document.to_string())
+}
+
+fn table(source: &NewSource) -> Table {
+    let mut table = Table::new();
+    table.decor_mut().set_prefix("\n");
+    table["name"] = value(&source.name);
+    table["kind"] = value(source.kind.word());
+    table["url"] = value(&source.url);
+    if let Some(variable) = &source.token_env {
+        let mut auth = toml_edit::InlineTable::new();
+        auth.insert("token_env", variable.into());
+        table["auth"] = value(auth);
+    }
+    if source.allow_plain {
+        table["allow_plain"] = value(true);
+    }
+    let mut collections = ArrayOfTables::new();
+    for name in &source.collections {
+        let mut collection = Table::new();
+        collection.decor_mut().set_prefix("\n");
+        match name.rsplit_once('/') {
+            Some((_, last)) => {
+                collection["name"] = value(last);
+                collection["path"] = value(name);
+            }
+            None => collection["name"] = value(name),
+        }
+        collections.push(collection);
+    }
+    if !collections.is_empty() {
+        table["collection"] = Item::ArrayOfTables(collections);
+    }
+    table
+}

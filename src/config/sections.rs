@@ -1,0 +1,56 @@
+//! `[ui]` and `[sync]`.
+
+use std::{ops::Range, time::Duration};
+
+use super::document::{Problems, Section};
+use crate::{
+    app::settings::{Glyphs, Restore, UiSettings},
+    model::source::SyncSettings,
+};
+
+pub(super) fn ui(root: &mut Section<'_>, problems: &mut Problems<'_>) -> UiSettings {
+    let mut settings = UiSettings::default();
+    let Some(mut section) = root.table("ui", "[ui]", problems) else { return settings };
+    if let Some(theme) = section.text("theme", problems) {
+        settings.theme = theme.value.to_owned();
+    }
+    settings.mouse = section.flag("mouse", problems).unwrap_or(settings.mouse);
+    settings.confirm_quit = section.flag("confirm_quit", problems).unwrap_or(settings.confirm_quit);
+    let glyphs = [("unicode", Glyphs::Unicode), ("ascii", Glyphs::Ascii)];
+    settings.glyphs = section.choice("glyphs", &glyphs, problems).unwrap_or(settings.glyphs);
+    let restore = [("all", Restore::All), ("drafts-only", Restore::DraftsOnly)];
+    settings.restore = section.choice("restore", &restore, problems).unwrap_or(settings.restore);
+    if let Some(mut keys) = section.table("keys", "[ui.keys]", problems) {
+        for (name, sequences) in keys.entries(problems) {
+            let sequences = sequences.iter().map(|sequence| sequence.value.to_owned()).collect();
+            settings.keys.insert(name.value.to_owned(), sequences);
+        }
+    }
+    section.finish(problems);
+    settings
+}
+
+pub(super) fn sync(root: &mut Section<'_>, problems: &mut Problems<'_>) -> SyncSettings {
+    let mut settings = SyncSettings::default();
+    let Some(mut section) = root.table("sync", "[sync]", problems) else { return settings };
+    let wait = seconds(1)..seconds(86_400 + 1);
+    if let Some(parallel) = section.integer("parallel", 1..65, problems) {
+        settings.parallel = usize::try_from(parallel).expect("64 at most");
+    }
+    if let Some(page_size) = section.integer("page_size", 10..10_001, problems) {
+        settings.page_size = usize::try_from(page_size).expect("10,000 at most");
+    }
+    settings.probe_every = section.duration("probe_every", wait.clone(), problems).unwrap_or(settings.probe_every);
+    settings.sweep_every = section.duration("sweep_every", wait, problems).unwrap_or(settings.sweep_every);
+    settings.stream_records =
+        section.integer("stream_records", 0..1_000_001, problems).unwrap_or(settings.stream_records);
+    settings.keep = section.duration("keep", KEEP, problems).unwrap_or(settings.keep);
+    section.finish(problems);
+    settings
+}
+
+const KEEP: Range<Duration> = seconds(3_600)..seconds(3_650 * 86_400);
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}

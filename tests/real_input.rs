@@ -18,7 +18,7 @@ fn a_real_data_set_ends_equal_in_two_mirrors_and_on_the_server() {
     let (a, b) = (Workspace::new(&serve.url, COLLECTIONS), Workspace::new(&serve.url, COLLECTIONS));
 
     let start = Instant::now();
-    a.run(&["import", "cities", source.to_str().unwrap()]);
+    a.run(&["import", "cities", source.to_str().unwrap(), "--new-ids"]);
     let imported = start.elapsed();
     a.run(&["sync"]);
     let sent = start.elapsed() - imported;
@@ -75,7 +75,7 @@ const COLLECTIONS: &[(&str, &[&str])] = &[("cities", &["name", "country"])];
 fn resolve_all(workspace: &Workspace) {
     let (conflicts, _) = workspace.json(&["conflicts", "list"]);
     for conflict in conflicts.as_array().unwrap() {
-        let id = conflict["id"].as_str().map_or_else(|| conflict["id"].to_string(), str::to_owned);
+        let id = conflict["conflict"].to_string();
         workspace.run(&["conflicts", "resolve", &id, "--take", "theirs"]);
     }
     if !conflicts.as_array().unwrap().is_empty() {

@@ -25,7 +25,9 @@ const PAGE: usize = 1_000;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let option = |name: &str| arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1)).cloned();
+    let option = |name: &str| {
+        arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1)).cloned()
+    };
     let (Some(ptybench), Some(minimal)) = (option("--ptybench"), option("--minimal")) else {
         println!("dashboard: give --ptybench PATH and --minimal PATH to measure");
         return;
@@ -33,7 +35,10 @@ fn main() {
     let sizes = option("--records").unwrap_or_else(|| "1000,1000000".to_owned());
     let program = program();
     let floor = measure(Path::new(&ptybench), "minimal", "READY", &[minimal.into()]);
-    println!("{:<12} start {:>6} ms   key p50 {:>5} p99 {:>5} ms", "minimal", floor["start_p50"], floor["key_done_p50"], floor["key_done_p99"]);
+    println!(
+        "{:<12} start {:>6} ms   key p50 {:>5} p99 {:>5} ms",
+        "minimal", floor["start_p50"], floor["key_done_p50"], floor["key_done_p99"]
+    );
     for records in sizes.split(',').filter_map(|text| text.parse::<usize>().ok()) {
         let dir = tempfile::tempdir().expect("a temporary directory");
         fill(&dir.path().join("data"), records);
@@ -80,7 +85,10 @@ fn measure(ptybench: &Path, name: &str, text: &str, command: &[PathBuf]) -> Valu
     let out = tempfile::NamedTempFile::new().expect("a temporary file");
     let status = Command::new("python3")
         .arg(ptybench)
-        .args(["--name", name, "--match", text, "--starts", "20", "--nkeys", "200", "--rows", "36", "--cols", "120", "--json"])
+        .args([
+            "--name", name, "--match", text, "--starts", "20", "--nkeys", "200", "--rows", "36", "--cols", "120",
+            "--json",
+        ])
         .arg(out.path())
         .arg("--")
         .args(command)
@@ -101,7 +109,14 @@ fn fill(dir: &Path, records: usize) {
     for start in (0..records).step_by(PAGE) {
         let changes = (start..(start + PAGE).min(records)).map(record).collect();
         let checkpoint = Some(format!("{{\"rows\":{start}}}"));
-        let page = PullPage { collection: collection.clone(), changes, checkpoint, sweep: None, protected: Default::default(), at };
+        let page = PullPage {
+            collection: collection.clone(),
+            changes,
+            checkpoint,
+            sweep: None,
+            protected: Default::default(),
+            at,
+        };
         store.apply_page(page).wait().expect("applied");
     }
     while store.feed_search().wait().expect("fed") {}

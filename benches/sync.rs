@@ -145,7 +145,11 @@ fn backfill() {
         rates.push(RECORDS as f64 / took.as_secs_f64());
     }
     let rate = median(&mut rates);
-    println!("backfill of {RECORDS} records: {rate:.0}/s, {:.2}x the goal of 30,000/s; memory grew by at most {} MiB", rate / 30_000.0, peak / 1024);
+    println!(
+        "backfill of {RECORDS} records: {rate:.0}/s, {:.2}x the goal of 30,000/s; memory grew by at most {} MiB",
+        rate / 30_000.0,
+        peak / 1024
+    );
 }
 
 fn drain() {

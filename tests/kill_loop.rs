@@ -19,10 +19,75 @@ const SILENT: Duration = Duration::from_millis(80);
 
 /// Keys by how often they are pressed: movement, panes, folds, filters, overlays, editing, typing.
 const KEYS: &[&str] = &[
-    "j", "j", "j", "k", "k", "l", "h", "\r", "\r", "\x1b", "\t", "\t", "\x1b[Z", "1", "2", "3", "4", "5", "6", "z", "<", ">", "G", "gg",
-    "\x04", "\x15", "/", "/", "s", "S", "0", " ", "v", ":", "?", "L", "i", "i", "e", "e", "a", "d", "u", "[", "]", "\x1b[A", "\x1b[B",
-    "\x1b[C", "\x1b[D", "\x1b[5~", "\x1b[6~", "\x1b[H", "\x1b[F", "\x7f", "\x13", "ann", "role", "\"", "{", "}", "7", "true", "x1", "é",
-    "田中", "👩‍👩‍👧", "naïve ", "\x1a", "\x1b[200~pasted 田\ntext\x1b[201~",
+    "j",
+    "j",
+    "j",
+    "k",
+    "k",
+    "l",
+    "h",
+    "\r",
+    "\r",
+    "\x1b",
+    "\t",
+    "\t",
+    "\x1b[Z",
+    "1",
+    "2",
+    "3",
+    "4",
+    "5",
+    "6",
+    "z",
+    "<",
+    ">",
+    "G",
+    "gg",
+    "\x04",
+    "\x15",
+    "/",
+    "/",
+    "s",
+    "S",
+    "0",
+    " ",
+    "v",
+    ":",
+    "?",
+    "L",
+    "i",
+    "i",
+    "e",
+    "e",
+    "a",
+    "d",
+    "u",
+    "[",
+    "]",
+    "\x1b[A",
+    "\x1b[B",
+    "\x1b[C",
+    "\x1b[D",
+    "\x1b[5~",
+    "\x1b[6~",
+    "\x1b[H",
+    "\x1b[F",
+    "\x7f",
+    "\x13",
+    "ann",
+    "role",
+    "\"",
+    "{",
+    "}",
+    "7",
+    "true",
+    "x1",
+    "é",
+    "田中",
+    "👩‍👩‍👧",
+    "naïve ",
+    "\x1a",
+    "\x1b[200~pasted 田\ntext\x1b[201~",
 ];
 
 struct Tally {
@@ -56,7 +121,8 @@ fn what_was_painted_comes_back_after_kill_9() {
 fn filled_workspace() -> Workspace {
     let server_dir = tempfile::tempdir().unwrap();
     let serve = Serve::start(0, &server_dir.path().join("server.db"));
-    let people: serde_json::Map<String, serde_json::Value> = (0..60).map(|index| (format!("u_{index:05}"), person(index))).collect();
+    let people: serde_json::Map<String, serde_json::Value> =
+        (0..60).map(|index| (format!("u_{index:05}"), person(index))).collect();
     serve.put("/users.json", &people.into());
     serve.put("/tags.json", &json!({"a": {"label": "α"}, "b": {"label": "東京"}}));
     let workspace = Workspace::new(&serve.url, &[("users", &["name", "role", "age"]), ("tags", &["label"])]);
@@ -114,7 +180,11 @@ fn play(workspace: &Workspace, columns: u16, rows: u16, random: &mut Random, tal
     } else {
         tally.lost += usize::from(looks_older(&restored, &painted));
         tally.differing += differing.len();
-        eprintln!("{run}: after {last:?} at {columns}x{rows}\npainted:\n{}\nrestored:\n{}", painted.text(), restored.text());
+        eprintln!(
+            "{run}: after {last:?} at {columns}x{rows}\npainted:\n{}\nrestored:\n{}",
+            painted.text(),
+            restored.text()
+        );
         eprintln!("differing rows: {differing:?}");
     }
     again.kill();
@@ -165,7 +235,8 @@ fn copy_files(from: &Path, to: &Path) {
 /// The rows in which two frames differ outside the volatile cells.
 fn same(a: &Frame, b: &Frame) -> Vec<usize> {
     let (left, right) = (ebbtide::ui::volatile::mask(&a.rows), ebbtide::ui::volatile::mask(&b.rows));
-    let mut rows: Vec<usize> = (0..left.len().max(right.len())).filter(|row| left.get(*row) != right.get(*row)).collect();
+    let mut rows: Vec<usize> =
+        (0..left.len().max(right.len())).filter(|row| left.get(*row) != right.get(*row)).collect();
     if a.cursor != b.cursor {
         rows.push(left.len());
     }

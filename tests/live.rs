@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 fn serve_with_people() -> (tempfile::TempDir, Serve, Workspace) {
     let dir = tempfile::tempdir().unwrap();
     let serve = Serve::start(0, &dir.path().join("server.db"));
-    let people: serde_json::Map<String, Value> =
-        (0..40).map(|index| (format!("u_{index:03}"), json!({"name": format!("Person {index}"), "role": "editor"}))).collect();
+    let people: serde_json::Map<String, Value> = (0..40)
+        .map(|index| (format!("u_{index:03}"), json!({"name": format!("Person {index}"), "role": "editor"})))
+        .collect();
     serve.put("/users.json", &people.into());
     let workspace = Workspace::new(&serve.url, &[("users", &["name", "role"])]);
     (dir, serve, workspace)
@@ -165,9 +166,12 @@ fn colours_are_left_alone_under_no_color() {
     pty.send("q");
     pty.wait_exit();
     let bytes = String::from_utf8_lossy(&pty.bytes()).into_owned();
-    for parameters in bytes.split("\x1b[").skip(1).filter_map(|part| part.split_once('m')).map(|(parameters, _)| parameters) {
+    for parameters in
+        bytes.split("\x1b[").skip(1).filter_map(|part| part.split_once('m')).map(|(parameters, _)| parameters)
+    {
         if parameters.chars().all(|c| c.is_ascii_digit() || c == ';') {
-            let coloured = parameters.split(';').any(|code| matches!(code.parse(), Ok(30..=38 | 40..=48 | 90..=97 | 100..=107)));
+            let coloured =
+                parameters.split(';').any(|code| matches!(code.parse(), Ok(30..=38 | 40..=48 | 90..=97 | 100..=107)));
             assert!(!coloured, "a colour under NO_COLOR: {parameters}");
         }
     }

@@ -102,8 +102,8 @@ fn style(cell: Option<&vt100::Cell>) -> (&'static str, &'static str, bool) {
 
 fn color(color: vt100::Color, default: &'static str) -> &'static str {
     const ANSI: [&str; 16] = [
-        "#3b4048", "#e06c75", "#98c379", "#e5c07b", "#61afef", "#c678dd", "#56b6c2", "#d7dae0", "#7d8590", "#ff7b86", "#b5e890", "#ffd68a",
-        "#7fc4ff", "#dd9bf0", "#7fd4de", "#ffffff",
+        "#3b4048", "#e06c75", "#98c379", "#e5c07b", "#61afef", "#c678dd", "#56b6c2", "#d7dae0", "#7d8590", "#ff7b86",
+        "#b5e890", "#ffd68a", "#7fc4ff", "#dd9bf0", "#7fd4de", "#ffffff",
     ];
     match color {
         vt100::Color::Idx(index) => ANSI.get(usize::from(index)).copied().unwrap_or(default),

@@ -1,10 +1,9 @@
 //! Commit before paint: what the next frame depends on goes to the journal first, and the frame waits for it.
 //!
-//! A commit that fails stays here and is tried again; meanwhile nothing is painted but a banner, and what was typed
+//! A commit that fails is handed back to the app, which gives it out again with the next one; meanwhile nothing is painted but a banner, and what was typed
 //! also goes to an emergency file beside the journal.
 
 use std::{
-    collections::VecDeque,
     fs::OpenOptions,
     io::Write as _,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
@@ -22,12 +21,11 @@ pub const PATIENCE: Duration = Duration::from_millis(250);
 /// The wait between two tries of a commit that failed.
 pub const RETRY: Duration = Duration::from_millis(500);
 
-/// The commits of one session, in order.
+/// The commits of one session: one at a time, so that the app knows what is on disk.
 pub struct Commits {
     store: Store,
     session: SessionName,
     emergency: PathBuf,
-    waiting: VecDeque<UiCommit>,
     in_flight: Option<(UiCommit, Reply<()>)>,
     failing: bool,
 }
@@ -42,26 +40,17 @@ pub enum Outcome {
 impl Commits {
     pub fn new(store: Store, session: SessionName, data_dir: &Path) -> Self {
         let emergency = data_dir.join("emergency").join(format!("{}.jsonl", session.as_str().replace('/', "_")));
-        Self { store, session, emergency, waiting: VecDeque::new(), in_flight: None, failing: false }
+        Self { store, session, emergency, in_flight: None, failing: false }
     }
 
-    /// Adds what the app wants kept and sends it to the journal unless one is on its way already.
-    pub fn push(&mut self, commit: UiCommit) {
-        if commit.is_empty() {
-            return;
-        }
-        if self.failing || self.in_flight.is_some() {
+    /// Sends what the app wants kept to the journal. Only while none is in flight.
+    pub fn send(&mut self, commit: UiCommit) {
+        debug_assert!(self.in_flight.is_none(), "one commit at a time");
+        if self.failing {
             self.rescue(&commit);
         }
-        self.waiting.push_back(commit);
-        if !self.failing {
-            self.send();
-        }
-    }
-
-    /// True when everything the app's state depends on is in the journal: a frame may be painted.
-    pub fn is_clear(&self) -> bool {
-        self.in_flight.is_none() && self.waiting.is_empty()
+        let reply = self.store.commit_ui(&self.session, commit.clone());
+        self.in_flight = Some((commit, reply));
     }
 
     pub fn is_in_flight(&self) -> bool {
@@ -70,16 +59,6 @@ impl Commits {
 
     pub fn is_failing(&self) -> bool {
         self.failing
-    }
-
-    /// Tries the oldest commit (again).
-    pub fn send(&mut self) {
-        if self.in_flight.is_none()
-            && let Some(commit) = self.waiting.pop_front()
-        {
-            let reply = self.store.commit_ui(&self.session, commit.clone());
-            self.in_flight = Some((commit, reply));
-        }
     }
 
     /// Waits for the commit in flight. Pending for ever when there is none. Cancel-safe.
@@ -92,8 +71,7 @@ impl Commits {
         match result {
             Ok(()) => {
                 let recovered = std::mem::take(&mut self.failing);
-                self.send();
-                if recovered && self.is_clear() {
+                if recovered {
                     let _ = std::fs::remove_file(&self.emergency);
                 }
                 Outcome::Committed { recovered }
@@ -103,9 +81,15 @@ impl Commits {
                 if first {
                     self.rescue(&commit);
                 }
-                self.waiting.push_front(commit);
                 Outcome::Failed { error, first }
             }
+        }
+    }
+
+    /// The journal has been locked for a while: what is in flight goes to the emergency file too.
+    pub fn rescue_in_flight(&self) {
+        if let Some((commit, _)) = &self.in_flight {
+            self.rescue(commit);
         }
     }
 

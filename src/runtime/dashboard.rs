@@ -113,7 +113,10 @@ struct Dashboard {
     tell: UnboundedSender<Shell>,
     shell: UnboundedReceiver<Shell>,
     demo: Option<Box<dyn DemoControl>>,
-    /// The state changed since the last frame.
+    /// Edits to queue as soon as the commit that asks for them was sent.
+    edits: Vec<Effect>,
+    /// The state changed since the last commit / since the last frame.
+    uncommitted: bool,
     dirty: bool,
     /// `$EDITOR` has the terminal: nothing is painted or read.
     editing: bool,
@@ -215,6 +218,8 @@ impl Dashboard {
             tell,
             shell,
             demo,
+            edits: Vec::new(),
+            uncommitted: true,
             dirty: true,
             editing: false,
             end: None,
@@ -229,9 +234,12 @@ impl Dashboard {
         let mut patience = Box::pin(tokio::time::sleep(PATIENCE));
         let mut retry = Box::pin(tokio::time::sleep(RETRY));
         loop {
+            if !self.commits.is_failing() && self.commit() {
+                patience.as_mut().reset(tokio::time::Instant::now() + PATIENCE);
+            }
             self.paint_if_clear();
             if let Some(end) = self.end
-                && (self.commits.is_clear() || self.commits.is_failing())
+                && (self.is_committed() || self.commits.is_failing())
             {
                 return end;
             }
@@ -272,20 +280,40 @@ impl Dashboard {
                 () = sleep_for(tick), if tick.is_some() => self.handle(Event::Tick),
                 () = &mut patience, if self.commits.is_in_flight() && !self.told_locked => {
                     self.told_locked = true;
+                    self.commits.rescue_in_flight();
                     self.handle(Event::JournalLocked(true));
                     self.banner("JOURNAL LOCKED by another program: what you type is kept and saved as soon as it is free");
                 }
                 () = &mut retry, if self.commits.is_failing() && !self.commits.is_in_flight() => {
                     retry.as_mut().reset(tokio::time::Instant::now() + RETRY);
-                    self.commits.send();
+                    self.uncommitted = true;
+                    self.commit();
                 }
             }
-            let was_in_flight = self.commits.is_in_flight();
-            self.commits.push(self.app.take_commit());
-            if self.commits.is_in_flight() && !was_in_flight {
-                patience.as_mut().reset(tokio::time::Instant::now() + PATIENCE);
-            }
         }
+    }
+
+    /// Sends what changed to the journal, unless a commit is on its way; then queues the edits it asks for. True where a
+    /// commit was sent.
+    fn commit(&mut self) -> bool {
+        if self.commits.is_in_flight() || !self.uncommitted {
+            return false;
+        }
+        self.uncommitted = false;
+        let commit = self.app.take_commit();
+        let is_sent = !commit.is_empty();
+        if is_sent {
+            self.commits.send(commit);
+        }
+        for edit in std::mem::take(&mut self.edits) {
+            self.carry_out(edit);
+        }
+        is_sent
+    }
+
+    /// True when everything the app's state depends on is in the journal: a frame may be painted.
+    fn is_committed(&self) -> bool {
+        !self.uncommitted && !self.commits.is_in_flight() && !self.commits.is_failing()
     }
 
     /// Handles whatever else is ready, so that a burst of events costs one commit and one frame.
@@ -306,11 +334,12 @@ impl Dashboard {
         let at = self.clock.at();
         let effects = self.app.handle(&at, event);
         self.dirty = true;
-        if !effects.is_empty() {
-            self.commits.push(self.app.take_commit());
-        }
+        self.uncommitted = true;
         for effect in effects {
-            self.carry_out(effect);
+            match effect {
+                Effect::Queue { .. } => self.edits.push(effect),
+                _ => self.carry_out(effect),
+            }
         }
     }
 
@@ -425,7 +454,7 @@ impl Dashboard {
 
     /// Paints when the state changed, the journal holds it, and the terminal took the last frame.
     fn paint_if_clear(&mut self) {
-        if !self.dirty || self.editing || !self.commits.is_clear() || self.terminal.backend().writer().is_busy() {
+        if !self.dirty || self.editing || !self.is_committed() || self.terminal.backend().writer().is_busy() {
             return;
         }
         let app = &self.app;
@@ -453,11 +482,11 @@ impl Dashboard {
                 }
             }
             Outcome::Failed { error, first } => {
+                let file = self.commits.emergency_file().display().to_string();
+                let message = error.to_string();
+                self.handle(Event::CommitFailed { message: message.clone(), emergency_file: Some(file.clone()) });
                 if first {
-                    let file = self.commits.emergency_file().display().to_string();
-                    let message = error.to_string();
                     tracing::error!("saving the screen failed: {message}");
-                    self.handle(Event::CommitFailed { message: message.clone(), emergency_file: Some(file.clone()) });
                     self.banner(&format!("SAVING FAILED: {message}. What you type also goes to {file}"));
                 }
             }
@@ -554,21 +583,19 @@ impl Dashboard {
 
 /// Performs the loads of the first frame at once, and those that its answers ask for in turn.
 fn bootstrap(app: &mut App, clock: &SystemClock, reader: &mut Reader, keys: &[CollectionKey]) {
-    let mut effects = app.needs();
-    for _round in 0..4 {
-        let mut next = Vec::new();
-        for effect in effects {
-            let Effect::Load { ticket, need } = effect else { continue };
+    const ROUNDS: usize = 6;
+    for _ in 0..ROUNDS {
+        let loads = app.pending_loads();
+        if loads.is_empty() {
+            return;
+        }
+        for (ticket, need) in loads {
             let event = match loads::answer(reader, keys, &need) {
                 Ok(found) => Event::Loaded { ticket, found },
                 Err(error) => Event::LoadFailed { ticket, need, message: error.to_string() },
             };
-            next.extend(app.handle(&clock.at(), event));
+            app.handle(&clock.at(), event);
         }
-        if next.is_empty() {
-            return;
-        }
-        effects = next;
     }
 }
 

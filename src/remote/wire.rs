@@ -263,7 +263,8 @@ mod tests {
     #[test]
     fn the_table_says_what_every_answer_means() {
         let words = r#"{"error":"told why"}"#;
-        let rows: &[(&str, u16, &str, &[(&'static str, &str)], &str)] = &[
+        type Row<'a> = (&'a str, u16, &'a str, &'a [(&'static str, &'a str)], &'a str);
+        let rows: &[Row<'_>] = &[
             ("data", 200, JSON, &[], r#"{"a":1}"#),
             ("cut off", 200, JSON, &[], "<cut>"),
             ("half a document", 200, JSON, &[], r#"{"a":"#),

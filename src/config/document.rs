@@ -85,7 +85,7 @@ impl<'d> Section<'d> {
     /// Like [`Section::text`], and an error where it is missing or empty.
     pub fn required(&mut self, key: &'static str, example: &str, problems: &mut Problems<'_>) -> Option<Text<'d>> {
         if !self.is_present(key) {
-            self.known.push(key);
+            self.know(key);
             let message = format!("{} has no `{key}`", self.what);
             problems.add(&self.span, message, Some(format!("add {key} = \"{example}\"")));
             return None;
@@ -156,7 +156,7 @@ impl<'d> Section<'d> {
         }
     }
 
-    /// One of a few words. `why` is added to the list of words in the hint.
+    /// One of a few words.
     pub fn choice<T: Copy>(
         &mut self,
         key: &'static str,
@@ -241,7 +241,9 @@ impl<'d> Section<'d> {
 
     /// Marks a key as dealt with.
     pub fn know(&mut self, key: &'static str) {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
     }
 
     /// Reports the keys nobody asked for.
@@ -260,7 +262,7 @@ impl<'d> Section<'d> {
     }
 
     fn take(&mut self, key: &'static str) -> Option<&'d Spanned<DeValue<'d>>> {
-        self.known.push(key);
+        self.know(key);
         self.table.get(key)
     }
 

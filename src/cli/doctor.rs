@@ -24,7 +24,8 @@ pub(super) const SHAPE: &str = "\
 Exit codes: 0 no problem found (warnings may be), 1 a problem found.
 
 JSON:
-  {\"ok\": true where no problem was found, \"checks\": [{\"check\", \"result\": ok|warning|problem, \"detail\", \"hint\"}]}";
+  {\"ok\": true where no problem was found,
+   \"checks\": [{\"check\", \"result\": ok|warning|problem, \"detail\", \"hint\"}]}";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Grade {

@@ -47,8 +47,8 @@ pub(super) struct SyncArgs {
 }
 
 const SHAPE: &str = "\
-Exit codes: 0 nothing waits, 1 a source could not be reached, 3 work is still pending, 4 unresolved conflicts,
-5 rejected edits.
+Exit codes: 0 nothing waits, 1 a source could not be reached, 3 work is still pending,
+4 unresolved conflicts, 5 rejected edits.
 
 JSON:
   as `ebbtide status` prints it, after the sync";

@@ -83,6 +83,7 @@ fn collection(
         let hint = "name the field the server stamps: updated_at = \"/updatedAt\"";
         problems.add(&section.key_span("pull"), "`pull = \"delta\"` needs `updated_at`", Some(hint.to_owned()));
     }
+    refuse_secrets(&mut section, problems);
     let policies = [("manual", ConflictPolicy::Manual)];
     let conflicts = section.choice("conflicts", &policies, problems).unwrap_or_default();
     section.finish(problems);
@@ -138,7 +139,7 @@ fn auth(section: &mut Section<'_>, problems: &mut Problems<'_>) -> AuthSpec {
 }
 
 /// Keys under which people put secrets.
-const HIDDEN: [&str; 8] = ["token", "password", "secret", "api_key", "apikey", "bearer", "access_token", "key"];
+const HIDDEN: [&str; 7] = ["token", "password", "secret", "api_key", "apikey", "bearer", "access_token"];
 
 fn refuse_secrets(section: &mut Section<'_>, problems: &mut Problems<'_>) {
     for key in HIDDEN {

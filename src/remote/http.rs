@@ -1,0 +1,432 @@
+//! One way to send a request: deadlines by construction, no redirect on a write, a cap on every answer, and the facts of
+//! the exchange beside whatever came of it.
+//!
+//! reqwest alone would wait for ever for a server that accepts and never answers, would follow a redirect with the body
+//! and custom headers to another host, and would print the URL with its `auth=` in every error. None of its errors
+//! leaves this file.
+//!
+//! ## Why no retries
+//!
+//! reqwest repeats requests a HTTP/2 server says it did not process; here retry is a decision of `sync`, which counts.
+
+use std::{
+    error::Error as _,
+    io,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use http::{HeaderMap, Method, header};
+use url::Url;
+
+use crate::{
+    model::{
+        time::{At, Clock, Timestamp},
+        wire::{Exchange, Link, Trouble},
+    },
+    remote::credentials::Token,
+};
+
+/// How long each phase of a request may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// Name, connection and TLS together.
+    pub connect: Duration,
+    /// Silence between two pieces of an answer, the first included.
+    pub read: Duration,
+    /// A whole write or read of one record.
+    pub total: Duration,
+    /// A whole read of many records.
+    pub bulk: Duration,
+    /// How often a live feed says that it is alive; 2.5 of these without a sign end it.
+    pub heartbeat: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            read: Duration::from_secs(20),
+            total: Duration::from_secs(60),
+            bulk: Duration::from_secs(600),
+            heartbeat: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Deadlines {
+    /// The silence after which a live feed is taken for dead.
+    pub(crate) fn watchdog(&self) -> Duration {
+        self.heartbeat * 5 / 2
+    }
+}
+
+/// How many same-origin redirects a read follows.
+const MAX_REDIRECTS: usize = 5;
+
+/// A request without credentials; they are added at the moment of sending.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub method: Method,
+    pub url: Url,
+    pub headers: HeaderMap,
+    pub body: Option<String>,
+    pub total: Duration,
+    /// The most bytes of an (unpacked) answer that are accepted.
+    pub cap: usize,
+}
+
+/// An answer, complete or broken off.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    /// `Err`: the body broke off, was too large or could not be unpacked.
+    pub body: Result<Vec<u8>, Trouble>,
+    pub peer: Option<SocketAddr>,
+    /// When the headers came, by our clock: the reference of `Retry-After` where there is no `Date`.
+    pub received_at: Timestamp,
+}
+
+/// No answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    /// False where not a byte of the request was written.
+    pub began: bool,
+    pub trouble: Trouble,
+}
+
+pub(crate) struct Http {
+    clients: OnceLock<Result<Clients, String>>,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) clock: Arc<dyn Clock>,
+    origin: Url,
+}
+
+struct Clients {
+    ordinary: reqwest::Client,
+    streaming: reqwest::Client,
+}
+
+impl Http {
+    /// For one origin. The clients are built with the first request: reading the platform's certificates takes longer
+    /// than a first frame may.
+    pub(crate) fn new(origin: Url, deadlines: Deadlines, clock: Arc<dyn Clock>) -> Self {
+        Self { clients: OnceLock::new(), deadlines, clock, origin }
+    }
+
+    /// Sends once and follows nothing: for writes.
+    pub(crate) async fn write(&self, call: Call, token: Option<&Token>) -> (Result<Reply, Failure>, Exchange) {
+        self.send(&call, token).await
+    }
+
+    /// Sends and follows redirects within the origin, authorised anew each time: for reads.
+    pub(crate) async fn read(&self, mut call: Call, token: Option<&Token>) -> (Result<Reply, Failure>, Exchange) {
+        let mut sum = Exchange::default();
+        for _ in 0..MAX_REDIRECTS {
+            let (sent, exchange) = self.send(&call, token).await;
+            sum = joined(&sum, exchange);
+            match sent {
+                Ok(reply) => match next_hop(&call.url, reply.status, &reply.headers, same_origin) {
+                    Some(url) => call.url = url,
+                    None => return (Ok(reply), sum),
+                },
+                Err(failure) => return (Err(failure), sum),
+            }
+        }
+        let message = "redirected in circles".to_owned();
+        (Err(Failure { began: true, trouble: Trouble { link: Link::Http, message } }), sum)
+    }
+
+    /// Opens a stream: the answer with its body still to come, or the whole reply where it is not a success.
+    pub(crate) async fn open(
+        &self,
+        mut call: Call,
+        token: Option<&Token>,
+    ) -> (Result<Result<reqwest::Response, Reply>, Failure>, Exchange) {
+        let mut sum = Exchange::default();
+        for _ in 0..MAX_REDIRECTS {
+            let started = self.clock.at();
+            let client = match self.clients() {
+                Ok(clients) => &clients.streaming,
+                Err(failure) => return (Err(failure), sum),
+            };
+            let request = prepare(client, &call, token);
+            let opened = tokio::time::timeout(call.total, request.send()).await;
+            let exchange = self.exchange(&call, &started, opened.as_ref().ok().and_then(|sent| sent.as_ref().ok()));
+            sum = joined(&sum, exchange);
+            let response = match opened {
+                Ok(Ok(response)) => response,
+                Ok(Err(error)) => return (Err(failure(&error)), sum),
+                Err(_) => {
+                    let message = format!("no answer within {}", seconds(call.total));
+                    return (Err(Failure { began: true, trouble: Trouble { link: Link::Http, message } }), sum);
+                }
+            };
+            match next_hop(&call.url, response.status().as_u16(), response.headers(), same_service) {
+                Some(url) => call.url = url,
+                None if response.status().is_success() => return (Ok(Ok(response)), sum),
+                None => {
+                    let reply = self.finish(response, call.cap, call.total).await;
+                    return (Ok(Err(reply)), sum);
+                }
+            }
+        }
+        let message = "redirected in circles".to_owned();
+        (Err(Failure { began: true, trouble: Trouble { link: Link::Http, message } }), sum)
+    }
+
+    async fn send(&self, call: &Call, token: Option<&Token>) -> (Result<Reply, Failure>, Exchange) {
+        let started = self.clock.at();
+        let client = match self.clients() {
+            Ok(clients) => &clients.ordinary,
+            Err(failure) => {
+                let mut exchange = self.exchange(call, &started, None);
+                exchange.bytes_up = 0;
+                return (Err(failure), exchange);
+            }
+        };
+        match prepare(client, call, token).timeout(call.total).send().await {
+            Ok(response) => {
+                let mut exchange = self.exchange(call, &started, Some(&response));
+                let reply = self.finish(response, call.cap, call.total).await;
+                exchange.bytes_down = reply.body.as_ref().map_or(0, |body| body.len() as u64);
+                exchange.finished_at = self.clock.at().wall;
+                (Ok(reply), exchange)
+            }
+            Err(error) => {
+                let failure = failure(&error);
+                let mut exchange = self.exchange(call, &started, None);
+                if !failure.began {
+                    exchange.bytes_up = 0;
+                }
+                (Err(failure), exchange)
+            }
+        }
+    }
+
+    /// The facts at the moment the headers came (or nothing did).
+    fn exchange(&self, call: &Call, started: &At, response: Option<&reqwest::Response>) -> Exchange {
+        let now = self.clock.at();
+        let date = response.and_then(|response| date_of(response.headers()));
+        Exchange {
+            round_trip: response.map(|_| now.mono.saturating_sub(started.mono)),
+            bytes_up: call.body.as_ref().map_or(0, |body| body.len() as u64),
+            bytes_down: 0,
+            // `Date` has whole seconds: the middle of the second is the best guess.
+            clock_offset_ms: date.map(|date| date.0 + 500 - now.wall.0),
+            status: response.map(|response| response.status().as_u16()),
+            finished_at: now.wall,
+        }
+    }
+
+    async fn finish(&self, mut response: reqwest::Response, cap: usize, within: Duration) -> Reply {
+        let received_at = self.clock.at().wall;
+        let (status, headers, peer) = (response.status().as_u16(), response.headers().clone(), response.remote_addr());
+        let expected = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+        let collect = async {
+            let mut body = Vec::with_capacity(expected.min(cap).min(64 << 20));
+            loop {
+                match response.chunk().await {
+                    Ok(Some(chunk)) if body.len() + chunk.len() > cap => {
+                        let message = format!("the answer is larger than {} MiB", cap >> 20);
+                        return Err(Trouble { link: Link::Shape, message });
+                    }
+                    Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                    Ok(None) => return Ok(body),
+                    Err(error) => return Err(failure(&error).trouble),
+                }
+            }
+        };
+        let body = tokio::time::timeout(within, collect).await.unwrap_or_else(|_| {
+            Err(Trouble {
+                link: Link::Http,
+                message: format!("the answer was not complete within {}", seconds(within)),
+            })
+        });
+        Reply { status, headers, body, peer, received_at }
+    }
+
+    fn clients(&self) -> Result<&Clients, Failure> {
+        let built = self.clients.get_or_init(|| {
+            let build = |read| build(&self.origin, &self.deadlines, read).map_err(|error| root_cause(&error));
+            Ok(Clients { ordinary: build(self.deadlines.read)?, streaming: build(self.deadlines.watchdog())? })
+        });
+        built.as_ref().map_err(|message| Failure {
+            began: false,
+            trouble: Trouble { link: Link::Tls, message: format!("the HTTP client could not be set up: {message}") },
+        })
+    }
+}
+
+/// The one builder. `read` is the longest silence.
+fn build(origin: &Url, deadlines: &Deadlines, read: Duration) -> reqwest::Result<reqwest::Client> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("ebbtide/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(deadlines.connect)
+        .read_timeout(read)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .tcp_nodelay(true)
+        .pool_idle_timeout(Duration::from_secs(45));
+    if is_loopback(origin) {
+        builder = builder.no_proxy();
+    }
+    if origin.scheme() == "http" {
+        builder = builder.tls_certs_only([]);
+    }
+    builder.build()
+}
+
+fn prepare(client: &reqwest::Client, call: &Call, token: Option<&Token>) -> reqwest::RequestBuilder {
+    let mut url = call.url.clone();
+    let mut headers = call.headers.clone();
+    if let Some(token) = token {
+        token.sign(&mut url);
+        if let Some(value) = token.header() {
+            headers.insert(header::AUTHORIZATION, value);
+        }
+    }
+    let request = client.request(call.method.clone(), url).headers(headers);
+    match &call.body {
+        Some(body) => request.body(body.clone()),
+        None => request,
+    }
+}
+
+/// Where a redirect leads, if it may be followed.
+fn next_hop(from: &Url, status: u16, headers: &HeaderMap, allowed: fn(&Url, &Url) -> bool) -> Option<Url> {
+    if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let to = from.join(headers.get(header::LOCATION)?.to_str().ok()?).ok()?;
+    allowed(from, &to).then_some(to)
+}
+
+fn same_origin(from: &Url, to: &Url) -> bool {
+    from.origin() == to.origin()
+}
+
+/// Google moves a stream from the project's name to the machine that serves it (`s-usc1c-nss-200.firebaseio.com`): over
+/// TLS and within these two domains of Google's that is the same service. Nobody else gets credentials.
+fn same_service(from: &Url, to: &Url) -> bool {
+    let google = |url: &Url| {
+        url.host_str().is_some_and(|host| host.ends_with(".firebaseio.com") || host.ends_with(".firebasedatabase.app"))
+    };
+    same_origin(from, to) || (from.scheme() == "https" && to.scheme() == "https" && google(from) && google(to))
+}
+
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    }
+}
+
+pub(crate) fn date_of(headers: &HeaderMap) -> Option<Timestamp> {
+    let date = httpdate::parse_http_date(headers.get(header::DATE)?.to_str().ok()?).ok()?;
+    let since = date.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(Timestamp(i64::try_from(since.as_millis()).ok()?))
+}
+
+fn joined(sum: &Exchange, last: Exchange) -> Exchange {
+    Exchange { bytes_up: sum.bytes_up + last.bytes_up, bytes_down: sum.bytes_down + last.bytes_down, ..last }
+}
+
+/// What a reqwest error says of the chain, without its URL.
+pub(crate) fn failure(error: &reqwest::Error) -> Failure {
+    let began = !(error.is_dns() || error.is_connect() || error.is_builder());
+    let trouble = |link, message: String| Failure { began, trouble: Trouble { link, message } };
+    if error.is_dns() {
+        return trouble(Link::Dns, "name not resolved".to_owned());
+    }
+    if let Some(tls) = tls_error(error) {
+        return trouble(Link::Tls, tls);
+    }
+    match (began, io_kind(error)) {
+        (false, _) if error.is_timeout() => trouble(Link::Tcp, "no connection within the deadline".to_owned()),
+        (false, Some(kind)) => trouble(Link::Tcp, kind.to_string()),
+        (false, None) => trouble(Link::Tcp, root_cause(error)),
+        (true, _) if error.is_timeout() => trouble(Link::Http, "no answer within the deadline".to_owned()),
+        (true, Some(kind)) if kind != io::ErrorKind::Other => trouble(Link::Http, kind.to_string()),
+        (true, _) if error.is_decode() => trouble(Link::Shape, root_cause(error)),
+        (true, _) => trouble(Link::Http, root_cause(error)),
+    }
+}
+
+/// Every error below, also those that `io::Error` hides inside itself.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    let mut at = error.source();
+    std::iter::from_fn(move || {
+        let this = at?;
+        at = match this.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner as &(dyn std::error::Error + 'static)),
+            None => this.source(),
+        };
+        Some(this)
+    })
+}
+
+fn tls_error(error: &reqwest::Error) -> Option<String> {
+    causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()).map(ToString::to_string)
+}
+
+fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
+    causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind).last()
+}
+
+fn root_cause(error: &reqwest::Error) -> String {
+    causes(error).last().map_or_else(|| "the request failed".to_owned(), ToString::to_string)
+}
+
+pub(crate) fn seconds(span: Duration) -> String {
+    match span.subsec_millis() {
+        0 => format!("{} s", span.as_secs()),
+        _ => format!("{} ms", span.as_millis()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    #[test]
+    fn redirects_stay_within_the_origin_and_streams_within_the_service() {
+        let mut headers = HeaderMap::new();
+        let from = url("https://a.firebaseio.com/tasks.json");
+        for (to, read, stream) in [
+            ("/b.json", true, true),
+            ("https://a.firebaseio.com/b.json", true, true),
+            ("http://a.firebaseio.com/b.json", false, false),
+            ("https://s-usc1c-nss-200.firebaseio.com/tasks.json?ns=a", false, true),
+            ("https://evil.test/tasks.json", false, false),
+            ("https://firebaseio.com.evil.test/tasks.json", false, false),
+            ("https://a.firebaseio.com:8443/b.json", false, true),
+        ] {
+            headers.insert(header::LOCATION, to.parse().unwrap());
+            assert_eq!(next_hop(&from, 307, &headers, same_origin).is_some(), read, "{to}");
+            assert_eq!(next_hop(&from, 307, &headers, same_service).is_some(), stream, "{to}");
+        }
+        assert_eq!(next_hop(&from, 200, &headers, same_origin), None);
+    }
+
+    #[test]
+    fn loopback_is_recognised_in_every_spelling() {
+        for text in
+            ["http://127.0.0.1:9", "http://127.9.9.9", "http://[::1]:80", "http://localhost", "http://x.localhost"]
+        {
+            assert!(is_loopback(&url(text)), "{text}");
+        }
+        for text in ["http://128.0.0.1", "http://localhost.test", "http://[::2]", "http://10.0.0.1"] {
+            assert!(!is_loopback(&url(text)), "{text}");
+        }
+    }
+}

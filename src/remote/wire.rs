@@ -152,10 +152,11 @@ fn trouble(reply: &Reply) -> Trouble {
         300..=399 => Trouble { link: Link::Http, message: format!("{status}, sent on to {}", target(&reply.headers)) },
         511 => Trouble { link: Link::Http, message: "511, the network wants a login".to_owned() },
         407 => Trouble { link: Link::Http, message: "407, a proxy wants a login".to_owned() },
-        400.. => Trouble {
-            link: if is_html(reply) && status < 500 { Link::Shape } else { Link::Http },
-            message: words(reply),
-        },
+        400.. => {
+            let said = words(reply);
+            let message = if said.starts_with(&status.to_string()) { said } else { format!("{status}: {said}") };
+            Trouble { link: if is_html(reply) && status < 500 { Link::Shape } else { Link::Http }, message }
+        }
         _ if is_html(reply) => Trouble { link: Link::Shape, message: "a web page came where data was due".to_owned() },
         _ => Trouble { link: Link::Shape, message: format!("{status}, with a body that is not data") },
     }
@@ -262,7 +263,8 @@ mod tests {
     #[test]
     fn the_table_says_what_every_answer_means() {
         let words = r#"{"error":"told why"}"#;
-        let rows: &[(&str, u16, &str, &[(&'static str, &str)], &str)] = &[
+        type Row<'a> = (&'a str, u16, &'a str, &'a [(&'static str, &'a str)], &'a str);
+        let rows: &[Row<'_>] = &[
             ("data", 200, JSON, &[], r#"{"a":1}"#),
             ("cut off", 200, JSON, &[], "<cut>"),
             ("half a document", 200, JSON, &[], r#"{"a":"#),

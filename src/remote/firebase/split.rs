@@ -57,7 +57,7 @@ fn visit<'de, V: Visitor<'de>>(text: &'de str, visitor: V) -> Result<(), String>
     let visited = match text.bytes().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'{') => deserializer.deserialize_map(visitor).map(drop),
         Some(b'[') => deserializer.deserialize_seq(visitor).map(drop),
-        Some(b'n') => de::Deserialize::deserialize(&mut deserializer).map(|()| ()),
+        Some(b'n') => de::Deserialize::deserialize(&mut deserializer),
         None => return Err("the answer is empty".to_owned()),
         Some(_) => return Err("a single value came where a collection was due".to_owned()),
     };

@@ -7,6 +7,7 @@ pub mod event;
 pub mod pane;
 pub mod panes;
 pub mod settings;
+pub mod text;
 pub mod world;
 
 use crate::model::{

@@ -1,8 +1,14 @@
 //! The app machine: what the user sees and does, as a pure state machine. `ui` draws it; `runtime` carries its effects out.
 
+pub mod action;
+pub mod command;
 pub mod effect;
 pub mod event;
+pub mod pane;
+pub mod panes;
 pub mod settings;
+pub mod text;
+pub mod world;
 
 use crate::model::{
     draft::Draft,

@@ -1,5 +1,8 @@
 //! Draws a frame from the app's state. A pure function: nothing here decides, loads or remembers.
 
+pub mod text;
+pub mod theme;
+
 use ratatui::Frame;
 
 use crate::app::App;

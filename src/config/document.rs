@@ -57,7 +57,7 @@ pub(super) fn read<T: Default>(
 
 impl Problems<'_> {
     pub fn add(&mut self, span: &Range<usize>, message: impl Into<String>, hint: Option<String>) {
-        let before = &self.text[..self.text.floor_char_boundary(span.start)];
+        let before = self.text.get(..span.start).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
         self.found.push(Located { line, column, message: message.into(), hint });

@@ -27,7 +27,7 @@ fn source(mut section: Section<'_>, names: &mut Vec<String>, problems: &mut Prob
         section.what = format!("source `{}`", name.value);
         check_name("source", name, names, problems);
     }
-    section.required("kind", "firebase", problems).map(|_| ());
+    let _ = section.required("kind", "firebase", problems);
     let kinds = SourceKind::ALL.map(|kind| (kind.word(), kind));
     let kind = section.is_present("kind").then(|| section.choice("kind", &kinds, problems)).flatten();
     let allow_plain = section.flag("allow_plain", problems).unwrap_or(false);

@@ -63,7 +63,6 @@ pub enum Action {
     DeleteRecord,
     ToggleServerCopy,
     Undo,
-    CopyMenu,
     CopyRecord,
     CopyPath,
     CopyJson,

@@ -86,10 +86,7 @@ pub struct Command {
     pub demo: bool,
 }
 
-use Scope::{
-    Collections, Conflicts, Connectivity, Editor, Global, Help, Input, List, Log, Outbox, Record, Records, Sessions,
-    Sync,
-};
+use Scope::{Conflicts, Connectivity, Editor, Global, Help, Input, List, Outbox, Record, Records, Sessions, Sync};
 
 macro_rules! command {
     ($action:ident, $name:literal, $hint:literal, $title:literal, $help:literal, [$($scope:ident),*]) => {
@@ -108,12 +105,12 @@ macro_rules! command {
 
 /// In the order help shows them.
 pub const COMMANDS: &[Command] = &[
-    command!(MoveDown, "move_down", "down", "move down", "next row", [List]),
-    command!(MoveUp, "move_up", "up", "move up", "previous row", [List]),
+    command!(MoveDown, "move_down", "down", "move down", "next row", [List, Input]),
+    command!(MoveUp, "move_up", "up", "move up", "previous row", [List, Input]),
     command!(First, "first", "first", "go to the first", "first row", [List]),
     command!(Last, "last", "last", "go to the last", "last row", [List]),
-    command!(HalfPageDown, "half_page_down", "half page", "half a page down", "half a page down", [List]),
-    command!(HalfPageUp, "half_page_up", "half page up", "half a page up", "half a page up", [List]),
+    command!(HalfPageDown, "half_page_down", "half page", "half a page down", "half a page down", [List, Input]),
+    command!(HalfPageUp, "half_page_up", "half page up", "half a page up", "half a page up", [List, Input]),
     command!(Open, "open", "open", "open", "open what is selected", [List, Input]),
     command!(Expand, "expand", "expand", "expand", "expand, or open", [List]),
     command!(Collapse, "collapse", "collapse", "collapse", "collapse, or go back", [List]),
@@ -171,7 +168,6 @@ pub const COMMANDS: &[Command] = &[
         [Record]
     ),
     command!(Undo, "undo", "undo", "undo", "take back the last change that was not sent", [Global]),
-    command!(CopyMenu, "copy_menu", "copy", "copy...", "choose what to copy", [Records, Record, Outbox]),
     command!(CopyRecord, "copy_record", "record", "copy the record", "the whole record as JSON", [Records, Record]),
     command!(
         CopyPath,

@@ -32,9 +32,10 @@ Exit codes:
   0  done
   1  failed
   2  usage, configuration or data error
-  3  work is still pending          (only `sync` and `status`; the highest of 3 to 5 that applies)
+  3  work is still pending
   4  unresolved conflicts
   5  rejected edits
+Only `sync` and `status` give 3 to 5, the highest that applies.
 
 With --json there is one JSON document on stdout; an error is one on stderr:
   {\"error\": TEXT, \"caused_by\": [TEXT, …], \"hint\": TEXT or null}
@@ -42,7 +43,7 @@ The shape of each document is part of the command's --help. Times are RFC 3339 i
 
 Environment:
   EBBTIDE_CONFIG, EBBTIDE_DATA_DIR   like --config and --data-dir
-  EBBTIDE_LOG                        what is logged to the data dir, for example debug or ebbtide::sync=trace
+  EBBTIDE_LOG                        what is logged, e.g. debug or ebbtide::sync=trace
   NO_COLOR                           no colours";
 
 /// Accepted before or after the command.

@@ -73,7 +73,8 @@ pub(super) struct ResolveArgs {
 
 const RESOLVE_SHAPE: &str = "\
 JSON:
-  {\"conflict\", \"resolution\": mine|theirs|base|merged, \"seq\": the new edit, or null where nothing is to be sent}";
+  {\"conflict\", \"resolution\": mine|theirs|base|merged, \"seq\": the new edit, or null where there
+   is nothing to send}";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Side {

@@ -15,7 +15,7 @@ use crate::{
         ids::{RecordKey, Seq},
         op::{Op, OpState},
     },
-    store::{Reader, StoreError},
+    store::{Reader, StoreError, check_files},
 };
 
 pub(super) const ABOUT: &str = "Check configuration, files, permissions, schema and invariants; changes nothing";
@@ -24,7 +24,8 @@ pub(super) const SHAPE: &str = "\
 Exit codes: 0 no problem found (warnings may be), 1 a problem found.
 
 JSON:
-  {\"ok\": true where no problem was found, \"checks\": [{\"check\", \"result\": ok|warning|problem, \"detail\", \"hint\"}]}";
+  {\"ok\": true where no problem was found,
+   \"checks\": [{\"check\", \"result\": ok|warning|problem, \"detail\", \"hint\"}]}";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Grade {
@@ -80,6 +81,7 @@ pub(super) fn run(world: &World) -> Outcome {
         }
         Ok(mut reader) => {
             findings.ok("data", "opens, and its schema is known");
+            check_pages(world, &mut findings);
             if let Err(error) = check_data(&mut reader, &config, &mut findings) {
                 findings.add("data", Grade::Problem, error.to_string(), "the log in the data dir says more");
             }
@@ -202,6 +204,26 @@ fn check_space(dir: &Path, findings: &mut Findings) {
             free => findings.ok("space", format!("{} MiB are free", output::grouped(free >> 20))),
         },
         Err(error) => findings.add("space", Grade::Warning, format!("not known: {error}"), "check the disk"),
+    }
+}
+
+/// Reads every page. A look at a copy has no files of its own to read.
+fn check_pages(world: &World, findings: &mut Findings) {
+    if world.is_read_only() {
+        return;
+    }
+    for check in check_files(&world.paths.data_dir) {
+        let Some(first) = check.damage.first() else {
+            findings.ok(check.file, format!("every page can be read ({} KiB)", output::grouped(check.bytes >> 10)));
+            continue;
+        };
+        let hint = match check.file {
+            "journal.db" => {
+                "copy the data dir away first; then `ebbtide outbox list --json` still shows what can be read"
+            }
+            _ => "it holds copies only: move it away while no ebbtide runs, and it is fetched again",
+        };
+        findings.add(check.file, Grade::Problem, format!("damaged: {first}"), hint);
     }
 }
 

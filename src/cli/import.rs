@@ -55,9 +55,9 @@ pub(super) struct ImportArgs {
 
 const FORMS: &str = "\
 Forms:
-  ndjson  one record a line. Without --id, each line is {\"id\": ID, \"value\": RECORD} (what export writes)
+  ndjson  one record a line; without --id, each line is {\"id\": ID, \"value\": RECORD}
   json    an array of records (like the lines of ndjson), or one object of records by id
-  csv     a heading and rows: every cell is a text, an empty one is no field; needs --id or --new-ids
+  csv     a heading and rows: a cell is a text, an empty one no field; needs --id or --new-ids
 
 JSON:
   {\"source\", \"collection\", \"read\": rows, \"created\", \"updated\", \"unchanged\", \"skipped\"}";

@@ -16,27 +16,31 @@ pub(super) fn start(paths: &Paths, is_quiet: bool, is_read_only: bool) {
     if let Err(reason) = try_start(&paths.log_dir())
         && !is_quiet
     {
-        talk(&format!("note: nothing is logged: {reason}"));
+        talk(&format!("note: {reason}"));
     }
 }
 
 fn try_start(dir: &Path) -> Result<(), String> {
-    make_private(dir).map_err(|error| format!("`{}`: {error}", dir.display()))?;
+    let none = |reason: String| format!("nothing is logged: {reason}");
+    make_private(dir).map_err(|error| none(format!("`{}`: {error}", dir.display())))?;
     let file = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
         .filename_prefix("ebbtide")
         .filename_suffix("log")
         .max_log_files(5)
         .build(dir)
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| none(error.to_string()))?;
     let asked = env::var("EBBTIDE_LOG").unwrap_or_default();
     let (filter, complaint) = match EnvFilter::try_new(if asked.is_empty() { "ebbtide=info,warn" } else { &asked }) {
         Ok(filter) => (filter, None),
-        Err(error) => (EnvFilter::new("ebbtide=info,warn"), Some(format!("EBBTIDE_LOG is not understood: {error}"))),
+        Err(error) => (
+            EnvFilter::new("ebbtide=info,warn"),
+            Some(format!("`EBBTIDE_LOG` is not understood, so it counts for nothing: {error}")),
+        ),
     };
     let subscriber =
         tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(file).with_target(true).finish();
-    tracing::subscriber::set_global_default(subscriber).map_err(|error| error.to_string())?;
+    tracing::subscriber::set_global_default(subscriber).map_err(|error| none(error.to_string()))?;
     complaint.map_or(Ok(()), Err)
 }
 

@@ -44,8 +44,6 @@ pub(crate) type Outcome = Result<ExitCode, Failure>;
 pub(crate) const DONE: ExitCode = ExitCode::SUCCESS;
 
 pub fn main() -> ExitCode {
-    // Before the first file is opened: everything made here is the user's own (0600, 0700).
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -68,6 +66,8 @@ fn run(cli: Cli) -> Outcome {
     if let Some(Command::Man(args)) = &cli.command {
         return shell::man(args, Cli::command());
     }
+    // Before the first file is opened: everything made from here on is the user's own (0600, 0700).
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let world = World::new(&cli.globals)?;
     if let Some(Command::Paths) = &cli.command {
         return shell::paths(&world);

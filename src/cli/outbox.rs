@@ -55,7 +55,8 @@ fn parse_state(word: &str) -> Result<OpState, String> {
 
 const LIST_SHAPE: &str = "\
 States:
-  held queued blocked in_flight in_doubt auth conflict rejected   (settled: acked superseded discarded)
+  held queued blocked in_flight in_doubt auth conflict rejected; settled: acked superseded
+  discarded
 
 JSON:
   [{\"seq\", \"op_id\", \"source\", \"collection\", \"id\", \"kind\": create|update|delete, \"state\", \"attempts\",
@@ -67,6 +68,7 @@ JSON:
 #[derive(Debug, Args)]
 #[command(after_long_help = SHOW_SHAPE)]
 pub(super) struct ShowArgs {
+    /// Its number, as `outbox list` shows it
     #[arg(value_name = "SEQ")]
     seq: i64,
 }
@@ -78,6 +80,7 @@ JSON:
 
 #[derive(Debug, Args)]
 pub(super) struct SeqArgs {
+    /// Numbers, as `outbox list` shows them
     #[arg(value_name = "SEQ", required_unless_present = "all")]
     seqs: Vec<i64>,
     /// Every edit it fits
@@ -91,6 +94,7 @@ pub(super) struct SeqArgs {
 #[derive(Debug, Args)]
 #[command(after_long_help = CHANGED_SHAPE)]
 pub(super) struct DiscardArgs {
+    /// Numbers, as `outbox list` shows them
     #[arg(value_name = "SEQ", required = true)]
     seqs: Vec<i64>,
 }

@@ -36,6 +36,7 @@ JSON:
 #[derive(Debug, Args)]
 #[command(after_long_help = SHOW_SHAPE)]
 pub(super) struct ShowArgs {
+    /// Its name, as `session list` shows it
     #[arg(value_name = "NAME")]
     name: String,
 }
@@ -48,6 +49,7 @@ JSON:
 #[derive(Debug, Args)]
 #[command(after_long_help = DELETE_SHAPE)]
 pub(super) struct DeleteArgs {
+    /// Its name, as `session list` shows it
     #[arg(value_name = "NAME")]
     name: String,
 }

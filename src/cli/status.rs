@@ -34,18 +34,20 @@ Exit codes: 0 nothing waits, 3 work is still pending, 4 unresolved conflicts, 5 
 
 JSON:
   {\"sources\": [{\"name\", \"kind\", \"url\", \"read_only\", \"paused\",
-      \"connectivity\": {\"state\": unknown|online|degraded|captive_portal|backend_down|auth_required|offline|
-                                  forced_offline, \"since\", \"last_known\": the state when last looked at or null,
-        \"evidence\": {\"summary\", \"chain\": [{\"link\", \"ok\", \"detail\"}], \"last_success\", \"last_failure\",
-          \"failures_in_a_row\", \"next_probe\", \"round_trips_ms\", \"clock_offset_ms\"}},
+      \"connectivity\": {\"state\": STATE, \"since\", \"last_known\": STATE or null,
+        \"evidence\": {\"summary\", \"chain\": [{\"link\", \"ok\", \"detail\"}], \"last_success\",
+          \"last_failure\", \"failures_in_a_row\", \"next_probe\", \"round_trips_ms\",
+          \"clock_offset_ms\"}},
       \"push\": {\"in_flight\", \"next_attempt\", \"last_success\", \"waiting_for\"},
-      \"collections\": [{\"name\", \"records\", \"phase\", \"done\", \"total\", \"pending\", \"held\", \"drafts\",
-        \"conflicts\", \"rejected\", \"checkpoint\", \"last_pull\", \"last_error\"}]}],
-   \"outbox\": {\"pending\": all that is not settled, \"queued\", \"held\", \"blocked\", \"in_flight\", \"in_doubt\",
-      \"auth\", \"conflict\", \"rejected\"},
-   \"drafts\", \"conflicts\": how many}";
+      \"collections\": [{\"name\", \"records\", \"phase\", \"done\", \"total\", \"pending\", \"held\",
+        \"drafts\", \"conflicts\", \"rejected\", \"checkpoint\", \"last_pull\", \"last_error\"}]}],
+   \"outbox\": {\"pending\": all that is not settled, \"queued\", \"held\", \"blocked\", \"in_flight\",
+      \"in_doubt\", \"auth\", \"conflict\", \"rejected\"},
+   \"drafts\": how many, \"conflicts\": how many}
+  STATE: unknown online degraded captive_portal backend_down auth_required offline
+  forced_offline; unknown unless some process looked within the last seconds
+  phase: never_synced waiting backfill sweep delta live settled stalled stopped";
 
-/// The state is `unknown` unless a process keeps it fresh.
 pub(super) fn run(world: &World) -> Outcome {
     let config = world.config()?;
     let mut reader = world.reader()?;

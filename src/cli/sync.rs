@@ -1,9 +1,9 @@
 //! `sync`: pulls and pushes until nothing is left that can be done now, or for as long as it is watched.
 //!
 //! The engine does the work; this file waits, shows progress and says how it ended. Where another process carries the
-//! sync already (an open dashboard), that one is asked, and what it publishes is watched.
+//! sync already (an open dashboard), the engine asks that one and reports what it publishes.
 
-use std::{collections::BTreeMap, io::IsTerminal, process::ExitCode, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io::IsTerminal, process::ExitCode, sync::Arc};
 
 use clap::Args;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -21,11 +21,10 @@ use crate::{
     config::Config,
     model::{
         display,
-        sync_status::{ConnectivityState, GuardAnswer, Leadership, PullPhase, STALE_AFTER, SourceStatus, SyncRequest},
-        time::Timestamp,
+        sync_status::{ConnectivityState, GuardAnswer, PullPhase, SourceStatus, SyncRequest},
     },
     runtime::engine::{Engine, EngineEvent, EngineSetup},
-    store::{Reader, Store},
+    store::Store,
 };
 
 /// Pull and push until nothing is left that can be done now
@@ -47,8 +46,8 @@ pub(super) struct SyncArgs {
 }
 
 const SHAPE: &str = "\
-Exit codes: 0 nothing waits, 1 a source could not be reached, 3 work is still pending, 4 unresolved conflicts,
-5 rejected edits.
+Exit codes: 0 nothing waits, 1 a source could not be reached, 3 work is still pending,
+4 unresolved conflicts, 5 rejected edits.
 
 JSON:
   as `ebbtide status` prints it, after the sync";
@@ -119,10 +118,9 @@ async fn drive(
     engine.request(SyncRequest::Sync { source: None });
     let mut screen = Screen::new(world.json, watch);
     let mut statuses = Vec::new();
-    let mut follower = Follower { reader: store.reader()?, since: world.now(), is_following: false };
     let interrupted = tokio::select! {
         () = stop.asked() => true,
-        ended = wait(world, &mut events, &mut screen, &mut statuses, &mut follower, watch) => { ended?; false }
+        ended = wait(&mut events, &mut screen, &mut statuses, watch) => { ended?; false }
     };
     screen.clear();
     engine.stop();
@@ -131,66 +129,23 @@ async fn drive(
 
 /// Ends when there is nothing left to do; never where it is watched.
 async fn wait(
-    world: &World,
     events: &mut UnboundedReceiver<EngineEvent>,
     screen: &mut Screen,
     statuses: &mut Vec<SourceStatus>,
-    follower: &mut Follower,
     watch: bool,
 ) -> Result<(), Failure> {
-    let mut look = tokio::time::interval(Duration::from_millis(250));
-    loop {
-        tokio::select! {
-            event = events.recv() => match event {
-                None => return Err(Failure::failed("the sync ended unexpectedly").hint("the log in the data dir says more")),
-                Some(EngineEvent::Status(now)) if !follower.is_following => {
-                    screen.show(&now);
-                    *statuses = now;
-                }
-                Some(EngineEvent::Leadership(leadership)) => follower.is_following = leadership == Leadership::Other,
-                Some(EngineEvent::Activity(activity)) => screen.say(&activity.text),
-                Some(EngineEvent::Idle) if !watch && !follower.is_following => return Ok(()),
-                Some(_) => {}
-            },
-            _ = look.tick(), if follower.is_following => {
-                let now = follower.reader.statuses()?;
+    while let Some(event) = events.recv().await {
+        match event {
+            EngineEvent::Status(now) => {
                 screen.show(&now);
                 *statuses = now;
-                if !watch && follower.is_done(statuses, world.now())? {
-                    return Ok(());
-                }
             }
+            EngineEvent::Activity(activity) => screen.say(&activity.text),
+            EngineEvent::Idle if !watch => return Ok(()),
+            EngineEvent::Idle | EngineEvent::Leadership(_) | EngineEvent::Changed { .. } => {}
         }
     }
-}
-
-/// Watches what the process that carries the sync publishes.
-struct Follower {
-    reader: Reader,
-    since: Timestamp,
-    is_following: bool,
-}
-
-impl Follower {
-    /// The leader has heard of the wish (its status is younger by a second) and nothing moves any more.
-    fn is_done(&mut self, statuses: &[SourceStatus], now: Timestamp) -> Result<bool, Failure> {
-        let heard = self.since.plus(Duration::from_millis(1_500));
-        for status in statuses {
-            if status.at < heard || now.since(status.at) > STALE_AFTER {
-                return Ok(false);
-            }
-            if !status.connectivity.state.is_usable() {
-                continue;
-            }
-            let is_settled =
-                |phase: &PullPhase| matches!(phase, PullPhase::Live | PullPhase::Settled | PullPhase::Stopped(_));
-            let is_pushed = status.push.in_flight == 0 && self.reader.ready(&status.source, now, &[], 1)?.is_empty();
-            if !is_pushed || !status.collections.iter().all(|collection| is_settled(&collection.phase)) {
-                return Ok(false);
-            }
-        }
-        Ok(!statuses.is_empty())
-    }
+    Err(Failure::failed("the sync ended unexpectedly").hint("the log in the data dir says more"))
 }
 
 /// Progress on stderr: bars on a terminal, else only what happens, and that only where it is watched.

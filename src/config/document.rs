@@ -57,7 +57,7 @@ pub(super) fn read<T: Default>(
 
 impl Problems<'_> {
     pub fn add(&mut self, span: &Range<usize>, message: impl Into<String>, hint: Option<String>) {
-        let before = &self.text[..self.text.floor_char_boundary(span.start)];
+        let before = self.text.get(..span.start).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
         self.found.push(Located { line, column, message: message.into(), hint });
@@ -85,7 +85,7 @@ impl<'d> Section<'d> {
     /// Like [`Section::text`], and an error where it is missing or empty.
     pub fn required(&mut self, key: &'static str, example: &str, problems: &mut Problems<'_>) -> Option<Text<'d>> {
         if !self.is_present(key) {
-            self.known.push(key);
+            self.know(key);
             let message = format!("{} has no `{key}`", self.what);
             problems.add(&self.span, message, Some(format!("add {key} = \"{example}\"")));
             return None;
@@ -156,7 +156,7 @@ impl<'d> Section<'d> {
         }
     }
 
-    /// One of a few words. `why` is added to the list of words in the hint.
+    /// One of a few words.
     pub fn choice<T: Copy>(
         &mut self,
         key: &'static str,
@@ -241,7 +241,9 @@ impl<'d> Section<'d> {
 
     /// Marks a key as dealt with.
     pub fn know(&mut self, key: &'static str) {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
     }
 
     /// Reports the keys nobody asked for.
@@ -260,7 +262,7 @@ impl<'d> Section<'d> {
     }
 
     fn take(&mut self, key: &'static str) -> Option<&'d Spanned<DeValue<'d>>> {
-        self.known.push(key);
+        self.know(key);
         self.table.get(key)
     }
 

@@ -1,19 +1,19 @@
 //! `[ui]` and `[sync]`.
 
-use std::{ops::Range, time::Duration};
+use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use super::document::{Problems, Section};
 use crate::{
     app::settings::{Glyphs, Restore, UiSettings},
     model::source::SyncSettings,
+    ui::theme::Theme,
 };
 
 pub(super) fn ui(root: &mut Section<'_>, problems: &mut Problems<'_>) -> UiSettings {
     let mut settings = UiSettings::default();
     let Some(mut section) = root.table("ui", "[ui]", problems) else { return settings };
-    if let Some(theme) = section.text("theme", problems) {
-        settings.theme = theme.value.to_owned();
-    }
+    let themes: Vec<(&'static str, &'static str)> = Theme::names().into_iter().map(|name| (name, name)).collect();
+    settings.theme = section.choice("theme", &themes, problems).map_or(settings.theme, str::to_owned);
     settings.mouse = section.flag("mouse", problems).unwrap_or(settings.mouse);
     settings.confirm_quit = section.flag("confirm_quit", problems).unwrap_or(settings.confirm_quit);
     let glyphs = [("unicode", Glyphs::Unicode), ("ascii", Glyphs::Ascii)];
@@ -22,8 +22,9 @@ pub(super) fn ui(root: &mut Section<'_>, problems: &mut Problems<'_>) -> UiSetti
     settings.restore = section.choice("restore", &restore, problems).unwrap_or(settings.restore);
     if let Some(mut keys) = section.table("keys", "[ui.keys]", problems) {
         for (name, sequences) in keys.entries(problems) {
-            let sequences = sequences.iter().map(|sequence| sequence.value.to_owned()).collect();
-            settings.keys.insert(name.value.to_owned(), sequences);
+            let sequences: Vec<String> = sequences.iter().map(|sequence| sequence.value.to_owned()).collect();
+            let entry = BTreeMap::from([(name.value.to_owned(), sequences)]);
+            settings.keys.extend(entry);
         }
     }
     section.finish(problems);

@@ -27,7 +27,7 @@ fn source(mut section: Section<'_>, names: &mut Vec<String>, problems: &mut Prob
         section.what = format!("source `{}`", name.value);
         check_name("source", name, names, problems);
     }
-    section.required("kind", "firebase", problems).map(|_| ());
+    let _ = section.required("kind", "firebase", problems);
     let kinds = SourceKind::ALL.map(|kind| (kind.word(), kind));
     let kind = section.is_present("kind").then(|| section.choice("kind", &kinds, problems)).flatten();
     let allow_plain = section.flag("allow_plain", problems).unwrap_or(false);
@@ -83,6 +83,7 @@ fn collection(
         let hint = "name the field the server stamps: updated_at = \"/updatedAt\"";
         problems.add(&section.key_span("pull"), "`pull = \"delta\"` needs `updated_at`", Some(hint.to_owned()));
     }
+    refuse_secrets(&mut section, problems);
     let policies = [("manual", ConflictPolicy::Manual)];
     let conflicts = section.choice("conflicts", &policies, problems).unwrap_or_default();
     section.finish(problems);
@@ -138,7 +139,7 @@ fn auth(section: &mut Section<'_>, problems: &mut Problems<'_>) -> AuthSpec {
 }
 
 /// Keys under which people put secrets.
-const HIDDEN: [&str; 8] = ["token", "password", "secret", "api_key", "apikey", "bearer", "access_token", "key"];
+const HIDDEN: [&str; 7] = ["token", "password", "secret", "api_key", "apikey", "bearer", "access_token"];
 
 fn refuse_secrets(section: &mut Section<'_>, problems: &mut Problems<'_>) {
     for key in HIDDEN {

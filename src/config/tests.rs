@@ -186,3 +186,12 @@ fn the_nearest_word_is_found_and_nothing_far_off() {
     assert_eq!(nearest("Taks", ["tasks", "people"]), Some("tasks"));
     assert_eq!(nearest("xyz", ["tasks", "people"]), None);
 }
+
+#[test]
+fn a_theme_that_does_not_exist_is_reported_where_it_stands() {
+    let found = errors("[ui]\ntheme = \"ligth\"\n");
+    assert!(
+        found[0].starts_with("line 2, column 9: `ligth` is no theme that works (did you mean `light`?"),
+        "{found:?}"
+    );
+}

@@ -3,6 +3,7 @@
 //! Writers are one thread and one connection per file and process, driven by [`Store`]; readings are synchronous on a
 //! [`Reader`] of the caller's own.
 
+mod check;
 pub mod error;
 pub mod reader;
 
@@ -17,6 +18,7 @@ use std::{
 
 use serde_json::Value;
 
+pub use check::{FileCheck, check_files};
 pub use error::StoreError;
 pub use reader::Reader;
 

@@ -1,0 +1,92 @@
+//! Numbers, sizes and spans in the forms the screen uses.
+
+use std::time::Duration;
+
+use crate::model::time::{Timestamp, age};
+
+/// `48210` → `48,210`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `412 B`, `3.2 kB`, `18 MB`.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if count < 1000 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64;
+    let mut unit = "B";
+    for next in UNITS {
+        if value < 999.5 {
+            break;
+        }
+        value /= 1000.0;
+        unit = next;
+    }
+    if value < 9.95 { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
+}
+
+/// `1 conflict`, `2 conflicts`.
+pub fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(number), if number == 1 { one } else { many })
+}
+
+/// The age of an instant, `now` below a minute.
+pub fn age_of(now: Timestamp, then: Timestamp) -> String {
+    age(now.since(then))
+}
+
+/// `41m ago`, `just now`.
+pub fn ago(now: Timestamp, then: Timestamp) -> String {
+    match age_of(now, then).as_str() {
+        "now" => "just now".to_owned(),
+        age => format!("{age} ago"),
+    }
+}
+
+/// A countdown as `0:21` or `12:05`.
+pub fn countdown(span: Duration) -> String {
+    let seconds = span.as_secs();
+    format!("{}:{:02}", seconds / 60, seconds % 60)
+}
+
+/// How long until the text of [`age_of`] changes.
+pub fn until_older(now: Timestamp, then: Timestamp) -> Duration {
+    let span = now.since(then);
+    let step: u64 = match span.as_secs() {
+        0..=3_599 => 60_000,
+        3_600..=86_399 => 3_600_000,
+        _ => 86_400_000,
+    };
+    let past = u64::try_from(span.as_millis()).unwrap_or(0) % step;
+    Duration::from_millis(step - past)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_and_sizes_kept_short() {
+        assert_eq!((grouped(0), grouped(999), grouped(1_204)), ("0".into(), "999".into(), "1,204".into()));
+        assert_eq!(grouped(1_000_000), "1,000,000");
+        assert_eq!((bytes(412), bytes(3_210), bytes(18_000_000)), ("412 B".into(), "3.2 kB".into(), "18 MB".into()));
+        assert_eq!(bytes(999_999), "1.0 MB");
+    }
+
+    #[test]
+    fn an_age_says_when_it_will_change() {
+        let then = Timestamp(0);
+        assert_eq!(until_older(Timestamp(59_000), then), Duration::from_secs(1));
+        assert_eq!(until_older(Timestamp(3_600_000), then), Duration::from_secs(3_600));
+    }
+}

@@ -1,0 +1,415 @@
+//! One effect of the sync machine after the other, translated for the store and the remotes.
+
+use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
+
+use super::{
+    EngineEvent,
+    leader::{Answer, Leader},
+};
+use crate::{
+    model::{
+        edit,
+        ids::{CollectionKey, OpId, RecordId, RecordKey, SourceName},
+        op::{NewOp, OpKind},
+        query::{Anchor, Filter, ListQuery, Sort},
+        time::{At, Clock, Timestamp},
+    },
+    remote::Remote,
+    store::{Applied, Claim, NewBase, PullPage, Reader, Settle, Store, StoreError},
+    sync::{
+        Effect, Event,
+        effect::{ClaimOp, Outcome, PageWrite, SettleOp, Ticket},
+        event::{AppliedPage, Chain, MissingRows, OutboxSlice, PageData},
+    },
+};
+
+impl Leader {
+    pub(super) fn carry_out(&mut self, at: &At, effect: Effect) {
+        match effect {
+            Effect::ReadOutbox { ticket, source, now, exclude, limit } => {
+                let result = self.read_outbox(&source, now, &exclude, limit).map_err(words);
+                self.answer(Event::OutboxRead { ticket, source, result });
+            }
+            Effect::Fetch { ticket, record } => {
+                self.ask(&record.collection.source.clone(), async move |remote| {
+                    let (result, exchange) = remote.fetch(&record).await;
+                    Event::Fetched { ticket, record, result, exchange }
+                });
+            }
+            Effect::Claim { ticket, claim } => self.claim(ticket, claim),
+            Effect::Push { ticket, request } => {
+                self.ask(&request.record.collection.source.clone(), async move |remote| {
+                    let (answer, exchange) = remote.push(&request).await;
+                    Event::Pushed { ticket, record: request.record, answer, exchange }
+                });
+            }
+            Effect::StoreBase { ticket, base } => {
+                let record = base.record.clone();
+                let base =
+                    NewBase { record: base.record, document: base.document, revision: base.revision, at: base.at };
+                let reply = self.store.acknowledge(vec![base]);
+                self.changed.0 = true;
+                self.spawn(async move { Event::BaseStored { ticket, record, result: reply.await.map_err(words) } });
+            }
+            Effect::Settle { ticket, record, settles } => self.settle(ticket, record, settles),
+            Effect::ReleaseAuth { ticket, source } => {
+                let reply = self.store.release_auth(source.clone());
+                self.changed.1 = true;
+                self.spawn(async move { Event::AuthReleased { ticket, source, result: reply.await.map_err(words) } });
+            }
+            Effect::KeepConflict { record, at } => {
+                let reply = self.store.conflict_from_pull(record.clone(), None, None, at);
+                self.changed = (true, true);
+                tokio::spawn(async move {
+                    if let Err(error) = reply.await {
+                        tracing::warn!("the conflict of {record} could not be kept: {error}");
+                    }
+                });
+            }
+            Effect::ReadCheckpoint { ticket, collection } => {
+                let result = self.reader.checkpoint(&collection).map_err(words);
+                self.answer(Event::CheckpointRead { ticket, collection, result });
+            }
+            Effect::ReadKeys { ticket, collection } => {
+                self.ask(&collection.source.clone(), async move |remote| {
+                    let (result, exchange) = remote.keys(&collection.collection).await;
+                    Event::KeysRead { ticket, collection, result, exchange }
+                });
+            }
+            Effect::ReadPage { ticket, collection, after, limit } => {
+                self.ask(&collection.source.clone(), async move |remote| {
+                    let (result, exchange) = remote.page(&collection.collection, after.as_ref(), limit).await;
+                    let result = result.map(|page| PageData { records: page.records, next: page.next });
+                    Event::PageRead { ticket, collection, result, exchange }
+                });
+            }
+            Effect::ReadDelta { ticket, collection, since, limit } => {
+                self.ask(&collection.source.clone(), async move |remote| {
+                    let (result, exchange) = remote.delta(&collection.collection, &since, limit).await;
+                    let result = result.map(|page| PageData { records: page.records, next: page.next });
+                    Event::PageRead { ticket, collection, result, exchange }
+                });
+            }
+            Effect::ApplyPage { ticket, page } => self.apply_page(ticket, page),
+            Effect::ReadMissing { ticket, collection, sweep } => {
+                let reply = self.store.missing(collection.clone(), sweep);
+                self.spawn(async move {
+                    let result = reply.await.map_err(words).map(|found| MissingRows {
+                        missing: found.missing,
+                        rows: found.rows,
+                        sample: found.sample,
+                    });
+                    Event::MissingRead { ticket, collection, result }
+                });
+            }
+            Effect::FinishSweep { ticket, collection, sweep, keep, at } => {
+                self.finish_sweep(ticket, collection, sweep, keep, at);
+            }
+            Effect::OpenFeed { ticket, collection, since } => {
+                if let Some(remote) = self.remotes.get(&collection.source).cloned() {
+                    self.feeds.open(ticket, collection, since, remote, self.answers.clone());
+                }
+            }
+            Effect::NextOfFeed { ticket, .. } => self.feeds.ask(ticket),
+            Effect::CloseFeed { ticket, .. } => self.feeds.close(ticket),
+            Effect::Reupload { ticket, collection } => {
+                let (store, clock) = (self.store.clone(), Arc::clone(&self.clock));
+                self.changed = (true, true);
+                self.ask(&collection.source.clone(), async move |remote| {
+                    let result = reupload(&remote, store, clock, &collection).await;
+                    Event::Reuploaded { ticket, collection, result }
+                });
+            }
+            Effect::Probe { ticket, source } => {
+                self.ask(&source.clone(), async move |remote| {
+                    let (probe, exchange) = remote.probe().await;
+                    Event::Probed { ticket, source, result: probe.result, chain: probe.chain, exchange }
+                });
+            }
+            Effect::ForgetCredentials { source } => {
+                if let Some(remote) = self.remotes.get(&source) {
+                    remote.forget_credentials();
+                }
+            }
+            Effect::Log(activity) => {
+                let reply = self.store.log(vec![activity.clone()]);
+                tokio::spawn(async move {
+                    if let Err(error) = reply.await {
+                        tracing::warn!("the activity log cannot be written: {error}");
+                    }
+                });
+                (self.report)(EngineEvent::Activity(activity));
+            }
+            Effect::Publish(statuses) => {
+                let reply = self.store.publish_status(statuses.clone());
+                tokio::spawn(async move {
+                    if let Err(error) = reply.await {
+                        tracing::warn!("the status cannot be published: {error}");
+                    }
+                });
+                (self.report)(EngineEvent::Status(statuses));
+            }
+            Effect::Idle => {
+                // What changed is told before rest is declared.
+                self.tell(at, true);
+                (self.report)(EngineEvent::Idle);
+            }
+        }
+    }
+
+    fn answer(&self, event: Event) {
+        let _ = self.answers.send(Answer::Event(event));
+    }
+
+    fn spawn(&self, work: impl Future<Output = Event> + Send + 'static) {
+        let answers = self.answers.clone();
+        tokio::spawn(async move {
+            let _ = answers.send(Answer::Event(work.await));
+        });
+    }
+
+    /// Runs a request of a source's client as a task.
+    fn ask<F>(&self, source: &SourceName, ask: impl FnOnce(Remote) -> F)
+    where
+        F: Future<Output = Event> + Send + 'static,
+    {
+        match self.remotes.get(source) {
+            Some(remote) => self.spawn(ask(remote.clone())),
+            None => tracing::error!("a source without a client was asked: {source}"),
+        }
+    }
+
+    fn read_outbox(
+        &mut self,
+        source: &SourceName,
+        now: Timestamp,
+        exclude: &[RecordKey],
+        limit: usize,
+    ) -> Result<OutboxSlice, StoreError> {
+        let chains = self.reader.ready(source, now, exclude, limit)?;
+        let chains: Vec<Chain> =
+            chains.into_iter().map(|chain| Chain { record: chain.record, ops: chain.ops, base: chain.base }).collect();
+        let counts = self.reader.counts()?;
+        let next_attempt = self.reader.next_attempt(source)?;
+        // The journal counts the ops of all sources; with several, a lane without anything to send says so.
+        let several = self.remotes.len() > 1;
+        let to_go = match several && chains.is_empty() && next_attempt.is_none() && exclude.is_empty() {
+            true => 0,
+            false => counts.queued + counts.in_flight + counts.in_doubt,
+        };
+        Ok(OutboxSlice { chains, next_attempt, to_go })
+    }
+
+    fn claim(&mut self, ticket: Ticket, claim: ClaimOp) {
+        let record = claim.request.record.clone();
+        let Some(remote) = self.remotes.get(&record.collection.source) else { return };
+        let claim = Claim {
+            head: claim.head,
+            absorbs: claim.absorbs,
+            kind: claim.request.kind,
+            request_hash: remote.request_hash(&claim.request),
+            sent_document: claim.request.document,
+            precondition: claim.request.precondition,
+            at: claim.at,
+        };
+        let reply = self.store.claim(claim);
+        self.changed.1 = true;
+        self.spawn(async move {
+            let result = reply.await.map(|op| op.map(Box::new)).map_err(words);
+            Event::Claimed { ticket, record, result }
+        });
+    }
+
+    fn settle(&mut self, ticket: Ticket, record: RecordKey, settles: Vec<SettleOp>) {
+        let replies: Vec<_> = settles
+            .into_iter()
+            .map(|settle| {
+                let outcome = stored_outcome(settle.outcome);
+                self.store.settle(Settle { seq: settle.seq, outcome, at: settle.at })
+            })
+            .collect();
+        self.changed = (true, true);
+        self.spawn(async move {
+            let mut result = Ok(());
+            for reply in replies {
+                // A user's command that came between is no reason to try for ever: the outbox is read again.
+                let settled = match reply.await {
+                    Err(StoreError::Refused(why)) => {
+                        tracing::info!("an outcome met another state: {why}");
+                        Ok(())
+                    }
+                    other => other.map_err(words),
+                };
+                result = result.and(settled);
+            }
+            Event::Settled { ticket, record, result }
+        });
+    }
+
+    /// Only tombstones need to know what is protected: reading it for every page of a backfill would be wasted.
+    fn apply_page(&mut self, ticket: Ticket, page: PageWrite) {
+        let collection = page.collection.clone();
+        let removes =
+            page.changes.iter().any(|change| matches!(change, crate::model::wire::RemoteChange::Tombstone { .. }));
+        let protected = match removes {
+            true => self.reader.protected(&collection).map_err(words),
+            false => Ok(HashSet::new()),
+        };
+        let protected = match protected {
+            Ok(protected) => protected,
+            Err(error) => return self.answer(Event::PageApplied { ticket, collection, result: Err(error) }),
+        };
+        if !page.changes.is_empty() {
+            self.changed.0 = true;
+        }
+        let reply = self.store.apply_page(PullPage {
+            collection: page.collection,
+            changes: page.changes,
+            checkpoint: page.checkpoint,
+            sweep: page.sweep,
+            protected,
+            at: page.at,
+        });
+        self.applied(ticket, collection, HashSet::new(), reply);
+    }
+
+    fn finish_sweep(
+        &mut self,
+        ticket: Ticket,
+        collection: CollectionKey,
+        sweep: i64,
+        keep: HashSet<RecordId>,
+        at: Timestamp,
+    ) {
+        let mut protected = match self.reader.protected(&collection) {
+            Ok(protected) => protected,
+            Err(error) => return self.answer(Event::PageApplied { ticket, collection, result: Err(words(error)) }),
+        };
+        protected.extend(keep.iter().cloned());
+        let reply = self.store.finish_sweep(collection.clone(), sweep, protected, at);
+        self.changed.0 = true;
+        self.applied(ticket, collection, keep, reply);
+    }
+
+    fn applied(
+        &self,
+        ticket: Ticket,
+        collection: CollectionKey,
+        keep: HashSet<RecordId>,
+        reply: crate::store::Reply<Applied>,
+    ) {
+        let answers = self.answers.clone();
+        tokio::spawn(async move {
+            let result = reply.await.map_err(words).map(|applied| {
+                let vanished = applied.protected.iter().filter(|id| !keep.contains(*id)).cloned().collect();
+                (applied, vanished)
+            });
+            let _ = answers.send(Answer::Applied { ticket, collection, result });
+        });
+    }
+
+    /// What an applied page means to the machine: which vanished records live on because of an op, and of which kind.
+    pub(super) fn explain(
+        &mut self,
+        collection: &CollectionKey,
+        applied: Applied,
+        vanished: Vec<RecordId>,
+    ) -> AppliedPage {
+        let mut kept = Vec::new();
+        for id in vanished {
+            let key = collection.record(id);
+            match self.reader.record(&key) {
+                Ok(view) => kept.extend(view.ops.first().map(|op| (key, op.kind))),
+                Err(error) => tracing::warn!("{key} cannot be read: {error}"),
+            }
+        }
+        AppliedPage {
+            inserted: applied.inserted,
+            updated: applied.updated,
+            unchanged: applied.unchanged,
+            deleted: applied.deleted,
+            vanished: kept,
+        }
+    }
+}
+
+/// Queues a create for every row that is here and not there: the user's answer to a sweep that found too much gone.
+async fn reupload(
+    remote: &Remote,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    collection: &CollectionKey,
+) -> Result<u64, String> {
+    let (keys, _) = remote.keys(&collection.collection).await;
+    let there: HashSet<RecordId> =
+        keys.map_err(|_| "the keys of the collection could not be read".to_owned())?.into_iter().collect();
+    let (reading, key, author) = (store.clone(), collection.clone(), remote.author());
+    let ops = tokio::task::spawn_blocking(move || {
+        let at = clock.at();
+        missing_there(&mut reading.reader()?, &key, &there, &at, &author)
+    });
+    let ops = ops.await.map_err(|error| error.to_string())?.map_err(words)?;
+    let queued = store.queue_many(ops).await.map_err(words)?;
+    Ok(queued.len() as u64)
+}
+
+fn missing_there(
+    reader: &mut Reader,
+    collection: &CollectionKey,
+    there: &HashSet<RecordId>,
+    at: &At,
+    author: &str,
+) -> Result<Vec<NewOp>, StoreError> {
+    let query = ListQuery {
+        collection: collection.clone(),
+        columns: Vec::new(),
+        filter: Filter::default(),
+        sort: Sort::default(),
+    };
+    let mut anchor = Anchor::First;
+    let mut ops = Vec::new();
+    loop {
+        let window = reader.window(&query, &anchor, 500, Duration::from_secs(60))?;
+        for row in window.rows.iter().filter(|row| !there.contains(&row.id)) {
+            let view = reader.record(&collection.record(row.id.clone()))?;
+            // What has a pending edit goes its own way.
+            let (Some(base), true) = (view.base, view.ops.is_empty()) else { continue };
+            let mut own = *at;
+            let salt = (ops.len() as u64).to_be_bytes();
+            own.entropy.iter_mut().zip(salt).for_each(|(byte, salt)| *byte ^= salt);
+            ops.push(NewOp {
+                op_id: OpId::new(&own),
+                record: view.key,
+                kind: OpKind::Create,
+                changes: edit::diff(None, Some(&base.document)),
+                document: Some(base.document),
+                base: None,
+                base_revision: None,
+                created_at: at.wall,
+                author: author.to_owned(),
+            });
+        }
+        match window.rows.last() {
+            Some(last) if !window.at_end => anchor = Anchor::After(last.id.clone()),
+            _ => return Ok(ops),
+        }
+    }
+}
+
+fn words(error: StoreError) -> String {
+    error.to_string()
+}
+
+fn stored_outcome(outcome: Outcome) -> crate::store::Outcome {
+    use crate::store::Outcome as Stored;
+    match outcome {
+        Outcome::Acked => Stored::Acked,
+        Outcome::Queued { error, next_attempt_at, counts } => Stored::Queued { error, next_attempt_at, counts },
+        Outcome::InDoubt { error, next_attempt_at } => Stored::InDoubt { error, next_attempt_at },
+        Outcome::Auth { error } => Stored::Auth { error },
+        Outcome::Rejected { error } => Stored::Rejected { error },
+        Outcome::Conflict { theirs, theirs_revision, base } => Stored::Conflict { theirs, theirs_revision, base },
+        Outcome::Rebased { op } => Stored::Rebased { op },
+        Outcome::Discarded => Stored::Discarded,
+    }
+}

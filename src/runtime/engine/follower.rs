@@ -1,0 +1,120 @@
+//! While another process leads: wishes go through the journal, and what the leader published is reported.
+
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::{Command, EngineEvent, EngineSetup, LOOK_EVERY, Report};
+use crate::{
+    model::{
+        op::OutboxCounts,
+        sync_status::{PullPhase, SourceStatus, SyncRequest},
+        time::{Clock, Timestamp},
+    },
+    store::{Reader, Store, StoreError},
+};
+
+pub(super) struct Follower {
+    store: Store,
+    reader: Reader,
+    clock: Arc<dyn Clock>,
+    seen: Option<(i64, i64)>,
+    statuses: Vec<SourceStatus>,
+    counts: OutboxCounts,
+    /// A wish was forwarded at this time and its work is not known to be done.
+    asked: Option<Timestamp>,
+}
+
+impl Follower {
+    pub fn new(setup: &EngineSetup) -> Result<Self, StoreError> {
+        Ok(Self {
+            store: setup.store.clone(),
+            reader: setup.store.reader()?,
+            clock: Arc::clone(&setup.clock),
+            seen: None,
+            statuses: Vec::new(),
+            counts: OutboxCounts::default(),
+            asked: None,
+        })
+    }
+
+    /// Follows for a while; breaks when the engine is to stop.
+    pub async fn follow(
+        &mut self,
+        span: Duration,
+        commands: &mut UnboundedReceiver<Command>,
+        report: &Report,
+    ) -> ControlFlow<()> {
+        let end = tokio::time::Instant::now() + span;
+        self.look(report);
+        while tokio::time::Instant::now() < end {
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(Command::Request(request)) => self.forward(request).await,
+                    Some(Command::Stop) | None => return ControlFlow::Break(()),
+                },
+                () = tokio::time::sleep(LOOK_EVERY) => self.look(report),
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    async fn forward(&mut self, request: SyncRequest) {
+        let at = self.clock.at().wall;
+        if matches!(request, SyncRequest::Sync { .. }) {
+            self.asked = Some(at);
+        }
+        if let Err(error) = self.store.request(request, at).await {
+            tracing::error!("a wish could not be written for the leader: {error}");
+        }
+    }
+
+    /// Reports what moved since the last look. Costs microseconds where nothing did.
+    fn look(&mut self, report: &Report) {
+        let version = match self.reader.data_version() {
+            Ok(version) => version,
+            Err(error) => return tracing::warn!("the data version cannot be read: {error}"),
+        };
+        if self.seen != Some(version) {
+            let counts = self.reader.counts().unwrap_or(self.counts);
+            if let Some((_, mirror)) = self.seen {
+                // Session rows are written with every key: only another outbox or mirror is news.
+                let outbox = counts != self.counts;
+                let records = outbox || version.1 != mirror;
+                if records {
+                    report(EngineEvent::Changed { records, outbox });
+                }
+            }
+            self.seen = Some(version);
+            self.counts = counts;
+            match self.reader.statuses() {
+                Ok(statuses) if statuses != self.statuses => {
+                    self.statuses.clone_from(&statuses);
+                    report(EngineEvent::Status(statuses));
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!("the leader's status cannot be read: {error}"),
+            }
+        }
+        if self.asked.is_some_and(|asked| self.is_done_since(asked)) {
+            self.asked = None;
+            report(EngineEvent::Idle);
+        }
+    }
+
+    /// True when the leader has published a state without work after the wish.
+    fn is_done_since(&self, asked: Timestamp) -> bool {
+        let rests = |phase: &PullPhase| {
+            matches!(phase, PullPhase::Live | PullPhase::Settled | PullPhase::Stalled | PullPhase::Stopped(_))
+        };
+        let now = self.clock.at().wall;
+        let answered = now.since(asked) > Duration::from_secs(1);
+        let settled = self.statuses.iter().all(|status| {
+            let reachable = status.connectivity.state.is_usable() && !status.paused;
+            !reachable || status.collections.iter().all(|collection| rests(&collection.phase))
+        });
+        let reachable = self.statuses.iter().any(|status| status.connectivity.state.is_usable() && !status.paused);
+        let drained = self.counts.queued + self.counts.in_flight + self.counts.in_doubt == 0;
+        answered && settled && (drained || !reachable)
+    }
+}

@@ -1,0 +1,280 @@
+//! The sync leader: the machine, and the loop that feeds it.
+//!
+//! Reads of the journal are microseconds and happen in line. Requests and writes are tasks that send their answer back
+//! as a value (see [`super::carry`]), so an acknowledgement that waits for the disk never holds up another send.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::{Command, EngineEvent, EngineSetup, LOCK_EVERY, LOOK_EVERY, Report, feeds::Feeds};
+use crate::{
+    model::{
+        activity::{Activity, Severity},
+        ids::{CollectionKey, RecordId, SourceName},
+        op::OutboxCounts,
+        sync_status::SyncRequest,
+        time::{At, Clock, Timestamp},
+    },
+    remote::Remote,
+    store::{Applied, Reader, Store, StoreError},
+    sync::{Event, Machine, effect::Ticket},
+};
+
+/// Panes are told of changed records at most this often while pages stream in.
+const TELL_EVERY: Duration = Duration::from_millis(50);
+/// Settled ops, old vault entries and activity are removed this often.
+const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
+
+/// What a task sends back to the loop.
+pub(super) enum Answer {
+    Event(Event),
+    /// A page or the end of a sweep: the loop looks up what kept vanished records alive before the machine hears of it.
+    Applied {
+        ticket: Ticket,
+        collection: CollectionKey,
+        result: Result<(Applied, Vec<RecordId>), String>,
+    },
+    /// Wishes of other processes.
+    Requests(Vec<SyncRequest>),
+}
+
+/// Leads until the engine is stopped.
+pub(super) async fn lead(setup: EngineSetup, mut commands: UnboundedReceiver<Command>, report: Report) {
+    // Unbounded: each answer was asked for, and the machine bounds how much it asks for at once.
+    let (answers, mut incoming) = unbounded_channel();
+    let mut early = Vec::new();
+    let Some(mut leader) = take_over(&setup, &mut commands, &mut early, &answers, &report).await else { return };
+    leader.handle(Event::Started);
+    for request in early {
+        leader.handle(Event::Request(request));
+    }
+    leader.take_requests();
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let wake = leader.until_wake();
+        tokio::select! {
+            biased;
+            command = commands.recv() => match command {
+                Some(Command::Request(request)) => leader.handle(Event::Request(request)),
+                Some(Command::Stop) | None => return,
+            },
+            _ = look.tick() => leader.look(),
+            Some(answer) = incoming.recv() => {
+                leader.take(answer);
+                // A burst of answers is taken in one go, but never so long that a stop waits.
+                for _ in 0..64 {
+                    let Ok(answer) = incoming.try_recv() else { break };
+                    leader.take(answer);
+                }
+            }
+            () = sleep(wake) => leader.wake(),
+        }
+    }
+}
+
+/// Makes what a dead leader left in flight doubtful, before anything is sent. Keeps trying: without it those ops would
+/// never move again. `None`: stopped meanwhile.
+async fn take_over(
+    setup: &EngineSetup,
+    commands: &mut UnboundedReceiver<Command>,
+    early: &mut Vec<SyncRequest>,
+    answers: &UnboundedSender<Answer>,
+    report: &Report,
+) -> Option<Leader> {
+    let mut complained = false;
+    loop {
+        let at = setup.clock.at().wall;
+        let error = match Leader::new(setup, answers.clone(), Arc::clone(report)) {
+            Ok(leader) => match setup.store.recover_in_flight(at).await {
+                Ok(_) => return Some(leader),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        if !complained {
+            complained = true;
+            let text = format!("syncing cannot start: {error}");
+            report(EngineEvent::Activity(Activity::new(at, Severity::Problem, "sync", text)));
+        }
+        let pause = tokio::time::sleep(LOCK_EVERY);
+        tokio::pin!(pause);
+        loop {
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(Command::Request(request)) => early.push(request),
+                    Some(Command::Stop) | None => return None,
+                },
+                () = &mut pause => break,
+            }
+        }
+    }
+}
+
+async fn sleep(span: Option<Duration>) {
+    match span {
+        Some(span) => tokio::time::sleep(span).await,
+        None => std::future::pending().await,
+    }
+}
+
+pub(super) struct Leader {
+    machine: Machine,
+    pub(super) store: Store,
+    pub(super) reader: Reader,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) remotes: HashMap<SourceName, Remote>,
+    pub(super) feeds: Feeds,
+    pub(super) answers: UnboundedSender<Answer>,
+    pub(super) report: Report,
+    /// The journal's version at the last look.
+    journal: i64,
+    /// What the outbox looked like when the panes were last told.
+    counts: OutboxCounts,
+    /// Changes not told yet, and when the last ones were.
+    pub(super) changed: (bool, bool),
+    told: Duration,
+    pruned: Option<Duration>,
+    keep: Duration,
+}
+
+impl Leader {
+    fn new(setup: &EngineSetup, answers: UnboundedSender<Answer>, report: Report) -> Result<Self, StoreError> {
+        let mut reader = setup.store.reader()?;
+        let journal = reader.data_version()?.0;
+        let counts = reader.counts()?;
+        let mut remotes = HashMap::new();
+        let mut usable = Vec::new();
+        for source in &setup.sources {
+            match Remote::new(source, Arc::clone(&setup.clock)) {
+                Ok(remote) => {
+                    remotes.insert(source.name.clone(), remote);
+                    usable.push(source.clone());
+                }
+                Err(error) => {
+                    let text = format!("`{}` cannot be used: {error}", source.name);
+                    let activity = Activity::new(setup.clock.at().wall, Severity::Problem, "sync", text);
+                    report(EngineEvent::Activity(activity.with_hint("correct the source in the configuration")));
+                }
+            }
+        }
+        Ok(Self {
+            machine: Machine::new(&usable, &setup.settings, setup.forced_offline),
+            store: setup.store.clone(),
+            reader,
+            clock: Arc::clone(&setup.clock),
+            remotes,
+            feeds: Feeds::default(),
+            answers,
+            report,
+            journal,
+            counts,
+            changed: (false, false),
+            told: Duration::ZERO,
+            pruned: None,
+            keep: setup.settings.keep,
+        })
+    }
+
+    fn until_wake(&self) -> Option<Duration> {
+        let now = self.clock.at().mono;
+        let waiting = (self.changed != (false, false)).then(|| self.told + TELL_EVERY);
+        let wake = [self.machine.wake_at(), waiting].into_iter().flatten().min();
+        wake.map(|at| at.saturating_sub(now))
+    }
+
+    /// Timers of tokio have milliseconds: the machine hears of a tick only where its own time has come.
+    fn wake(&mut self) {
+        let at = self.clock.at();
+        if self.machine.wake_at().is_some_and(|due| due <= at.mono) {
+            return self.handle(Event::Tick);
+        }
+        self.tell(&at, false);
+    }
+
+    fn handle(&mut self, event: Event) {
+        let at = self.clock.at();
+        for effect in self.machine.handle(&at, event) {
+            self.carry_out(&at, effect);
+        }
+        self.tell(&at, false);
+    }
+
+    fn take(&mut self, answer: Answer) {
+        match answer {
+            Answer::Event(event) => self.handle(event),
+            Answer::Applied { ticket, collection, result } => {
+                let result = result.map(|(applied, vanished)| self.explain(&collection, applied, vanished));
+                self.handle(Event::PageApplied { ticket, collection, result });
+            }
+            Answer::Requests(requests) => {
+                for request in requests {
+                    self.handle(Event::Request(request));
+                }
+            }
+        }
+    }
+
+    /// Looks whether another process (or this one's screen) wrote to the journal. Microseconds where nothing moved.
+    fn look(&mut self) {
+        let at = self.clock.at();
+        self.prune(&at);
+        let journal = match self.reader.data_version() {
+            Ok((journal, _)) => journal,
+            Err(error) => return tracing::warn!("the data version cannot be read: {error}"),
+        };
+        if std::mem::replace(&mut self.journal, journal) == journal {
+            return;
+        }
+        self.take_requests();
+        // Session rows are written with every key: only another outbox is news.
+        match self.reader.counts() {
+            Ok(counts) if counts != self.counts => {
+                self.counts = counts;
+                self.changed = (true, true);
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!("the outbox cannot be counted: {error}"),
+        }
+        self.handle(Event::JournalMoved);
+    }
+
+    fn take_requests(&self) {
+        let reply = self.store.take_requests();
+        let answers = self.answers.clone();
+        tokio::spawn(async move {
+            match reply.await {
+                Ok(requests) if requests.is_empty() => {}
+                Ok(requests) => {
+                    let _ = answers.send(Answer::Requests(requests));
+                }
+                Err(error) => tracing::warn!("wishes of other processes cannot be read: {error}"),
+            }
+        });
+    }
+
+    fn prune(&mut self, at: &At) {
+        if self.pruned.is_some_and(|last| at.mono < last + PRUNE_EVERY) {
+            return;
+        }
+        self.pruned = Some(at.mono);
+        let keep = i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX);
+        let reply = self.store.prune(Timestamp(at.wall.0.saturating_sub(keep)));
+        tokio::spawn(async move {
+            if let Err(error) = reply.await {
+                tracing::warn!("old rows could not be removed: {error}");
+            }
+        });
+    }
+
+    /// Tells the panes what changed, at most every [`TELL_EVERY`] unless it is `urgent`.
+    pub(super) fn tell(&mut self, at: &At, urgent: bool) {
+        let (records, outbox) = self.changed;
+        if (records || outbox) && (urgent || at.mono >= self.told + TELL_EVERY) {
+            self.changed = (false, false);
+            self.told = at.mono;
+            (self.report)(EngineEvent::Changed { records, outbox });
+        }
+    }
+}

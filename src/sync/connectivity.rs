@@ -1,0 +1,420 @@
+//! What is known about reaching a source, from our own requests: the state, its evidence, and when to probe.
+//!
+//! ```text
+//!            first answer                 dns, tcp, tls fail
+//!   unknown --------------> online <------------------------> offline
+//!                            ^ |  slow, an error, flapping      backend down (http, twice)
+//!        3 good in a row     | v                                captive portal
+//!                           degraded                            auth required
+//! ```
+//!
+//! A broken link is believed at once. A recovered one is believed at once too, unless the link flaps: then `degraded`
+//! stands until three requests in a row went well.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::{
+    model::{
+        sync_status::{Connectivity, ConnectivityState as State, LinkFact},
+        time::At,
+        wire::{Exchange, Link, Trouble},
+    },
+    sync::{backoff, effect::Ticket},
+};
+
+const MAX_ROUND_TRIPS: usize = 32;
+const SLOW_MS: u32 = 2_000;
+const GOOD_IN_A_ROW: u32 = 3;
+/// A link that changed this often within [`FLAP_SPAN`] flaps.
+const FLAPS: usize = 4;
+const FLAP_SPAN: Duration = Duration::from_secs(60);
+const PROBE_FLOOR: Duration = Duration::from_millis(250);
+const DEGRADED_PROBE: Duration = Duration::from_secs(2);
+
+/// How a request failed, as far as the way to the source is concerned.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Break {
+    /// No usable answer: a broken link, or a written request without one.
+    Link(Trouble),
+    /// The server asked to come back later.
+    Later {
+        status: u16,
+        message: String,
+    },
+    Unauthorized {
+        message: String,
+    },
+    Portal(Trouble),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Tracker {
+    known: Connectivity,
+    forced: bool,
+    https: bool,
+    good_in_a_row: u32,
+    /// When the source became usable or unusable, lately.
+    flips: VecDeque<Duration>,
+    probing: Option<Ticket>,
+    /// Monotonic; `None`: no probe is planned.
+    probe_at: Option<Duration>,
+    last_contact: Option<Duration>,
+    /// Requests that went well since the start.
+    successes: u64,
+    probe_every: Duration,
+}
+
+impl Tracker {
+    pub(super) fn new(https: bool, probe_every: Duration) -> Self {
+        Self {
+            known: Connectivity::default(),
+            forced: false,
+            https,
+            good_in_a_row: 0,
+            flips: VecDeque::new(),
+            probing: None,
+            probe_at: None,
+            last_contact: None,
+            successes: 0,
+            probe_every: probe_every.max(Duration::from_secs(1)),
+        }
+    }
+
+    pub(super) fn state(&self) -> State {
+        if self.forced { State::ForcedOffline } else { self.known.state }
+    }
+
+    pub(super) fn is_usable(&self) -> bool {
+        self.state().is_usable()
+    }
+
+    pub(super) fn successes(&self) -> u64 {
+        self.successes
+    }
+
+    pub(super) fn is_probing(&self) -> bool {
+        self.probing.is_some()
+    }
+
+    /// As published.
+    pub(super) fn snapshot(&self, at: &At) -> Connectivity {
+        let mut shown = self.known.clone();
+        shown.state = self.state();
+        shown.evidence.next_probe =
+            self.probe_at.filter(|_| !shown.state.is_usable()).map(|due| at.wall.plus(due.saturating_sub(at.mono)));
+        shown
+    }
+
+    pub(super) fn force(&mut self, at: &At, forced: bool) {
+        if self.forced == forced {
+            return;
+        }
+        self.forced = forced;
+        self.known.since = Some(at.wall);
+        self.probe_at = None;
+        if !forced {
+            self.known.state = State::Unknown;
+            self.known.evidence.failures_in_a_row = 0;
+            self.probe_at = Some(at.mono);
+        }
+    }
+
+    /// Something was asked of the server and it answered as the backend it is.
+    pub(super) fn good(&mut self, at: &At, exchange: &Exchange, chain: Option<Vec<LinkFact>>) {
+        self.successes += 1;
+        self.good_in_a_row += 1;
+        self.last_contact = Some(at.mono);
+        let evidence = &mut self.known.evidence;
+        evidence.failures_in_a_row = 0;
+        evidence.last_success = Some(at.wall);
+        if let Some(round_trip) = exchange.round_trip {
+            if evidence.round_trips_ms.len() >= MAX_ROUND_TRIPS {
+                evidence.round_trips_ms.remove(0);
+            }
+            evidence.round_trips_ms.push(u32::try_from(round_trip.as_millis()).unwrap_or(u32::MAX));
+        }
+        self.measure_offset(exchange);
+        if let Some(chain) = chain {
+            self.known.evidence.chain = chain;
+        } else if self.known.evidence.chain.iter().any(|fact| !fact.ok) || self.known.evidence.chain.is_empty() {
+            self.known.evidence.chain = self.whole_chain();
+        }
+        let next = self.state_after_good(at);
+        self.known.evidence.summary = match next {
+            State::Degraded if self.is_slow() => "slow: answers take more than 2 s".to_owned(),
+            State::Degraded => "some requests fail".to_owned(),
+            _ => "every link answers".to_owned(),
+        };
+        self.enter(at, next);
+        self.plan_probe(at);
+    }
+
+    pub(super) fn bad(&mut self, at: &At, broken: &Break, exchange: &Exchange, chain: Option<Vec<LinkFact>>) {
+        self.good_in_a_row = 0;
+        self.measure_offset(exchange);
+        let evidence = &mut self.known.evidence;
+        evidence.failures_in_a_row = evidence.failures_in_a_row.saturating_add(1);
+        evidence.last_failure = Some(at.wall);
+        let (link, message) = describe(broken);
+        evidence.summary = format!("{}: {message}", link.word());
+        let chain = chain.filter(|chain| !chain.is_empty()).unwrap_or_else(|| self.broken_chain(link, &message));
+        self.known.evidence.chain = chain;
+        let next = self.state_after(broken);
+        self.enter(at, next);
+        self.plan_probe(at);
+    }
+
+    /// A sign of life that is not an answer (a live feed's keep-alive): keeps a good state fresh, lifts no bad one.
+    pub(super) fn alive(&mut self, at: &At) {
+        if self.known.state.is_usable() {
+            self.last_contact = Some(at.mono);
+            self.known.evidence.last_success = Some(at.wall);
+            self.known.evidence.failures_in_a_row = 0;
+        }
+    }
+
+    /// The user, a wake from sleep or a network hint asks to look again now.
+    pub(super) fn look_again(&mut self, at: &At) {
+        self.known.evidence.failures_in_a_row = 0;
+        if !self.forced && self.probing.is_none() {
+            self.probe_at = Some(at.mono);
+        }
+    }
+
+    /// The ticket of a probe to send now, if one is due. `followed` is true while a live feed shows that the source is
+    /// there; `not_before` is a `Retry-After`.
+    pub(super) fn begin_probe(
+        &mut self,
+        at: &At,
+        followed: bool,
+        not_before: Option<Duration>,
+        ticket: impl FnOnce() -> Ticket,
+    ) -> Option<Ticket> {
+        let due = self.probe_due(followed, not_before)?;
+        if due > at.mono {
+            return None;
+        }
+        let ticket = ticket();
+        self.probing = Some(ticket);
+        self.probe_at = None;
+        Some(ticket)
+    }
+
+    /// False for an answer nobody waits for.
+    pub(super) fn end_probe(&mut self, ticket: Ticket) -> bool {
+        let expected = self.probing == Some(ticket);
+        if expected {
+            self.probing = None;
+        }
+        expected
+    }
+
+    /// When the next probe is due (monotonic).
+    pub(super) fn probe_due(&self, followed: bool, not_before: Option<Duration>) -> Option<Duration> {
+        if self.forced || self.probing.is_some() {
+            return None;
+        }
+        let due = match self.known.state {
+            State::Unknown => Some(self.probe_at.unwrap_or_default()),
+            State::Online => {
+                let routine = self.last_contact.filter(|_| !followed).map(|last| last + self.probe_every);
+                [self.probe_at, routine].into_iter().flatten().min()
+            }
+            _ => self.probe_at,
+        }?;
+        Some(not_before.map_or(due, |earliest| due.max(earliest)))
+    }
+
+    fn state_after_good(&self, at: &At) -> State {
+        let flapping = self.flips.iter().filter(|flip| at.mono.saturating_sub(**flip) < FLAP_SPAN).count() >= FLAPS;
+        let settled = self.good_in_a_row >= GOOD_IN_A_ROW;
+        match self.known.state {
+            _ if self.is_slow() => State::Degraded,
+            State::Online => State::Online,
+            State::Degraded if !settled => State::Degraded,
+            _ if flapping && !settled => State::Degraded,
+            _ => State::Online,
+        }
+    }
+
+    fn state_after(&self, broken: &Break) -> State {
+        let repeated = self.known.evidence.failures_in_a_row >= 2;
+        let was = self.known.state;
+        // One lost answer is no outage: the next request or probe decides.
+        let doubted = if was.is_usable() { State::Degraded } else { was };
+        match broken {
+            Break::Portal(_) => State::CaptivePortal,
+            Break::Unauthorized { .. } => State::AuthRequired,
+            Break::Later { status: 429, .. } => State::Degraded,
+            Break::Link(trouble) if matches!(trouble.link, Link::Dns | Link::Tcp | Link::Tls) => State::Offline,
+            Break::Link(trouble) if trouble.link == Link::Auth => State::AuthRequired,
+            _ if repeated || was == State::Unknown => State::BackendDown,
+            _ => doubted,
+        }
+    }
+
+    fn enter(&mut self, at: &At, next: State) {
+        let was = self.known.state;
+        if was == next {
+            return;
+        }
+        if was.is_usable() != next.is_usable() && was != State::Unknown {
+            self.flips.push_back(at.mono);
+            while self.flips.len() > 16 {
+                self.flips.pop_front();
+            }
+        }
+        self.known.state = next;
+        self.known.since = Some(at.wall);
+    }
+
+    fn plan_probe(&mut self, at: &At) {
+        let failures = self.known.evidence.failures_in_a_row;
+        self.probe_at = match self.known.state {
+            State::Online => None,
+            State::Degraded => Some(at.mono + DEGRADED_PROBE),
+            State::AuthRequired => Some(at.mono + self.probe_every * 2),
+            _ => {
+                let cap = self.probe_every.min(backoff::CAP);
+                Some(at.mono + backoff::jitter_above(at, 7, failures.saturating_sub(1), PROBE_FLOOR, cap))
+            }
+        };
+    }
+
+    fn is_slow(&self) -> bool {
+        let trips = &self.known.evidence.round_trips_ms;
+        let mut last: Vec<u32> = trips.iter().rev().take(5).copied().collect();
+        last.sort_unstable();
+        last.len() >= 3 && last[last.len() / 2] > SLOW_MS
+    }
+
+    fn measure_offset(&mut self, exchange: &Exchange) {
+        // `Date` has whole seconds: a smaller difference is no news, and would repaint an idle screen.
+        let known = self.known.evidence.clock_offset_ms;
+        if let Some(offset) = exchange.clock_offset_ms
+            && known.is_none_or(|known| (known - offset).abs() > 2_000)
+        {
+            self.known.evidence.clock_offset_ms = Some(offset);
+        }
+    }
+
+    fn links(&self) -> impl Iterator<Item = Link> + '_ {
+        Link::CHAIN.into_iter().filter(|link| self.https || *link != Link::Tls)
+    }
+
+    fn whole_chain(&self) -> Vec<LinkFact> {
+        self.links().map(|link| LinkFact { link, ok: true, detail: String::new() }).collect()
+    }
+
+    fn broken_chain(&self, broken: Link, message: &str) -> Vec<LinkFact> {
+        let fact = |link: Link| match link == broken {
+            true => LinkFact { link, ok: false, detail: message.to_owned() },
+            false => LinkFact { link, ok: true, detail: String::new() },
+        };
+        self.links().filter(|link| *link <= broken).map(fact).collect()
+    }
+}
+
+fn describe(broken: &Break) -> (Link, String) {
+    match broken {
+        Break::Link(trouble) | Break::Portal(trouble) => (trouble.link, trouble.message.clone()),
+        Break::Later { status, message } => (Link::Http, format!("{status} {message}").trim_end().to_owned()),
+        Break::Unauthorized { message } => (Link::Auth, message.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tracker() -> Tracker {
+        Tracker::new(false, Duration::from_secs(30))
+    }
+
+    fn refused() -> Break {
+        Break::Link(Trouble { link: Link::Tcp, message: "connection refused".to_owned() })
+    }
+
+    fn lost() -> Break {
+        Break::Link(Trouble { link: Link::Http, message: "no answer in 20 s".to_owned() })
+    }
+
+    fn quick() -> Exchange {
+        Exchange { round_trip: Some(Duration::from_millis(30)), ..Exchange::default() }
+    }
+
+    #[test]
+    fn a_refused_connection_is_offline_and_names_the_first_broken_link() {
+        let mut tracker = tracker();
+        tracker.good(&At::test(1), &quick(), None);
+        assert_eq!(tracker.state(), State::Online);
+        tracker.bad(&At::test(2), &refused(), &Exchange::default(), None);
+        let shown = tracker.snapshot(&At::test(2));
+        assert_eq!(shown.state, State::Offline);
+        assert_eq!(shown.evidence.summary, "tcp: connection refused");
+        assert_eq!(shown.evidence.chain.last().map(|fact| (fact.link, fact.ok)), Some((Link::Tcp, false)));
+        assert!(shown.evidence.next_probe.is_some());
+    }
+
+    #[test]
+    fn one_lost_answer_degrades_and_a_second_one_is_an_outage() {
+        let mut tracker = tracker();
+        tracker.good(&At::test(1), &quick(), None);
+        tracker.bad(&At::test(2), &lost(), &Exchange::default(), None);
+        assert_eq!(tracker.state(), State::Degraded);
+        tracker.bad(&At::test(3), &lost(), &Exchange::default(), None);
+        assert_eq!(tracker.state(), State::BackendDown);
+    }
+
+    #[test]
+    fn a_flapping_link_stays_degraded_until_three_requests_in_a_row_went_well() {
+        let mut tracker = tracker();
+        tracker.good(&At::test(0), &quick(), None);
+        for second in [2, 6] {
+            tracker.bad(&At::test(second), &refused(), &Exchange::default(), None);
+            tracker.good(&At::test(second + 2), &quick(), None);
+        }
+        assert_eq!(tracker.state(), State::Degraded);
+        tracker.good(&At::test(9), &quick(), None);
+        tracker.good(&At::test(10), &quick(), None);
+        assert_eq!(tracker.state(), State::Online);
+    }
+
+    #[test]
+    fn a_followed_source_is_not_probed_and_an_unfollowed_one_is_now_and_then() {
+        let mut tracker = tracker();
+        tracker.good(&At::test(1), &quick(), None);
+        assert_eq!(tracker.probe_due(true, None), None);
+        assert_eq!(tracker.probe_due(false, None), Some(Duration::from_secs(31)));
+    }
+
+    #[test]
+    fn forced_offline_probes_nothing_and_looks_again_when_lifted() {
+        let mut tracker = tracker();
+        tracker.force(&At::test(1), true);
+        assert_eq!((tracker.state(), tracker.probe_due(false, None)), (State::ForcedOffline, None));
+        tracker.force(&At::test(9), false);
+        assert_eq!(tracker.probe_due(false, None), Some(Duration::from_secs(9)));
+    }
+
+    #[test]
+    fn probes_of_a_dead_source_thin_out_but_never_stop() {
+        let mut tracker = tracker();
+        for second in 0..200 {
+            tracker.bad(&At::test(second), &refused(), &Exchange::default(), None);
+            let due = tracker.probe_due(false, None).unwrap();
+            assert!(due >= Duration::from_secs(second) + PROBE_FLOOR);
+            assert!(due <= Duration::from_secs(second + 30));
+        }
+    }
+
+    #[test]
+    fn slow_answers_degrade() {
+        let mut tracker = tracker();
+        for second in 0..4 {
+            let slow = Exchange { round_trip: Some(Duration::from_secs(4)), ..Exchange::default() };
+            tracker.good(&At::test(second * 5), &slow, None);
+        }
+        assert_eq!(tracker.state(), State::Degraded);
+    }
+}

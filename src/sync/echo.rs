@@ -1,0 +1,169 @@
+//! What we wrote ourselves while a reading was under way: keeps an older reading from covering a newer base.
+//!
+//! A page, a snapshot or a live event may have been read by the server before a write of ours that is acknowledged by
+//! now. Firebase's readings carry no revision to tell, so the lane remembers its own acknowledged documents for as
+//! long as some reading of the collection is open.
+
+use std::{collections::HashMap, time::Duration};
+
+use serde_json::Value;
+
+use crate::model::{
+    ids::RecordId,
+    json::Fingerprint,
+    wire::{RemoteChange, RemoteRecord},
+};
+
+/// A live feed that has not shown an echo for this long will not.
+const KEEP: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Clone)]
+struct Echo {
+    /// Monotonic time of the newest acknowledgement.
+    at: Duration,
+    /// The server's text as of that acknowledgement; `None`: deleted.
+    latest: Option<String>,
+    print: Option<Fingerprint>,
+    /// Fingerprints of earlier writes whose echo may still come.
+    older: Vec<Option<Fingerprint>>,
+}
+
+/// The own writes of one collection.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Echoes {
+    by_id: HashMap<RecordId, Echo>,
+}
+
+/// What to do with a change a live feed brought.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Heard {
+    /// Ours, or older than ours: nothing to do.
+    Echo,
+    /// Somebody else's, but perhaps from before our own write: ask for the record.
+    Unclear,
+    /// Somebody else's.
+    News(RemoteChange),
+}
+
+impl Echoes {
+    pub(super) fn note(&mut self, id: &RecordId, document: Option<&Value>, now: Duration) {
+        let print = document.map(Fingerprint::of);
+        let latest = document.map(Value::to_string);
+        match self.by_id.get_mut(id) {
+            Some(echo) => {
+                echo.older.push(echo.print);
+                (echo.at, echo.latest, echo.print) = (now, latest, print);
+            }
+            None => {
+                self.by_id.insert(id.clone(), Echo { at: now, latest, print, older: Vec::new() });
+            }
+        }
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = &RecordId> {
+        self.by_id.keys()
+    }
+
+    /// No reading is open any more, or none that began before `since`.
+    pub(super) fn forget(&mut self, now: Duration, oldest_reading: Option<Duration>) {
+        match oldest_reading {
+            None => self.by_id.clear(),
+            Some(began) if self.by_id.len() > 64 => {
+                let keep_from = began.max(now.saturating_sub(KEEP));
+                self.by_id.retain(|_, echo| echo.at >= keep_from);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Corrects a row that was read from `began` on: where we wrote since, our own newer text stands in its place, or
+    /// nothing where we deleted it.
+    pub(super) fn correct(&self, change: RemoteChange, began: Duration) -> Option<RemoteChange> {
+        let id = id_of(&change);
+        let Some(echo) = self.by_id.get(id).filter(|echo| echo.at >= began) else { return Some(change) };
+        let text = echo.latest.clone()?;
+        Some(RemoteChange::Upsert(RemoteRecord { id: id.clone(), revision: None, text }))
+    }
+
+    /// Tells our own echoes in a live feed from news. `sent` is the document on its way right now, where there is one.
+    pub(super) fn hear(&mut self, change: RemoteChange, sent: Option<Option<&Value>>) -> Heard {
+        let id = id_of(&change);
+        let known = self.by_id.contains_key(id);
+        if !known && sent.is_none() {
+            return Heard::News(change);
+        }
+        let print = print_of(&change);
+        if sent.is_some_and(|sent| sent.map(Fingerprint::of) == print) {
+            return Heard::Echo;
+        }
+        let Some(echo) = self.by_id.get_mut(id) else { return Heard::Unclear };
+        if echo.print == print {
+            let id = id.clone();
+            self.by_id.remove(&id);
+            return Heard::Echo;
+        }
+        match echo.older.iter().position(|older| *older == print) {
+            Some(position) => {
+                echo.older.drain(..=position);
+                Heard::Echo
+            }
+            None => Heard::Unclear,
+        }
+    }
+}
+
+fn id_of(change: &RemoteChange) -> &RecordId {
+    match change {
+        RemoteChange::Upsert(record) => &record.id,
+        RemoteChange::Tombstone { id } => id,
+    }
+}
+
+fn print_of(change: &RemoteChange) -> Option<Fingerprint> {
+    match change {
+        RemoteChange::Upsert(record) => {
+            serde_json::from_str::<Value>(&record.text).ok().map(|value| Fingerprint::of(&value))
+        }
+        RemoteChange::Tombstone { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn put(text: &str) -> RemoteChange {
+        RemoteChange::Upsert(RemoteRecord { id: "r".into(), revision: None, text: text.to_owned() })
+    }
+
+    #[test]
+    fn an_old_echo_does_not_cover_a_newer_acknowledgement() {
+        let mut echoes = Echoes::default();
+        echoes.note(&"r".into(), Some(&json!({"n": 1})), Duration::from_secs(1));
+        echoes.note(&"r".into(), Some(&json!({"n": 2})), Duration::from_secs(2));
+        assert_eq!(echoes.hear(put(r#"{"n":1}"#), None), Heard::Echo);
+        assert_eq!(echoes.hear(put(r#"{"n":2}"#), None), Heard::Echo);
+        assert_eq!(echoes.hear(put(r#"{"n":1}"#), None), Heard::News(put(r#"{"n":1}"#)), "somebody put it back");
+    }
+
+    #[test]
+    fn a_foreign_change_beside_our_own_is_looked_up() {
+        let mut echoes = Echoes::default();
+        echoes.note(&"r".into(), Some(&json!({"n": 2})), Duration::from_secs(2));
+        assert_eq!(echoes.hear(put(r#"{"n":7}"#), None), Heard::Unclear);
+        let sent = json!({"n": 3});
+        assert_eq!(echoes.hear(put(r#"{"n":3}"#), Some(Some(&sent))), Heard::Echo);
+    }
+
+    #[test]
+    fn a_page_read_before_our_write_shows_our_write() {
+        let mut echoes = Echoes::default();
+        echoes.note(&"r".into(), Some(&json!({"n": 2})), Duration::from_secs(5));
+        assert_eq!(echoes.correct(put(r#"{"n":1}"#), Duration::from_secs(4)), Some(put(r#"{"n":2}"#)));
+        assert_eq!(echoes.correct(put(r#"{"n":9}"#), Duration::from_secs(6)), Some(put(r#"{"n":9}"#)));
+        echoes.note(&"r".into(), None, Duration::from_secs(7));
+        assert_eq!(echoes.correct(put(r#"{"n":1}"#), Duration::from_secs(4)), None);
+    }
+}

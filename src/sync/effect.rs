@@ -1,0 +1,221 @@
+//! What the machine wants done. Plain data; every effect with a ticket is answered by exactly one event with it.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use crate::model::{
+    activity::Activity,
+    ids::{CollectionKey, RecordId, RecordKey, Revision, Seq, SourceName},
+    op::{NewOp, OpError},
+    sync_status::SourceStatus,
+    time::Timestamp,
+    wire::{PushRequest, RemoteChange},
+};
+
+/// Names one asked effect, so that a late answer is told from the one waited for. Unique within a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    // --- outbox -------------------------------------------------------------------------------------------------
+    /// Read the records whose oldest op may go. Answer: [`super::Event::OutboxRead`].
+    ReadOutbox {
+        ticket: Ticket,
+        source: SourceName,
+        now: Timestamp,
+        exclude: Vec<RecordKey>,
+        limit: usize,
+    },
+    /// Answer: [`super::Event::Fetched`].
+    Fetch {
+        ticket: Ticket,
+        record: RecordKey,
+    },
+    /// Take an op for sending, durably, before its first byte. Answer: [`super::Event::Claimed`].
+    Claim {
+        ticket: Ticket,
+        claim: ClaimOp,
+    },
+    /// Send it, once. Answer: [`super::Event::Pushed`].
+    Push {
+        ticket: Ticket,
+        request: PushRequest,
+    },
+    /// Write a new base durably. Answer: [`super::Event::BaseStored`].
+    StoreBase {
+        ticket: Ticket,
+        base: BaseWrite,
+    },
+    /// Record outcomes, in this order. Answer: [`super::Event::Settled`], after the last.
+    Settle {
+        ticket: Ticket,
+        record: RecordKey,
+        settles: Vec<SettleOp>,
+    },
+    /// `auth` ops become `queued` again. Answer: [`super::Event::AuthReleased`].
+    ReleaseAuth {
+        ticket: Ticket,
+        source: SourceName,
+    },
+    /// Keep a conflict for a record that vanished there while edits are pending here.
+    KeepConflict {
+        record: RecordKey,
+        at: Timestamp,
+    },
+
+    // --- pulling ------------------------------------------------------------------------------------------------
+    /// Answer: [`super::Event::CheckpointRead`].
+    ReadCheckpoint {
+        ticket: Ticket,
+        collection: CollectionKey,
+    },
+    /// Every key of the collection. Answer: [`super::Event::KeysRead`].
+    ReadKeys {
+        ticket: Ticket,
+        collection: CollectionKey,
+    },
+    /// Answer: [`super::Event::PageRead`].
+    ReadPage {
+        ticket: Ticket,
+        collection: CollectionKey,
+        after: Option<RecordId>,
+        limit: usize,
+    },
+    /// Answer: [`super::Event::PageRead`].
+    ReadDelta {
+        ticket: Ticket,
+        collection: CollectionKey,
+        since: String,
+        limit: usize,
+    },
+    /// Rows, tombstones and checkpoint in one transaction. Answer: [`super::Event::PageApplied`].
+    ApplyPage {
+        ticket: Ticket,
+        page: PageWrite,
+    },
+    /// Answer: [`super::Event::MissingRead`].
+    ReadMissing {
+        ticket: Ticket,
+        collection: CollectionKey,
+        sweep: i64,
+    },
+    /// Delete what the sweep did not see, except `keep` and what has pending ops or drafts. Answer:
+    /// [`super::Event::PageApplied`].
+    FinishSweep {
+        ticket: Ticket,
+        collection: CollectionKey,
+        sweep: i64,
+        keep: HashSet<RecordId>,
+        at: Timestamp,
+    },
+    /// Answer: [`super::Event::FeedOpened`].
+    OpenFeed {
+        ticket: Ticket,
+        collection: CollectionKey,
+        since: Option<String>,
+    },
+    /// Ask the open feed for its next event. Answer: [`super::Event::FeedMoved`], unless the feed is closed before.
+    NextOfFeed {
+        ticket: Ticket,
+        collection: CollectionKey,
+    },
+    CloseFeed {
+        ticket: Ticket,
+        collection: CollectionKey,
+    },
+    /// Queue a create for every row here that is not there. Answer: [`super::Event::Reuploaded`].
+    Reupload {
+        ticket: Ticket,
+        collection: CollectionKey,
+    },
+
+    // --- the lane -----------------------------------------------------------------------------------------------
+    /// Answer: [`super::Event::Probed`].
+    Probe {
+        ticket: Ticket,
+        source: SourceName,
+    },
+    /// Read the credentials anew with the next request.
+    ForgetCredentials {
+        source: SourceName,
+    },
+
+    // --- telling people -----------------------------------------------------------------------------------------
+    Log(Activity),
+    /// At most twice a second, at once where a connectivity state changed, and only where something differs.
+    Publish(Vec<SourceStatus>),
+    /// Nothing is left that can be done now. Once per transition into that state.
+    Idle,
+}
+
+/// A claim: the request exactly as it will be sent, and the ops it stands for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClaimOp {
+    pub head: Seq,
+    /// Coalesced into the head, oldest first.
+    pub absorbs: Vec<Seq>,
+    pub request: PushRequest,
+    pub at: Timestamp,
+}
+
+/// What the server holds now, as far as we know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BaseWrite {
+    pub record: RecordKey,
+    /// `None`: gone there.
+    pub document: Option<Value>,
+    pub revision: Option<Revision>,
+    pub at: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct SettleOp {
+    pub seq: Seq,
+    pub outcome: Outcome,
+    pub at: Timestamp,
+}
+
+/// The outcome of an op. `Acked`, `Conflict`, `Rebased` and `Discarded` may also meet an op that was never claimed:
+/// comparing before the claim can settle it without a request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    Acked,
+    /// `counts` false gives the attempt back: nothing was sent.
+    Queued {
+        error: Option<OpError>,
+        next_attempt_at: Option<Timestamp>,
+        counts: bool,
+    },
+    InDoubt {
+        error: OpError,
+        next_attempt_at: Option<Timestamp>,
+    },
+    Auth {
+        error: OpError,
+    },
+    Rejected {
+        error: OpError,
+    },
+    Conflict {
+        theirs: Option<Value>,
+        theirs_revision: Option<Revision>,
+        base: Option<Value>,
+    },
+    Rebased {
+        op: Box<NewOp>,
+    },
+    Discarded,
+}
+
+/// A page to be applied.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PageWrite {
+    pub collection: CollectionKey,
+    pub changes: Vec<RemoteChange>,
+    /// Covers exactly these changes; `None` leaves the stored one.
+    pub checkpoint: Option<String>,
+    pub sweep: Option<i64>,
+    pub at: Timestamp,
+}

@@ -1,0 +1,536 @@
+//! One source: its gate, its sender, its pullers.
+//!
+//! ```text
+//!             +---------------- gate: open only where all of these say so ----------------+
+//!   outbox -->|  not paused · connectivity usable · no Retry-After · credentials accepted |--> server
+//!             +----------------------------------------------------------------------------+
+//! ```
+
+use std::time::Duration;
+
+use crate::{
+    model::{
+        activity::{Activity, Severity},
+        ids::{CollectionKey, RecordKey, SourceName},
+        source::{SourceSpec, SyncSettings},
+        sync_status::{ConnectivityState, LinkFact, SourceStatus},
+        time::At,
+        wire::{Exchange, ReadError},
+    },
+    sync::{
+        backoff,
+        connectivity::{Break, Tracker},
+        effect::{Effect, Ticket},
+        event::{Event, StoreResult},
+        policy,
+        pull::Pull,
+        push::Push,
+    },
+};
+
+/// The sender waits at most this long for a delta that was promised to be short.
+const PULL_FIRST: Duration = Duration::from_secs(5);
+
+/// What every part of a lane is handed: the instant, and where effects and signals go.
+pub(super) struct Cx<'a> {
+    pub(super) at: &'a At,
+    pub(super) out: &'a mut Vec<Effect>,
+    pub(super) signals: Vec<Signal>,
+    /// Requests of this lane that went well so far.
+    pub(super) successes: u64,
+    tickets: &'a mut u64,
+}
+
+impl<'a> Cx<'a> {
+    pub(super) fn new(at: &'a At, out: &'a mut Vec<Effect>, tickets: &'a mut u64) -> Self {
+        Self { at, out, signals: Vec::new(), successes: 0, tickets }
+    }
+
+    pub(super) fn ticket(&mut self) -> Ticket {
+        *self.tickets += 1;
+        Ticket(*self.tickets)
+    }
+
+    pub(super) fn log(&mut self, severity: Severity, topic: &str, text: impl Into<String>, hint: Option<&str>) {
+        let mut activity = Activity::new(self.at.wall, severity, topic, text);
+        activity.hint = hint.map(str::to_owned);
+        self.out.push(Effect::Log(activity));
+    }
+}
+
+/// What the parts of a lane tell the lane.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Signal {
+    /// A small request was answered by the backend.
+    Good(Exchange),
+    /// A big one was: its duration says nothing about the way.
+    Read(Exchange),
+    /// A failure that is one op's own.
+    Odd(Exchange),
+    Bad {
+        broken: Break,
+        exchange: Exchange,
+        after: Option<Duration>,
+    },
+    /// A live feed gave a sign of life.
+    Alive,
+    LookAgain,
+    /// Fetch this record.
+    Touch(RecordKey),
+    /// A new base of our own making is in the mirror.
+    Wrote {
+        record: RecordKey,
+        document: Option<serde_json::Value>,
+    },
+    OutboxChanged,
+}
+
+/// Where the credentials stand. One refresh at a time, then one retry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Credentials {
+    /// Accepted, or not refused so far. False until ops of an earlier refusal were released.
+    Fine {
+        released: bool,
+    },
+    /// Read anew; the next probe tells.
+    Refreshing,
+    Refused,
+}
+
+struct Hold {
+    until: Duration,
+    reason: String,
+}
+
+pub(super) struct Lane {
+    source: SourceName,
+    read_only: bool,
+    tracker: Tracker,
+    credentials: Credentials,
+    paused: bool,
+    hold: Option<Hold>,
+    laters: u32,
+    was_usable: bool,
+    pull_first: Option<Duration>,
+    push: Push,
+    pulls: Vec<Pull>,
+}
+
+impl Lane {
+    pub(super) fn new(spec: &SourceSpec, settings: &SyncSettings) -> Self {
+        let https = spec.url.starts_with("https:");
+        let pulls = spec.collections.iter().map(|collection| {
+            let key = CollectionKey { source: spec.name.clone(), collection: collection.name.clone() };
+            Pull::new(key, collection.clone(), settings.clone())
+        });
+        Self {
+            source: spec.name.clone(),
+            read_only: spec.read_only,
+            tracker: Tracker::new(https, settings.probe_every),
+            credentials: Credentials::Fine { released: false },
+            paused: false,
+            hold: None,
+            laters: 0,
+            was_usable: false,
+            pull_first: None,
+            push: Push::new(spec.name.clone(), spec.kind, settings.parallel),
+            pulls: pulls.collect(),
+        }
+    }
+
+    // --- questions --------------------------------------------------------------------------------------------------
+
+    pub(super) fn source(&self) -> &SourceName {
+        &self.source
+    }
+
+    pub(super) fn connectivity(&self) -> ConnectivityState {
+        self.tracker.state()
+    }
+
+    fn is_open(&self) -> bool {
+        let accepted = matches!(self.credentials, Credentials::Fine { .. });
+        !self.paused && self.tracker.is_usable() && self.hold.is_none() && accepted
+    }
+
+    fn may_push(&self) -> bool {
+        self.is_open() && !self.read_only && self.pull_first.is_none()
+    }
+
+    /// Nothing can be done now: all is done, or waits for a time, a person or the network.
+    pub(super) fn is_idle(&self) -> bool {
+        let open = self.is_open();
+        let unknown = self.tracker.state() == ConnectivityState::Unknown && !self.paused;
+        let deciding = self.credentials == Credentials::Refreshing && self.tracker.is_probing();
+        !unknown
+            && !deciding
+            && self.pull_first.is_none()
+            && self.push.is_idle(open && !self.read_only)
+            && self.pulls.iter().all(|pull| pull.is_idle(open))
+    }
+
+    /// **I4** broken: see [`Push::is_stuck`].
+    pub(super) fn is_stuck(&self) -> bool {
+        self.push.is_stuck(self.may_push())
+            || (self.tracker.state() == ConnectivityState::Unknown
+                && !self.paused
+                && !self.tracker.is_probing()
+                && self.tracker.probe_due(false, None).is_none())
+    }
+
+    pub(super) fn wake_at(&self) -> Option<Duration> {
+        let open = self.is_open();
+        let hold = self.hold.as_ref().map(|hold| hold.until);
+        let probe = self.tracker.probe_due(self.is_followed(), hold).filter(|_| !self.paused);
+        let parts = [probe, hold, self.pull_first, self.push.wake_at(self.may_push())];
+        parts.into_iter().flatten().chain(self.pulls.iter().filter_map(|pull| pull.wake_at(open))).min()
+    }
+
+    fn is_followed(&self) -> bool {
+        self.pulls.iter().any(Pull::is_followed)
+    }
+
+    pub(super) fn status(&self, at: &At) -> SourceStatus {
+        let mut push = self.push.status(at.wall, at.mono);
+        push.waiting_for = self.waiting_for();
+        let open = self.is_open();
+        SourceStatus {
+            source: self.source.clone(),
+            connectivity: self.tracker.snapshot(at),
+            paused: self.paused,
+            push,
+            collections: self.pulls.iter().map(|pull| pull.status(at.wall, at.mono, open)).collect(),
+            at: at.wall,
+        }
+    }
+
+    fn waiting_for(&self) -> Option<String> {
+        let reason = match self.tracker.state() {
+            _ if self.read_only => "the source is read-only",
+            _ if self.paused => "paused by you",
+            ConnectivityState::ForcedOffline => "forced offline",
+            _ if self.hold.is_some() => return self.hold.as_ref().map(|hold| hold.reason.clone()),
+            _ if !matches!(self.credentials, Credentials::Fine { .. }) => "needs credentials",
+            ConnectivityState::AuthRequired => "needs credentials",
+            ConnectivityState::Offline => "no connection",
+            ConnectivityState::BackendDown => "the server does not work",
+            ConnectivityState::CaptivePortal => "the network asks to sign in",
+            ConnectivityState::Unknown => "looking for the server",
+            ConnectivityState::Online | ConnectivityState::Degraded => return None,
+        };
+        Some(reason.to_owned())
+    }
+
+    // --- wishes -----------------------------------------------------------------------------------------------------
+
+    pub(super) fn outbox_changed(&mut self) {
+        self.push.outbox_changed();
+    }
+
+    pub(super) fn journal_moved(&mut self) {
+        self.push.journal_moved();
+    }
+
+    /// The user asks, or the machine woke up: forget every backoff and look.
+    pub(super) fn sync_now(&mut self, cx: &mut Cx<'_>) {
+        self.hold = None;
+        self.laters = 0;
+        if self.credentials == Credentials::Refused {
+            self.refresh(cx);
+        }
+        if !self.tracker.is_usable() {
+            self.tracker.look_again(cx.at);
+        }
+        self.push.reset();
+        for pull in &mut self.pulls {
+            pull.sync_now(cx.at.mono);
+        }
+    }
+
+    pub(super) fn probe_now(&mut self, cx: &mut Cx<'_>) {
+        if self.credentials == Credentials::Refused {
+            self.refresh(cx);
+        }
+        self.tracker.look_again(cx.at);
+    }
+
+    /// The computer slept: timers meant for a time that has passed, connections that are gone without a word.
+    pub(super) fn woke_up(&mut self, cx: &mut Cx<'_>) {
+        self.hold = None;
+        self.tracker.look_again(cx.at);
+        self.push.reset();
+        for pull in &mut self.pulls {
+            pull.hang_up(cx);
+            pull.resume();
+        }
+    }
+
+    pub(super) fn pause(&mut self, cx: &mut Cx<'_>, paused: bool) {
+        if self.paused == paused {
+            return;
+        }
+        self.paused = paused;
+        if paused {
+            self.pulls.iter_mut().for_each(|pull| pull.hang_up(cx));
+        } else {
+            self.tracker.look_again(cx.at);
+            self.push.reset();
+            self.pulls.iter_mut().for_each(Pull::resume);
+        }
+    }
+
+    pub(super) fn force_offline(&mut self, cx: &mut Cx<'_>, forced: bool) {
+        self.tracker.force(cx.at, forced);
+        if forced {
+            self.was_usable = false;
+            self.pulls.iter_mut().for_each(|pull| pull.hang_up(cx));
+        }
+    }
+
+    pub(super) fn pull_mut(&mut self, key: &CollectionKey) -> Option<&mut Pull> {
+        self.pulls.iter_mut().find(|pull| pull.key() == key)
+    }
+
+    // --- answers ----------------------------------------------------------------------------------------------------
+
+    pub(super) fn handle(&mut self, cx: &mut Cx<'_>, event: Event) {
+        cx.successes = self.tracker.successes();
+        match event {
+            Event::OutboxRead { ticket, result, .. } => self.push.outbox_read(cx, ticket, result),
+            Event::Claimed { ticket, record, result } => self.push.claimed(cx, ticket, &record, result),
+            Event::Pushed { ticket, record, answer, exchange } => {
+                self.push.pushed(cx, ticket, &record, answer, &exchange);
+            }
+            Event::BaseStored { ticket, record, result } => self.push.base_stored(cx, ticket, &record, result),
+            Event::Settled { ticket, record, result } => self.push.settled(cx, ticket, &record, result),
+            Event::Fetched { ticket, record, result, exchange } => {
+                let asked = self.pull_mut(&record.collection);
+                if !asked.is_some_and(|pull| pull.fetched(cx, ticket, result.clone(), &exchange)) {
+                    self.push.fetched(cx, ticket, &record, result, &exchange);
+                }
+            }
+            Event::AuthReleased { result, .. } => self.auth_released(result),
+            Event::Probed { ticket, result, chain, exchange, .. } => self.probed(cx, ticket, result, chain, &exchange),
+            Event::CheckpointRead { ticket, collection, result } => {
+                self.with_pull(&collection, |pull, _| pull.checkpoint_read(cx, ticket, result));
+            }
+            Event::KeysRead { ticket, collection, result, exchange } => {
+                self.with_pull(&collection, |pull, _| pull.keys_read(cx, ticket, result, &exchange));
+            }
+            Event::PageRead { ticket, collection, result, exchange } => {
+                self.with_pull(&collection, |pull, _| pull.page_read(cx, ticket, result, &exchange));
+            }
+            Event::PageApplied { ticket, collection, result } => {
+                self.with_pull(&collection, |pull, push| pull.page_applied(cx, ticket, result, push));
+            }
+            Event::MissingRead { ticket, collection, result } => {
+                self.with_pull(&collection, |pull, _| pull.missing_read(cx, ticket, result));
+            }
+            Event::FeedOpened { ticket, collection, result, exchange } => {
+                self.with_pull(&collection, |pull, _| pull.feed_opened(cx, ticket, result, &exchange));
+            }
+            Event::FeedMoved { ticket, collection, result, bytes } => {
+                self.with_pull(&collection, |pull, push| pull.feed_moved(cx, ticket, result, bytes, push));
+            }
+            Event::Reuploaded { ticket, collection, result } => {
+                self.with_pull(&collection, |pull, _| pull.reuploaded(cx, ticket, result));
+            }
+            Event::Started | Event::Tick | Event::JournalMoved | Event::Request(_) => {}
+        }
+        self.hear(cx);
+    }
+
+    fn with_pull(&mut self, key: &CollectionKey, f: impl FnOnce(&mut Pull, &Push)) {
+        if let Some(pull) = self.pulls.iter_mut().find(|pull| pull.key() == key) {
+            f(pull, &self.push);
+        }
+    }
+
+    fn probed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ticket: Ticket,
+        result: Result<(), ReadError>,
+        chain: Vec<LinkFact>,
+        exchange: &Exchange,
+    ) {
+        if !self.tracker.end_probe(ticket) {
+            return;
+        }
+        let broken = match &result {
+            Ok(()) => None,
+            // A refusal is an answer, but nothing of this source will work.
+            Err(ReadError::Refused { status, message }) => {
+                Some(Break::Later { status: *status, message: message.clone() })
+            }
+            Err(error) => policy::broken_by(error),
+        };
+        match broken {
+            None => {
+                self.tracker.good(cx.at, exchange, Some(chain));
+                self.credentials_accepted(cx);
+            }
+            Some(broken) => {
+                if matches!(broken, Break::Unauthorized { .. }) {
+                    self.credentials_refused(cx);
+                }
+                if let Err(ReadError::Later { after: Some(after), .. }) = result {
+                    self.hold_back(cx, Some(after), &broken);
+                }
+                self.tracker.bad(cx.at, &broken, exchange, Some(chain));
+            }
+        }
+    }
+
+    /// Draws the lane's conclusions from what its parts met.
+    fn hear(&mut self, cx: &mut Cx<'_>) {
+        for signal in std::mem::take(&mut cx.signals) {
+            match signal {
+                Signal::Good(exchange) => {
+                    self.tracker.good(cx.at, &exchange, None);
+                    self.laters = 0;
+                    self.credentials_accepted(cx);
+                }
+                Signal::Read(exchange) => {
+                    self.tracker.good(cx.at, &Exchange { round_trip: None, ..exchange }, None);
+                    self.laters = 0;
+                }
+                Signal::Odd(_) => {}
+                Signal::Bad { broken, exchange, after } => {
+                    match &broken {
+                        Break::Later { .. } => self.hold_back(cx, after, &broken),
+                        Break::Unauthorized { .. } => self.begin_refresh(cx),
+                        Break::Link(_) | Break::Portal(_) => {}
+                    }
+                    self.tracker.bad(cx.at, &broken, &exchange, None);
+                    if self.credentials == Credentials::Refreshing {
+                        self.tracker.look_again(cx.at);
+                    }
+                }
+                Signal::Alive => self.tracker.alive(cx.at),
+                Signal::LookAgain => self.tracker.look_again(cx.at),
+                Signal::Touch(record) => {
+                    if let Some(pull) = self.pull_mut(&record.collection) {
+                        pull.touch(record.id);
+                    }
+                }
+                Signal::Wrote { record, document } => {
+                    if let Some(pull) = self.pull_mut(&record.collection) {
+                        pull.note_own_write(&record, document.as_ref(), cx.at.mono);
+                    }
+                }
+                Signal::OutboxChanged => self.push.outbox_changed(),
+            }
+        }
+        cx.successes = self.tracker.successes();
+    }
+
+    /// The server said when to come back, or only that it is too busy now.
+    fn hold_back(&mut self, cx: &Cx<'_>, after: Option<Duration>, broken: &Break) {
+        let (wait, reason) = match after {
+            Some(after) => {
+                let wait = after.min(policy::MAX_RETRY_AFTER);
+                (wait, format!("the server asked to wait {} s (Retry-After)", wait.as_secs().max(1)))
+            }
+            None => {
+                let floor = Duration::from_millis(250);
+                (backoff::jitter_above(cx.at, 5, self.laters, floor, backoff::CAP), "the server is too busy".to_owned())
+            }
+        };
+        self.laters = self.laters.saturating_add(1);
+        let until = cx.at.mono + wait;
+        if matches!(broken, Break::Later { .. }) && self.hold.as_ref().is_none_or(|hold| hold.until < until) {
+            self.hold = Some(Hold { until, reason });
+        }
+    }
+
+    fn begin_refresh(&mut self, cx: &mut Cx<'_>) {
+        if matches!(self.credentials, Credentials::Fine { .. }) {
+            self.refresh(cx);
+        }
+    }
+
+    fn refresh(&mut self, cx: &mut Cx<'_>) {
+        self.credentials = Credentials::Refreshing;
+        cx.out.push(Effect::ForgetCredentials { source: self.source.clone() });
+        self.tracker.look_again(cx.at);
+    }
+
+    fn credentials_refused(&mut self, cx: &mut Cx<'_>) {
+        match self.credentials {
+            // Perhaps only old ones: read them anew once.
+            Credentials::Fine { .. } => self.refresh(cx),
+            Credentials::Refreshing => {
+                self.credentials = Credentials::Refused;
+                let text = format!("`{}` does not accept the credentials", self.source);
+                cx.log(Severity::Problem, "sync", text, Some("your edits are kept; check the token of the source"));
+            }
+            // Every later probe reads them anew, in case somebody signed in.
+            Credentials::Refused => cx.out.push(Effect::ForgetCredentials { source: self.source.clone() }),
+        }
+    }
+
+    fn credentials_accepted(&mut self, cx: &mut Cx<'_>) {
+        if self.credentials == (Credentials::Fine { released: true }) {
+            return;
+        }
+        self.credentials = Credentials::Fine { released: true };
+        let ticket = cx.ticket();
+        cx.out.push(Effect::ReleaseAuth { ticket, source: self.source.clone() });
+    }
+
+    fn auth_released(&mut self, result: StoreResult<u64>) {
+        match result {
+            Ok(0) => {}
+            Ok(_) => self.push.outbox_changed(),
+            Err(_) => self.credentials = Credentials::Fine { released: false },
+        }
+    }
+
+    // --- going on ---------------------------------------------------------------------------------------------------
+
+    /// Starts and continues whatever can go; called after every event.
+    pub(super) fn advance(&mut self, cx: &mut Cx<'_>) {
+        cx.successes = self.tracker.successes();
+        if self.hold.as_ref().is_some_and(|hold| hold.until <= cx.at.mono) {
+            self.hold = None;
+        }
+        self.note_usability(cx);
+        if !self.paused {
+            let hold = self.hold.as_ref().map(|hold| hold.until);
+            let followed = self.is_followed();
+            if let Some(ticket) = self.tracker.begin_probe(cx.at, followed, hold, || cx.ticket()) {
+                cx.out.push(Effect::Probe { ticket, source: self.source.clone() });
+            }
+        }
+        // What a part signals may set another part going; three rounds are more than any of them needs.
+        for _ in 0..3 {
+            let (open, may_push) = (self.is_open(), self.may_push());
+            for pull in &mut self.pulls {
+                pull.advance(cx, open, &self.push);
+            }
+            if self.pull_first.is_some_and(|until| until <= cx.at.mono) || !self.pulls.iter().any(Pull::wants_delta) {
+                self.pull_first = None;
+            }
+            self.push.advance(cx, may_push);
+            if cx.signals.is_empty() {
+                return;
+            }
+            self.hear(cx);
+        }
+    }
+
+    fn note_usability(&mut self, cx: &mut Cx<'_>) {
+        let usable = self.tracker.is_usable();
+        if usable == self.was_usable {
+            return;
+        }
+        self.was_usable = usable;
+        if usable {
+            self.push.reset();
+            self.pulls.iter_mut().for_each(Pull::resume);
+            let bounded = self.pulls.iter().any(Pull::wants_delta);
+            self.pull_first = bounded.then_some(cx.at.mono + PULL_FIRST);
+        }
+    }
+}

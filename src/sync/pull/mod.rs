@@ -1,0 +1,634 @@
+//! The pulling side of a collection: from its checkpoint to `live`, or to rest until the next sweep.
+//!
+//! ```text
+//!   Cold -> ReadingCheckpoint -> Ready -> Counting -> Sweep -> end -> Resting (windows)
+//!                                  |  \                         \---> Delta -> Feed since … (delta)
+//!                                  |   \------------------------------------> Feed (stream): Everything -> end -> live
+//!                                  +-- Stopped by a guard, Detached by the user
+//! ```
+//!
+//! Whatever breaks leads back to `Cold` with a timer: the checkpoint in the mirror, written in the transaction of the
+//! rows it covers, is the only position that counts (**I5**).
+
+mod checkpoint;
+mod feed;
+mod sweep;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use checkpoint::{Checkpoint, Mode, Phase};
+use feed::Feed;
+use sweep::{Delta, Ending, Sweep};
+
+use crate::{
+    model::{
+        activity::Severity,
+        ids::{CollectionKey, RecordId, RecordKey},
+        op::OpKind,
+        source::{CollectionSpec, PullMode, SyncSettings},
+        sync_status::{CollectionStatus, GuardAnswer, PullPhase},
+        wire::{Current, Exchange, ReadError, RemoteChange, RemoteRecord},
+    },
+    sync::{
+        backoff,
+        echo::{Echoes, Heard},
+        effect::{Effect, PageWrite, Ticket},
+        event::{AppliedPage, StoreResult},
+        lane::{Cx, Signal},
+        policy,
+        progress::Rate,
+        push::Push,
+    },
+};
+
+/// Records fetched one by one at the same time.
+const MAX_TOUCHES: usize = 4;
+/// A feed is not asked for more while this many changes wait for the mirror.
+const MAX_INCOMING: usize = 1_000;
+/// How long a collection rests whose read was refused for good: somebody may repair the rules.
+const REFUSED_REST: Duration = Duration::from_secs(120);
+
+pub(super) struct Pull {
+    key: CollectionKey,
+    spec: CollectionSpec,
+    settings: SyncSettings,
+    stage: Stage,
+    ending: Option<Ending>,
+    checkpoint: Checkpoint,
+    mode: Option<Mode>,
+    /// The next step of `Cold`, `Ready` and `Resting` waits until then (monotonic).
+    next_at: Option<Duration>,
+    /// When the keys are counted again under `pull = "delta"`.
+    audit_at: Option<Duration>,
+    failures: u32,
+    /// The user accepted the deletions the guard stopped.
+    accepted: bool,
+    echoes: Echoes,
+    /// Since when some reading of the collection is open.
+    reading_since: Option<Duration>,
+    touched: BTreeSet<RecordId>,
+    touching: BTreeMap<Ticket, (RecordId, Duration)>,
+    /// Changes waiting for the mirror, and the apply they wait for.
+    incoming: Vec<RemoteChange>,
+    applying: Option<(Ticket, usize)>,
+    rows: u64,
+    rate: Rate,
+    pulled: u64,
+    shown: CollectionStatus,
+}
+
+enum Stage {
+    Cold,
+    ReadingCheckpoint(Ticket),
+    Ready,
+    Counting(Ticket),
+    Sweep(Sweep),
+    Delta(Delta),
+    Feed(Feed),
+    /// Comparing the number of keys with the number of rows: the keys once known.
+    Auditing(Ticket, Option<u64>),
+    Resting,
+    Reuploading(Ticket),
+    Stopped(String),
+    Detached,
+}
+
+impl Pull {
+    pub(super) fn new(key: CollectionKey, spec: CollectionSpec, settings: SyncSettings) -> Self {
+        let shown = CollectionStatus::new(key.clone());
+        Self {
+            key,
+            spec,
+            settings,
+            stage: Stage::Cold,
+            ending: None,
+            checkpoint: Checkpoint::default(),
+            mode: None,
+            next_at: None,
+            audit_at: None,
+            failures: 0,
+            accepted: false,
+            echoes: Echoes::default(),
+            reading_since: None,
+            touched: BTreeSet::new(),
+            touching: BTreeMap::new(),
+            incoming: Vec::new(),
+            applying: None,
+            rows: 0,
+            rate: Rate::default(),
+            pulled: 0,
+            shown,
+        }
+    }
+
+    // --- questions --------------------------------------------------------------------------------------------------
+
+    pub(super) fn key(&self) -> &CollectionKey {
+        &self.key
+    }
+
+    /// True while the open feed of this collection proves that the source is there.
+    pub(super) fn is_followed(&self) -> bool {
+        matches!(&self.stage, Stage::Feed(feed) if feed.is_live())
+    }
+
+    /// Nothing can be done now that would not have to wait for a time or a person.
+    pub(super) fn is_idle(&self, is_open: bool) -> bool {
+        let writing = self.applying.is_some() || self.ending.is_some();
+        let quiet = self.touching.is_empty() && self.touched.is_empty() && self.incoming.is_empty();
+        let resting = match &self.stage {
+            Stage::Cold | Stage::Ready => !is_open || self.next_at.is_some(),
+            Stage::Resting | Stage::Stopped(_) | Stage::Detached => true,
+            Stage::Feed(feed) => feed.is_live(),
+            Stage::Sweep(sweep) => !is_open && !sweep.is_waiting(),
+            _ => false,
+        };
+        resting && !writing && (quiet || !is_open)
+    }
+
+    /// A bounded pull that the sender may wait for.
+    pub(super) fn wants_delta(&self) -> bool {
+        let due = matches!(self.stage, Stage::Cold | Stage::ReadingCheckpoint(_) | Stage::Ready | Stage::Delta(_));
+        due && self.next_at.is_none() && (self.mode == Some(Mode::Delta) || self.spec.pull == PullMode::Delta)
+    }
+
+    pub(super) fn wake_at(&self, is_open: bool) -> Option<Duration> {
+        let next = match self.stage {
+            Stage::Cold | Stage::Ready | Stage::Resting => self.next_at,
+            _ => None,
+        };
+        let audit = self.audit_at.filter(|_| self.can_audit());
+        if is_open { [next, audit].into_iter().flatten().min() } else { None }
+    }
+
+    /// As published.
+    pub(super) fn status(
+        &self,
+        cx_wall: crate::model::time::Timestamp,
+        mono: Duration,
+        is_open: bool,
+    ) -> CollectionStatus {
+        let mut shown = self.shown.clone();
+        shown.phase = self.phase(is_open);
+        let moving = matches!(shown.phase, PullPhase::Backfill | PullPhase::Sweep | PullPhase::Delta);
+        shown.rate = if moving { self.rate.per_second(mono) } else { None };
+        let next = self.next_at.filter(|_| matches!(self.stage, Stage::Cold | Stage::Ready | Stage::Resting));
+        shown.next_at = next.filter(|_| is_open).map(|due| cx_wall.plus(due.saturating_sub(mono)));
+        shown
+    }
+
+    fn phase(&self, is_open: bool) -> PullPhase {
+        let begun = self.checkpoint.whole || self.checkpoint.phase == Phase::Backfill || self.pulled > 0;
+        let unfinished = if begun { PullPhase::Stalled } else { PullPhase::NeverSynced };
+        match &self.stage {
+            Stage::Stopped(text) => PullPhase::Stopped(text.clone()),
+            Stage::Detached => PullPhase::Stopped("left as it is, by your choice".to_owned()),
+            Stage::Resting => PullPhase::Settled,
+            Stage::Feed(feed) if feed.is_live() => PullPhase::Live,
+            _ if !is_open => unfinished,
+            Stage::Cold | Stage::Ready if self.failures > 0 => unfinished,
+            Stage::Cold | Stage::ReadingCheckpoint(_) | Stage::Ready => PullPhase::Waiting,
+            Stage::Counting(_) | Stage::Sweep(_) if !self.checkpoint.whole => PullPhase::Backfill,
+            Stage::Counting(_) | Stage::Sweep(_) | Stage::Auditing(..) => PullPhase::Sweep,
+            Stage::Delta(_) => PullPhase::Delta,
+            Stage::Feed(feed) if !feed.has_snapshot() && self.ending.is_none() => PullPhase::Waiting,
+            Stage::Feed(_) if !self.checkpoint.whole => PullPhase::Backfill,
+            Stage::Feed(_) => PullPhase::Sweep,
+            Stage::Reuploading(_) => PullPhase::Waiting,
+        }
+    }
+
+    // --- wishes -----------------------------------------------------------------------------------------------------
+
+    /// The way is free again: no need to wait out a backoff.
+    pub(super) fn resume(&mut self) {
+        if matches!(self.stage, Stage::Cold | Stage::Ready) {
+            self.next_at = None;
+        }
+    }
+
+    /// The user wants everything now.
+    pub(super) fn sync_now(&mut self, now: Duration) {
+        match self.stage {
+            Stage::Cold | Stage::Ready => self.next_at = None,
+            Stage::Resting => self.next_at = Some(now),
+            _ => {}
+        }
+    }
+
+    /// Pause or forced offline: no open connection is kept.
+    pub(super) fn hang_up(&mut self, cx: &mut Cx<'_>) {
+        if matches!(self.stage, Stage::Feed(_)) {
+            self.restart(cx, None);
+        }
+    }
+
+    /// Fetch this record when there is a moment.
+    pub(super) fn touch(&mut self, id: RecordId) {
+        self.touched.insert(id);
+    }
+
+    /// The lane stored a new base of its own making.
+    pub(super) fn note_own_write(&mut self, record: &RecordKey, document: Option<&serde_json::Value>, now: Duration) {
+        if self.reading_since.is_some() || !self.touching.is_empty() {
+            self.echoes.note(&record.id, document, now);
+        }
+    }
+
+    pub(super) fn answer_guard(&mut self, cx: &mut Cx<'_>, answer: GuardAnswer) {
+        match answer {
+            GuardAnswer::Accept => {
+                self.accepted = true;
+                if matches!(self.stage, Stage::Stopped(_) | Stage::Detached) {
+                    self.checkpoint.phase = if self.checkpoint.whole { Phase::Complete } else { Phase::Never };
+                    self.stage = Stage::Ready;
+                    (self.next_at, self.failures) = (None, 0);
+                    // Proof is gathered anew: the answer was about what was shown, not about what may be there now.
+                    self.checkpoint.swept_at = None;
+                }
+            }
+            GuardAnswer::Reupload if matches!(self.stage, Stage::Stopped(_)) => {
+                let ticket = cx.ticket();
+                cx.out.push(Effect::Reupload { ticket, collection: self.key.clone() });
+                self.stage = Stage::Reuploading(ticket);
+            }
+            GuardAnswer::Detach if matches!(self.stage, Stage::Stopped(_)) => {
+                self.checkpoint.phase = Phase::Detached;
+                self.stage = Stage::Detached;
+                let ticket = cx.ticket();
+                self.write_page(cx, ticket, Vec::new(), Some(self.checkpoint.write()), None);
+            }
+            GuardAnswer::Reupload | GuardAnswer::Detach => {}
+        }
+    }
+
+    // --- going on ---------------------------------------------------------------------------------------------------
+
+    pub(super) fn advance(&mut self, cx: &mut Cx<'_>, is_open: bool, push: &Push) {
+        self.flush_incoming(cx);
+        self.continue_sweep(cx, is_open);
+        self.continue_feed(cx);
+        let oldest = self.touching.values().map(|(_, began)| *began).chain(self.reading_since).min();
+        self.echoes.forget(cx.at.mono, oldest);
+        if !is_open {
+            return;
+        }
+        self.start_touches(cx, push);
+        let due = self.next_at.is_none_or(|next| next <= cx.at.mono);
+        match self.stage {
+            Stage::Cold if due => {
+                self.next_at = None;
+                let ticket = cx.ticket();
+                cx.out.push(Effect::ReadCheckpoint { ticket, collection: self.key.clone() });
+                self.stage = Stage::ReadingCheckpoint(ticket);
+            }
+            Stage::Ready if due => {
+                self.next_at = None;
+                self.start(cx);
+            }
+            Stage::Resting if due => {
+                self.next_at = None;
+                self.wake_from_rest(cx);
+            }
+            Stage::Delta(_) => self.continue_delta(cx),
+            _ if self.can_audit() && self.audit_at.is_some_and(|at| at <= cx.at.mono) => self.audit(cx),
+            _ => {}
+        }
+    }
+
+    pub(super) fn checkpoint_read(&mut self, cx: &mut Cx<'_>, ticket: Ticket, result: StoreResult<Option<String>>) {
+        if !matches!(self.stage, Stage::ReadingCheckpoint(expected) if expected == ticket) {
+            return;
+        }
+        match result {
+            Ok(text) => {
+                self.checkpoint = Checkpoint::read(text.as_deref());
+                self.mode = self.configured_mode().or(self.checkpoint.mode);
+                self.shown.checkpoint = self.checkpoint.after.as_ref().map(|id| id.0.clone());
+                if self.checkpoint.phase == Phase::Backfill {
+                    (self.shown.done, self.shown.total) = (self.checkpoint.done, self.checkpoint.total);
+                }
+                self.stage = if self.checkpoint.phase == Phase::Detached { Stage::Detached } else { Stage::Ready };
+            }
+            Err(message) => self.fail_locally(cx, &message),
+        }
+    }
+
+    /// What the configuration says; `None` under `auto`.
+    fn configured_mode(&self) -> Option<Mode> {
+        match self.spec.pull {
+            PullMode::Auto => None,
+            PullMode::Stream => Some(Mode::Stream),
+            PullMode::Delta if self.spec.updated_at.is_some() => Some(Mode::Delta),
+            PullMode::Delta | PullMode::Windows => Some(Mode::Windows),
+        }
+    }
+
+    /// From the checkpoint on.
+    fn start(&mut self, cx: &mut Cx<'_>) {
+        match (self.mode, self.checkpoint.phase) {
+            (Some(Mode::Stream), _) => self.open_feed(cx, None),
+            (Some(_), Phase::Backfill) => self.begin_sweep(cx, true),
+            (Some(Mode::Delta), Phase::Complete) if self.checkpoint.since.is_some() => self.begin_delta(cx),
+            (Some(Mode::Windows), Phase::Complete) => match self.rest_left(cx) {
+                Some(left) => self.rest(cx, left),
+                None => self.count(cx),
+            },
+            _ => self.count(cx),
+        }
+    }
+
+    /// How long the next timed sweep is away.
+    fn rest_left(&self, cx: &Cx<'_>) -> Option<Duration> {
+        let swept = crate::model::time::Timestamp(self.checkpoint.swept_at?);
+        let ago = cx.at.wall.since(swept);
+        let left = self.settings.sweep_every.checked_sub(ago)?;
+        (swept <= cx.at.wall && !left.is_zero()).then_some(left)
+    }
+
+    fn rest(&mut self, cx: &mut Cx<'_>, span: Duration) {
+        self.stage = Stage::Resting;
+        self.reading_since = None;
+        self.next_at = Some(cx.at.mono + span);
+    }
+
+    fn wake_from_rest(&mut self, cx: &mut Cx<'_>) {
+        match self.mode {
+            Some(Mode::Delta) if self.checkpoint.since.is_some() => self.begin_delta(cx),
+            _ => self.count(cx),
+        }
+    }
+
+    fn count(&mut self, cx: &mut Cx<'_>) {
+        let ticket = cx.ticket();
+        cx.out.push(Effect::ReadKeys { ticket, collection: self.key.clone() });
+        self.stage = Stage::Counting(ticket);
+    }
+
+    fn counted(&mut self, cx: &mut Cx<'_>, total: Option<u64>) {
+        if self.mode.is_none() {
+            self.mode = Some(match total {
+                Some(total) if total <= self.settings.stream_records => Mode::Stream,
+                _ if self.spec.updated_at.is_some() => Mode::Delta,
+                _ => Mode::Windows,
+            });
+        }
+        self.shown.total = total;
+        match self.mode {
+            Some(Mode::Stream) => self.open_feed(cx, None),
+            _ => self.begin_sweep(cx, false),
+        }
+    }
+
+    pub(super) fn keys_read(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ticket: Ticket,
+        result: Result<Vec<RecordId>, ReadError>,
+        exchange: &Exchange,
+    ) {
+        self.shown.bytes += exchange.bytes_down;
+        let audits = matches!(self.stage, Stage::Auditing(expected, None) if expected == ticket);
+        let counts = matches!(self.stage, Stage::Counting(expected) if expected == ticket);
+        if self.ending.as_ref().is_some_and(|ending| ending.is_proof(ticket)) {
+            return self.proof_read(cx, result, exchange);
+        }
+        if !audits && !counts {
+            return;
+        }
+        match result {
+            Ok(keys) => {
+                cx.signals.push(Signal::Good(exchange.clone()));
+                let count = keys.len() as u64;
+                if counts { self.counted(cx, Some(count)) } else { self.audit_rows(cx, count) }
+            }
+            // No denominator then: that is no reason not to pull.
+            Err(ReadError::Refused { .. }) if counts => {
+                cx.signals.push(Signal::Good(exchange.clone()));
+                self.counted(cx, None);
+            }
+            Err(error) => self.fail(cx, &error, exchange),
+        }
+    }
+
+    // --- single records ---------------------------------------------------------------------------------------------
+
+    fn start_touches(&mut self, cx: &mut Cx<'_>, push: &Push) {
+        while self.touching.len() < MAX_TOUCHES {
+            let free = |id: &&RecordId| !push.is_working_on(&self.key.record((*id).clone()));
+            let Some(id) = self.touched.iter().find(free).cloned() else { return };
+            self.touched.remove(&id);
+            let ticket = cx.ticket();
+            cx.out.push(Effect::Fetch { ticket, record: self.key.record(id.clone()) });
+            self.touching.insert(ticket, (id, cx.at.mono));
+        }
+    }
+
+    /// False where the answer was not asked for here.
+    pub(super) fn fetched(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ticket: Ticket,
+        result: Result<Current, ReadError>,
+        exchange: &Exchange,
+    ) -> bool {
+        let Some((id, began)) = self.touching.remove(&ticket) else { return false };
+        self.shown.bytes += exchange.bytes_down;
+        match result {
+            Ok(current) => {
+                cx.signals.push(Signal::Good(exchange.clone()));
+                let change = match current.value {
+                    Some(value) => RemoteChange::Upsert(RemoteRecord {
+                        id: id.clone(),
+                        revision: current.revision,
+                        text: value.to_string(),
+                    }),
+                    None => RemoteChange::Tombstone { id: id.clone() },
+                };
+                self.incoming.extend(self.echoes.correct(change, began));
+                self.flush_incoming(cx);
+            }
+            Err(error) => {
+                if policy::broken_by(&error).is_some() {
+                    self.touched.insert(id);
+                }
+                self.report(cx, &error, exchange);
+            }
+        }
+        true
+    }
+
+    // --- the mirror -------------------------------------------------------------------------------------------------
+
+    /// Live changes and fetched records go in together, one transaction at a time.
+    fn flush_incoming(&mut self, cx: &mut Cx<'_>) {
+        if self.applying.is_some() || self.incoming.is_empty() {
+            return;
+        }
+        let changes = std::mem::take(&mut self.incoming);
+        let ticket = cx.ticket();
+        self.applying = Some((ticket, changes.len()));
+        self.write_page(cx, ticket, changes, None, None);
+    }
+
+    fn write_page(
+        &self,
+        cx: &mut Cx<'_>,
+        ticket: Ticket,
+        changes: Vec<RemoteChange>,
+        checkpoint: Option<String>,
+        sweep: Option<i64>,
+    ) {
+        let page = PageWrite { collection: self.key.clone(), changes, checkpoint, sweep, at: cx.at.wall };
+        cx.out.push(Effect::ApplyPage { ticket, page });
+    }
+
+    pub(super) fn page_applied(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ticket: Ticket,
+        result: StoreResult<AppliedPage>,
+        push: &Push,
+    ) {
+        let applied = match result {
+            Ok(applied) => applied,
+            Err(message) => {
+                let ours = self.applying.is_some_and(|(expected, _)| expected == ticket);
+                if ours || self.waits_for_apply(ticket) {
+                    self.applying = None;
+                    // Live changes were lost with the page: only a new snapshot or sweep repairs that.
+                    self.fail_locally(cx, &message);
+                }
+                return;
+            }
+        };
+        for (record, kind) in &applied.vanished {
+            if *kind == OpKind::Update && !push.is_working_on(record) {
+                cx.out.push(Effect::KeepConflict { record: record.clone(), at: cx.at.wall });
+            }
+        }
+        if self.applying.is_some_and(|(expected, _)| expected == ticket) {
+            self.applying = None;
+            self.rows = (self.rows + applied.inserted).saturating_sub(applied.deleted);
+            if self.is_followed() {
+                (self.shown.done, self.shown.total) = (self.rows, Some(self.rows));
+            }
+            self.shown.last_pull = Some(cx.at.wall);
+            return self.flush_incoming(cx);
+        }
+        self.sweep_page_applied(cx, ticket);
+    }
+
+    fn waits_for_apply(&self, ticket: Ticket) -> bool {
+        let sweeps = match &self.stage {
+            Stage::Sweep(sweep) => sweep.applies(ticket),
+            Stage::Feed(feed) => feed.applies(ticket),
+            Stage::Delta(delta) => delta.applies(ticket),
+            _ => false,
+        };
+        sweeps || self.ending.as_ref().is_some_and(|ending| ending.is_write(ticket))
+    }
+
+    fn advanced_by(&mut self, cx: &Cx<'_>, rows: u64) {
+        self.pulled += rows;
+        self.shown.done += rows;
+        self.rate.note(cx.at.mono, self.pulled);
+        self.shown.last_pull = Some(cx.at.wall);
+        self.shown.last_error = None;
+        if !matches!(self.stage, Stage::Feed(_)) {
+            self.failures = 0;
+        }
+    }
+
+    // --- trouble ----------------------------------------------------------------------------------------------------
+
+    /// Tells the lane what a failed read says about the way to the source.
+    fn report(&mut self, cx: &mut Cx<'_>, error: &ReadError, exchange: &Exchange) {
+        self.shown.last_error = Some(policy::words(error));
+        match policy::broken_by(error) {
+            Some(broken) => {
+                let after = match error {
+                    ReadError::Later { after, .. } => *after,
+                    _ => None,
+                };
+                cx.signals.push(Signal::Bad { broken, exchange: exchange.clone(), after });
+            }
+            None => cx.signals.push(Signal::Good(exchange.clone())),
+        }
+    }
+
+    /// The server or the way to it: again from the checkpoint, after a while.
+    fn fail(&mut self, cx: &mut Cx<'_>, error: &ReadError, exchange: &Exchange) {
+        self.report(cx, error, exchange);
+        // A feed that breaks as soon as it stands is no progress; one that stood for a while begins anew.
+        if matches!(&self.stage, Stage::Feed(feed) if feed.stood(cx.at.mono)) {
+            self.failures = 0;
+        }
+        let refused = matches!(error, ReadError::Refused { .. });
+        if refused && self.failures == 0 {
+            let text = format!("`{}` cannot be pulled: {}", self.key, policy::words(error));
+            cx.log(Severity::Problem, "sync", text, Some("check the collection's path and the server's rules"));
+        }
+        let wait = backoff::jitter_above(cx.at, 23, self.failures, Duration::from_millis(200), backoff::CAP);
+        self.failures = self.failures.saturating_add(1);
+        self.restart(cx, Some(cx.at.mono + if refused { REFUSED_REST } else { wait }));
+    }
+
+    /// The store: likewise, without a word about the network.
+    fn fail_locally(&mut self, cx: &mut Cx<'_>, message: &str) {
+        if self.failures == 0 {
+            let text = format!("`{}` was not pulled: {message}", self.key);
+            cx.log(Severity::Problem, "sync", text, Some("it goes on by itself"));
+        }
+        self.shown.last_error = Some(message.to_owned());
+        let wait = backoff::jitter_above(cx.at, 29, self.failures, Duration::from_millis(500), backoff::CAP);
+        self.failures = self.failures.saturating_add(1);
+        self.restart(cx, Some(cx.at.mono + wait));
+    }
+
+    fn restart(&mut self, cx: &mut Cx<'_>, next_at: Option<Duration>) {
+        self.close_feed(cx);
+        self.stage = Stage::Cold;
+        self.ending = None;
+        self.reading_since = None;
+        self.next_at = next_at;
+        self.incoming.clear();
+        self.rate.reset();
+    }
+
+    fn close_feed(&self, cx: &mut Cx<'_>) {
+        if let Stage::Feed(feed) = &self.stage {
+            cx.out.push(Effect::CloseFeed { ticket: feed.ticket(), collection: self.key.clone() });
+        }
+    }
+
+    fn stop(&mut self, cx: &mut Cx<'_>, text: String) {
+        self.close_feed(cx);
+        let hint = "nothing was deleted here: accept, upload yours again, or leave both as they are";
+        cx.log(Severity::Problem, "sync", text.clone(), Some(hint));
+        self.stage = Stage::Stopped(text);
+        self.ending = None;
+        self.reading_since = None;
+    }
+
+    pub(super) fn reuploaded(&mut self, cx: &mut Cx<'_>, ticket: Ticket, result: StoreResult<u64>) {
+        if !matches!(self.stage, Stage::Reuploading(expected) if expected == ticket) {
+            return;
+        }
+        match result {
+            Ok(count) => {
+                let text = format!("{count} records of `{}` are queued to be uploaded again", self.key);
+                cx.log(Severity::Info, "sync", text, None);
+                // Every missing row has a pending create now and is kept by the sweep that follows.
+                self.accepted = true;
+                self.stage = Stage::Ready;
+                self.checkpoint.swept_at = None;
+                cx.signals.push(Signal::OutboxChanged);
+            }
+            Err(message) => self.stop(cx, format!("the records could not be queued: {message}")),
+        }
+    }
+}

@@ -1,0 +1,463 @@
+//! Whole readings of a collection by key windows, their end behind the guard, and bounded deltas.
+//!
+//! One page is read while the one before it is applied: enough to keep both sides busy, and memory flat.
+
+use std::{collections::HashSet, time::Duration};
+
+use serde_json::Value;
+
+use super::{Checkpoint, Mode, Phase, Pull, REFUSED_REST, Stage};
+use crate::{
+    model::{
+        activity::Severity,
+        ids::RecordId,
+        rtdb,
+        source::PullMode,
+        wire::{Exchange, ReadError, RemoteChange, RemoteRecord},
+    },
+    sync::{
+        effect::{Effect, Ticket},
+        event::{MissingRows, PageData, StoreResult},
+        lane::{Cx, Signal},
+        policy,
+    },
+};
+
+/// A delta asks for this much again, in case stamps were given out of order.
+const OVERLAP_MS: i64 = 5_000;
+const DELTA_LIMIT: usize = 500;
+/// How often a collection is asked for changes where it cannot be followed.
+const POLL: Duration = Duration::from_secs(15);
+
+pub(super) struct Sweep {
+    number: i64,
+    /// Where the next page begins.
+    after: Option<RecordId>,
+    reading: Option<(Ticket, Duration)>,
+    /// Read and not applied yet, with the time its reading began.
+    page: Option<(PageData, Duration)>,
+    applying: Option<(Ticket, u64)>,
+    read_to_end: bool,
+    newest: Option<String>,
+}
+
+impl Sweep {
+    pub(super) fn is_waiting(&self) -> bool {
+        self.reading.is_some() || self.applying.is_some() || self.page.is_some()
+    }
+
+    pub(super) fn applies(&self, ticket: Ticket) -> bool {
+        self.applying.is_some_and(|(expected, _)| expected == ticket)
+    }
+}
+
+/// The end of a complete reading: what it did not see, proved, deleted, noted.
+pub(super) struct Ending {
+    number: i64,
+    step: Step,
+}
+
+enum Step {
+    Missing(Ticket),
+    Proof(Ticket),
+    Finishing(Ticket),
+    Noting(Ticket),
+}
+
+impl Ending {
+    pub(super) fn is_proof(&self, ticket: Ticket) -> bool {
+        matches!(self.step, Step::Proof(expected) if expected == ticket)
+    }
+
+    pub(super) fn is_write(&self, ticket: Ticket) -> bool {
+        matches!(self.step, Step::Finishing(expected) | Step::Noting(expected) if expected == ticket)
+    }
+}
+
+pub(super) struct Delta {
+    reading: Option<(Ticket, Duration)>,
+    applying: Option<Ticket>,
+    /// The stamp up to which the page being applied reaches, and whether more follows.
+    reached: Option<String>,
+    more: bool,
+    asked: bool,
+}
+
+impl Delta {
+    pub(super) fn applies(&self, ticket: Ticket) -> bool {
+        self.applying == Some(ticket)
+    }
+}
+
+impl Pull {
+    // --- key windows ------------------------------------------------------------------------------------------------
+
+    pub(super) fn begin_sweep(&mut self, cx: &mut Cx<'_>, resumed: bool) {
+        if !resumed {
+            self.checkpoint.sweep += 1;
+            self.checkpoint.after = None;
+            self.checkpoint.done = 0;
+            self.checkpoint.total = self.shown.total;
+            self.shown.done = 0;
+        }
+        self.rate.reset();
+        self.reading_since = Some(cx.at.mono);
+        self.stage = Stage::Sweep(Sweep {
+            number: self.checkpoint.sweep,
+            after: self.checkpoint.after.clone(),
+            reading: None,
+            page: None,
+            applying: None,
+            read_to_end: false,
+            newest: self.checkpoint.since.clone(),
+        });
+        self.continue_sweep(cx, true);
+    }
+
+    pub(super) fn continue_sweep(&mut self, cx: &mut Cx<'_>, is_open: bool) {
+        if self.ending.is_some() {
+            return;
+        }
+        let wants_stamps = self.mode == Some(Mode::Delta);
+        let Stage::Sweep(sweep) = &mut self.stage else { return };
+        if sweep.applying.is_none()
+            && let Some((page, began)) = sweep.page.take()
+        {
+            if wants_stamps {
+                sweep.newest = newest_stamp(&self.spec, cx, &page.records, sweep.newest.take());
+            }
+            let rows = page.records.len() as u64;
+            let last = page.records.last().map(|record| record.id.clone());
+            let after = page.next.or(last).or_else(|| self.checkpoint.after.clone());
+            let (number, newest) = (sweep.number, sweep.newest.clone());
+            let ticket = cx.ticket();
+            sweep.applying = Some((ticket, rows));
+            self.checkpoint = Checkpoint {
+                phase: Phase::Backfill,
+                sweep: number,
+                mode: self.mode,
+                after,
+                done: self.checkpoint.done + rows,
+                since: newest,
+                ..self.checkpoint.clone()
+            };
+            let echoes = &self.echoes;
+            let changes = page
+                .records
+                .into_iter()
+                .filter_map(|record| echoes.correct(RemoteChange::Upsert(record), began))
+                .collect();
+            let text = self.checkpoint.write();
+            self.write_page(cx, ticket, changes, Some(text), Some(number));
+        }
+        let Stage::Sweep(sweep) = &mut self.stage else { return };
+        if is_open && sweep.reading.is_none() && sweep.page.is_none() && !sweep.read_to_end {
+            let ticket = cx.ticket();
+            sweep.reading = Some((ticket, cx.at.mono));
+            let (collection, after) = (self.key.clone(), sweep.after.clone());
+            cx.out.push(Effect::ReadPage { ticket, collection, after, limit: self.settings.page_size.max(1) });
+        }
+        let Stage::Sweep(sweep) = &self.stage else { return };
+        if sweep.read_to_end && sweep.page.is_none() && sweep.applying.is_none() {
+            let number = sweep.number;
+            self.end(cx, number);
+        }
+    }
+
+    pub(in crate::sync) fn page_read(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ticket: Ticket,
+        result: Result<PageData, ReadError>,
+        exchange: &Exchange,
+    ) {
+        if matches!(self.stage, Stage::Delta(_)) {
+            return self.delta_read(cx, ticket, result, exchange);
+        }
+        let Stage::Sweep(sweep) = &mut self.stage else { return };
+        let Some((_, began)) = sweep.reading.take_if(|(expected, _)| *expected == ticket) else { return };
+        self.shown.bytes += exchange.bytes_down;
+        match result {
+            Ok(page) => {
+                cx.signals.push(Signal::Read(exchange.clone()));
+                sweep.read_to_end = page.next.is_none();
+                sweep.after.clone_from(&page.next);
+                sweep.page = Some((page, began));
+                self.continue_sweep(cx, true);
+            }
+            Err(error) => self.fail(cx, &error, exchange),
+        }
+    }
+
+    /// A page of a sweep, a snapshot, a delta or the end of one is in the mirror.
+    pub(super) fn sweep_page_applied(&mut self, cx: &mut Cx<'_>, ticket: Ticket) {
+        if let Some(ending) = &self.ending {
+            return match ending.step {
+                Step::Finishing(expected) if expected == ticket => self.note_end(cx),
+                Step::Noting(expected) if expected == ticket => self.swept(cx),
+                _ => {}
+            };
+        }
+        match &mut self.stage {
+            Stage::Sweep(sweep) => {
+                let Some((_, rows)) = sweep.applying.take_if(|(expected, _)| *expected == ticket) else { return };
+                self.shown.checkpoint = self.checkpoint.after.as_ref().map(|id| id.0.clone());
+                self.advanced_by(cx, rows);
+                self.continue_sweep(cx, true);
+            }
+            Stage::Delta(delta) => {
+                if delta.applying.take_if(|expected| *expected == ticket).is_some() {
+                    self.delta_applied(cx);
+                }
+            }
+            Stage::Feed(_) => self.snapshot_page_applied(cx, ticket),
+            _ => {}
+        }
+    }
+
+    // --- the end of a whole reading ---------------------------------------------------------------------------------
+
+    pub(super) fn end(&mut self, cx: &mut Cx<'_>, number: i64) {
+        let ticket = cx.ticket();
+        cx.out.push(Effect::ReadMissing { ticket, collection: self.key.clone(), sweep: number });
+        self.ending = Some(Ending { number, step: Step::Missing(ticket) });
+    }
+
+    pub(in crate::sync) fn missing_read(&mut self, cx: &mut Cx<'_>, ticket: Ticket, result: StoreResult<MissingRows>) {
+        if let Stage::Auditing(expected, Some(keys)) = self.stage
+            && expected == ticket
+        {
+            return self.audited(cx, keys, result);
+        }
+        let Some(ending) = self.ending.as_mut() else { return };
+        if !matches!(ending.step, Step::Missing(expected) if expected == ticket) {
+            return;
+        }
+        let missing = match result {
+            Ok(missing) => missing,
+            Err(message) => return self.fail_locally(cx, &message),
+        };
+        self.rows = missing.rows;
+        if missing.missing == 0 {
+            return self.note_end(cx);
+        }
+        if policy::is_mass_deletion(missing.missing, missing.rows) && !self.accepted {
+            let text = policy::guard_text(&self.key.to_string(), missing.missing, missing.rows);
+            return self.stop(cx, text);
+        }
+        let ticket = cx.ticket();
+        if matches!(self.stage, Stage::Feed(_)) {
+            // A snapshot is one look at the whole collection: what it lacks is gone.
+            return self.finish_sweep(cx, HashSet::new());
+        }
+        ending.step = Step::Proof(ticket);
+        cx.out.push(Effect::ReadKeys { ticket, collection: self.key.clone() });
+    }
+
+    /// Windows were read one after the other: a record made behind the reader is not missing. The keys, read at the
+    /// end, tell.
+    pub(super) fn proof_read(
+        &mut self,
+        cx: &mut Cx<'_>,
+        result: Result<Vec<RecordId>, ReadError>,
+        exchange: &Exchange,
+    ) {
+        match result {
+            Ok(keys) => {
+                cx.signals.push(Signal::Good(exchange.clone()));
+                self.finish_sweep(cx, keys.into_iter().collect());
+            }
+            // No proof, no deletion.
+            Err(ReadError::Refused { .. }) => {
+                cx.signals.push(Signal::Good(exchange.clone()));
+                self.note_end(cx);
+            }
+            Err(error) => self.fail(cx, &error, exchange),
+        }
+    }
+
+    fn finish_sweep(&mut self, cx: &mut Cx<'_>, mut keep: HashSet<RecordId>) {
+        let Some(ending) = &mut self.ending else { return };
+        keep.extend(self.echoes.ids().cloned());
+        let ticket = cx.ticket();
+        ending.step = Step::Finishing(ticket);
+        let (collection, sweep, at) = (self.key.clone(), ending.number, cx.at.wall);
+        cx.out.push(Effect::FinishSweep { ticket, collection, sweep, keep, at });
+    }
+
+    fn note_end(&mut self, cx: &mut Cx<'_>) {
+        let Some(ending) = &mut self.ending else { return };
+        let ticket = cx.ticket();
+        ending.step = Step::Noting(ticket);
+        self.checkpoint.phase = Phase::Complete;
+        self.checkpoint.sweep = ending.number;
+        self.checkpoint.mode = self.mode;
+        self.checkpoint.after = None;
+        self.checkpoint.swept_at = Some(cx.at.wall.0);
+        let mut noted = self.checkpoint.clone();
+        noted.whole = true;
+        self.write_page(cx, ticket, Vec::new(), Some(noted.write()), None);
+    }
+
+    /// The reading is whole, and says so on disk.
+    fn swept(&mut self, cx: &mut Cx<'_>) {
+        self.ending = None;
+        self.accepted = false;
+        self.shown.last_error = None;
+        self.shown.checkpoint = None;
+        self.shown.last_pull = Some(cx.at.wall);
+        self.shown.total = Some(self.shown.done);
+        if !self.checkpoint.whole {
+            self.checkpoint.whole = true;
+            let text = format!("`{}`: all {} records are here", self.key, self.shown.done);
+            cx.log(Severity::Info, "sync", text, None);
+        }
+        self.audit_at = Some(cx.at.mono + self.settings.sweep_every);
+        let outgrown = self.spec.pull == PullMode::Auto && self.shown.done > self.settings.stream_records * 2;
+        match (&self.stage, self.mode) {
+            (Stage::Feed(_), _) if outgrown => {
+                self.close_feed(cx);
+                self.mode = Some(if self.spec.updated_at.is_some() { Mode::Delta } else { Mode::Windows });
+                self.rest(cx, self.settings.sweep_every);
+            }
+            (Stage::Feed(_), _) => self.go_live(),
+            (_, Some(Mode::Delta)) if self.checkpoint.since.is_some() => self.begin_delta(cx),
+            _ => self.rest(cx, self.settings.sweep_every),
+        }
+    }
+
+    // --- deltas -----------------------------------------------------------------------------------------------------
+
+    pub(super) fn begin_delta(&mut self, cx: &mut Cx<'_>) {
+        self.reading_since = Some(cx.at.mono);
+        self.stage = Stage::Delta(Delta { reading: None, applying: None, reached: None, more: false, asked: false });
+        self.continue_delta(cx);
+    }
+
+    pub(super) fn continue_delta(&mut self, cx: &mut Cx<'_>) {
+        let Stage::Delta(delta) = &mut self.stage else { return };
+        if delta.reading.is_some() || delta.applying.is_some() || delta.asked {
+            return;
+        }
+        let since = overlapped(self.checkpoint.since.as_deref().unwrap_or("null"), !delta.more);
+        let ticket = cx.ticket();
+        delta.reading = Some((ticket, cx.at.mono));
+        delta.asked = true;
+        cx.out.push(Effect::ReadDelta { ticket, collection: self.key.clone(), since, limit: DELTA_LIMIT });
+    }
+
+    fn delta_read(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ticket: Ticket,
+        result: Result<PageData, ReadError>,
+        exchange: &Exchange,
+    ) {
+        let Stage::Delta(delta) = &mut self.stage else { return };
+        let Some((_, began)) = delta.reading.take_if(|(expected, _)| *expected == ticket) else { return };
+        self.shown.bytes += exchange.bytes_down;
+        let page = match result {
+            Ok(page) => page,
+            Err(error) => return self.fail(cx, &error, exchange),
+        };
+        cx.signals.push(Signal::Good(exchange.clone()));
+        let reached = newest_stamp(&self.spec, cx, &page.records, self.checkpoint.since.clone());
+        delta.more = page.records.len() >= DELTA_LIMIT && reached != self.checkpoint.since;
+        delta.reached.clone_from(&reached);
+        let rows = page.records.len() as u64;
+        let ticket = cx.ticket();
+        delta.applying = Some(ticket);
+        let mut checkpoint = self.checkpoint.clone();
+        checkpoint.since = reached;
+        let echoes = &self.echoes;
+        let changes =
+            page.records.into_iter().filter_map(|record| echoes.correct(RemoteChange::Upsert(record), began)).collect();
+        self.write_page(cx, ticket, changes, Some(checkpoint.write()), None);
+        self.pulled += rows;
+    }
+
+    fn delta_applied(&mut self, cx: &mut Cx<'_>) {
+        let Stage::Delta(delta) = &mut self.stage else { return };
+        self.checkpoint.since = delta.reached.take();
+        delta.asked = false;
+        let more = delta.more;
+        self.advanced_by(cx, 0);
+        if more {
+            return self.continue_delta(cx);
+        }
+        let since = self.checkpoint.since.as_deref().map(|since| overlapped(since, true));
+        self.open_feed(cx, since);
+    }
+
+    /// The feed of what changes cannot be had: ask now and then.
+    pub(super) fn poll_later(&mut self, cx: &mut Cx<'_>) {
+        self.rest(cx, POLL.min(REFUSED_REST));
+    }
+
+    // --- deletions nobody told about --------------------------------------------------------------------------------
+
+    pub(super) fn can_audit(&self) -> bool {
+        let quiet = self.is_followed() || matches!(self.stage, Stage::Resting);
+        self.mode == Some(Mode::Delta) && quiet && self.applying.is_none()
+    }
+
+    pub(super) fn audit(&mut self, cx: &mut Cx<'_>) {
+        self.audit_at = None;
+        self.close_feed(cx);
+        let ticket = cx.ticket();
+        cx.out.push(Effect::ReadKeys { ticket, collection: self.key.clone() });
+        self.stage = Stage::Auditing(ticket, None);
+    }
+
+    pub(super) fn audit_rows(&mut self, cx: &mut Cx<'_>, keys: u64) {
+        let ticket = cx.ticket();
+        let (collection, sweep) = (self.key.clone(), self.checkpoint.sweep);
+        cx.out.push(Effect::ReadMissing { ticket, collection, sweep });
+        self.stage = Stage::Auditing(ticket, Some(keys));
+    }
+
+    fn audited(&mut self, cx: &mut Cx<'_>, keys: u64, result: StoreResult<MissingRows>) {
+        self.audit_at = Some(cx.at.mono + self.settings.sweep_every);
+        match result {
+            Ok(rows) if rows.rows == keys => self.begin_delta(cx),
+            Ok(_) => {
+                self.shown.total = Some(keys);
+                self.begin_sweep(cx, false);
+            }
+            Err(message) => self.fail_locally(cx, &message),
+        }
+    }
+}
+
+/// The newest stamp among `records` and `known`, as JSON text. Stamps from the future would hide every change until
+/// then, and do not count.
+fn newest_stamp(
+    spec: &crate::model::source::CollectionSpec,
+    cx: &Cx<'_>,
+    records: &[RemoteRecord],
+    known: Option<String>,
+) -> Option<String> {
+    let Some(pointer) = &spec.updated_at else { return known };
+    let limit = cx.at.wall.0.saturating_add(600_000);
+    let mut newest = known.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+    for record in records {
+        let Ok(document) = serde_json::from_str::<Value>(&record.text) else { continue };
+        let Some(stamp) = pointer.get(&document) else { continue };
+        if !(stamp.is_number() || stamp.is_string()) || stamp.as_f64().is_some_and(|millis| millis > limit as f64) {
+            continue;
+        }
+        let newer = newest.as_ref().is_none_or(|known| rtdb::value_order(known, stamp).is_lt());
+        if newer {
+            newest = Some(stamp.clone());
+        }
+    }
+    newest.map(|stamp| stamp.to_string())
+}
+
+/// Where a delta begins: a little before the newest stamp, where stamps are milliseconds.
+fn overlapped(since: &str, overlap: bool) -> String {
+    match since.parse::<i64>() {
+        Ok(millis) if overlap && millis > 1_000_000_000_000 => (millis - OVERLAP_MS).to_string(),
+        _ => since.to_owned(),
+    }
+}

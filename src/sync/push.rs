@@ -1,0 +1,876 @@
+//! The sending side of a lane: outbox → (fetch) → claim → send → new base → settle, several records at once, one op
+//! of a record at a time.
+//!
+//! ```text
+//!            revision unknown              precondition known
+//!   chain -------------------> Fetch ---------------+
+//!     |                          | moved, gone      v
+//!     +--------------------------|--------------> Claim --> Send --> StoreBase --> Settle
+//!                                v                                      ^
+//!                              judge ---------------------------------- +
+//! ```
+//!
+//! A request slot is taken by a fetch or a send only: claims run ahead of free slots, and acknowledgements are written
+//! behind them, so that a commit never keeps the wire idle. **Invariant:** a record has at most one job, and a job
+//! works on the oldest pending op of its record.
+//!
+//! ## Why the outbox is read again and again
+//!
+//! Other processes edit it too. What is read here is a hint; the claim is the decision, and a refused claim costs
+//! nothing.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::{
+    merge::{self, Coalesced},
+    model::{
+        activity::Severity,
+        ids::{RecordKey, Revision, Seq, SourceName},
+        op::{Op, OpError, OpKind, OpState, Precondition},
+        record::Base,
+        source::SourceKind,
+        sync_status::PushStatus,
+        time::Timestamp,
+        wire::{Answer, Current, Exchange, PushRequest, ReadError},
+    },
+    sync::{
+        backoff,
+        connectivity::Break,
+        effect::{BaseWrite, ClaimOp, Effect, Outcome, SettleOp, Ticket},
+        event::{Chain, OutboxSlice, StoreResult},
+        lane::{Cx, Signal},
+        policy::{self, Judgement, Meaning},
+        progress::Rate,
+    },
+};
+
+/// How long after an episode in doubt a late original is still feared.
+pub(super) const LATE_ORIGINAL: Duration = Duration::from_secs(120);
+/// An op overtaken by the server this often in a row is shown to a person.
+const MAX_REBASES: u32 = 3;
+/// A look at the outbox that nobody asked for, while something should be going.
+const SAFETY: Duration = Duration::from_secs(60);
+
+pub(super) struct Push {
+    source: SourceName,
+    kind: SourceKind,
+    parallel: usize,
+    jobs: BTreeMap<RecordKey, Job>,
+    ready: VecDeque<Chain>,
+    loading: Option<Loading>,
+    /// Something may wait that was not read yet; counts as work.
+    dirty: bool,
+    /// Somebody wrote to the journal; look, without calling it work.
+    peek: bool,
+    /// Read ops whose time has not come too: the user or a recovered link said so.
+    generous: bool,
+    /// Records left alone until then (monotonic): refused claims, backoff of a generous reading, guards.
+    not_before: HashMap<RecordKey, Duration>,
+    /// When an op that waits may go (monotonic).
+    next_attempt: Option<Duration>,
+    /// The store is in trouble: nothing new until then.
+    store_hold: Option<Duration>,
+    store_failures: u32,
+    guards: HashMap<RecordKey, Guard>,
+    rebases: HashMap<RecordKey, u32>,
+    /// Ops that met a lane-level failure, with the lane's successes then.
+    suspects: HashMap<Seq, u64>,
+    last_look: Duration,
+    to_go: u64,
+    done: u64,
+    rate: Rate,
+    total_done: u64,
+    last_success: Option<Timestamp>,
+}
+
+struct Loading {
+    ticket: Ticket,
+    limit: usize,
+    counts: bool,
+}
+
+/// The state a late original could still find; see page 3.
+struct Guard {
+    /// What the precondition stood for.
+    content: Option<Value>,
+    until: Duration,
+}
+
+struct Job {
+    /// The record's chain as read; the head is the op worked on.
+    ops: Vec<Op>,
+    base: Option<Base>,
+    /// An earlier request of the head may have been applied.
+    doubted: bool,
+    stage: Stage,
+    /// The outbox was read while this record was left out.
+    shadowed: bool,
+}
+
+enum Stage {
+    WantsFetch,
+    Fetching(Ticket),
+    Claiming(Ticket, PushRequest),
+    WantsSend(PushRequest),
+    Sending(Ticket, PushRequest),
+    StoringBase {
+        ticket: Ticket,
+        base: BaseWrite,
+        settles: Vec<SettleOp>,
+    },
+    Settling {
+        ticket: Ticket,
+        settles: Vec<SettleOp>,
+    },
+    /// The store failed; the same again at that time.
+    Again {
+        at: Duration,
+        base: Option<BaseWrite>,
+        settles: Vec<SettleOp>,
+    },
+}
+
+impl Push {
+    pub(super) fn new(source: SourceName, kind: SourceKind, parallel: usize) -> Self {
+        Self {
+            source,
+            kind,
+            parallel: parallel.clamp(1, 64),
+            jobs: BTreeMap::new(),
+            ready: VecDeque::new(),
+            loading: None,
+            dirty: true,
+            peek: false,
+            generous: true,
+            not_before: HashMap::new(),
+            next_attempt: None,
+            store_hold: None,
+            store_failures: 0,
+            guards: HashMap::new(),
+            rebases: HashMap::new(),
+            suspects: HashMap::new(),
+            last_look: Duration::ZERO,
+            to_go: 0,
+            done: 0,
+            rate: Rate::default(),
+            total_done: 0,
+            last_success: None,
+        }
+    }
+
+    // --- questions --------------------------------------------------------------------------------------------------
+
+    /// True where nothing can be sent now and no answer is awaited.
+    pub(super) fn is_idle(&self, is_open: bool) -> bool {
+        let waits = self.loading.as_ref().is_some_and(|loading| loading.counts);
+        self.jobs.is_empty() && (!is_open || (!waits && !self.dirty && self.ready.is_empty()))
+    }
+
+    /// **I4**: something can be sent and nothing will ever make it go.
+    pub(super) fn is_stuck(&self, is_open: bool) -> bool {
+        let sendable = self.dirty || !self.ready.is_empty();
+        let moving = !self.jobs.is_empty() || self.loading.is_some() || self.store_hold.is_some();
+        is_open && sendable && !moving
+    }
+
+    /// The document of the record that is on its way right now.
+    pub(super) fn sent(&self, record: &RecordKey) -> Option<Option<&Value>> {
+        match &self.jobs.get(record)?.stage {
+            Stage::Sending(_, request) => Some(request.document.as_ref()),
+            Stage::StoringBase { base, .. } => Some(base.document.as_ref()),
+            Stage::Again { base: Some(base), .. } => Some(base.document.as_ref()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_working_on(&self, record: &RecordKey) -> bool {
+        self.jobs.contains_key(record)
+    }
+
+    /// The earliest monotonic time at which something here wants to go on.
+    pub(super) fn wake_at(&self, is_open: bool) -> Option<Duration> {
+        let again = self.jobs.values().filter_map(|job| match job.stage {
+            Stage::Again { at, .. } => Some(at),
+            _ => None,
+        });
+        let guards = self.guards.values().map(|guard| guard.until);
+        let when_open = [
+            self.next_attempt,
+            self.store_hold,
+            self.not_before.values().min().copied(),
+            (self.to_go > 0).then_some(self.last_look + SAFETY),
+        ];
+        again.chain(guards).chain(when_open.into_iter().flatten().filter(|_| is_open)).min()
+    }
+
+    pub(super) fn status(&self, cx_wall: Timestamp, mono: Duration) -> PushStatus {
+        let in_flight =
+            self.jobs.values().filter(|job| matches!(job.stage, Stage::Sending(..) | Stage::WantsSend(_))).count();
+        let waits = [self.next_attempt, self.not_before.values().min().copied()].into_iter().flatten().min();
+        PushStatus {
+            done: self.done,
+            total: self.done + self.to_go,
+            in_flight: in_flight as u64,
+            rate: if self.to_go > 0 { self.rate.per_second(mono) } else { None },
+            next_attempt: waits.filter(|_| self.to_go > 0).map(|due| cx_wall.plus(due.saturating_sub(mono))),
+            last_success: self.last_success,
+            waiting_for: None,
+        }
+    }
+
+    // --- changes ----------------------------------------------------------------------------------------------------
+
+    /// Edits were queued, released or retried.
+    pub(super) fn outbox_changed(&mut self) {
+        self.dirty = true;
+    }
+
+    pub(super) fn journal_moved(&mut self) {
+        self.peek = true;
+    }
+
+    /// Forgets every wait but the guards: the user asked, or the way is free again.
+    pub(super) fn reset(&mut self) {
+        self.dirty = true;
+        self.generous = true;
+        self.not_before.retain(|record, _| self.guards.contains_key(record));
+        self.next_attempt = None;
+        self.store_hold = None;
+    }
+
+    /// Starts and continues whatever can go. Called after every event.
+    pub(super) fn advance(&mut self, cx: &mut Cx<'_>, is_open: bool) {
+        self.let_time_pass(cx);
+        if !is_open {
+            self.stand_back(cx);
+            return;
+        }
+        if self.store_hold.is_some() {
+            return;
+        }
+        self.fill_slots(cx);
+        while self.may_prepare() {
+            let Some(chain) = self.ready.pop_front() else { break };
+            self.begin(cx, chain);
+            self.fill_slots(cx);
+        }
+        self.look(cx);
+    }
+
+    fn let_time_pass(&mut self, cx: &mut Cx<'_>) {
+        let now = cx.at.mono;
+        self.not_before.retain(|_, until| {
+            let waits = *until > now;
+            self.dirty |= !waits;
+            waits
+        });
+        if self.next_attempt.is_some_and(|due| due <= now) {
+            self.next_attempt = None;
+            self.dirty = true;
+        }
+        if self.store_hold.is_some_and(|due| due <= now) {
+            self.store_hold = None;
+            self.dirty = true;
+        }
+        if self.to_go > 0 && now >= self.last_look + SAFETY {
+            self.peek = true;
+        }
+        let over: Vec<RecordKey> =
+            self.guards.iter().filter(|(_, guard)| guard.until <= now).map(|(record, _)| record.clone()).collect();
+        for record in over {
+            self.guards.remove(&record);
+            // A late original may have landed without any answer to us.
+            cx.signals.push(Signal::Touch(record));
+            self.dirty = true;
+        }
+        let due: Vec<RecordKey> = self
+            .jobs
+            .iter()
+            .filter(|(_, job)| matches!(job.stage, Stage::Again { at, .. } if at <= now))
+            .map(|(record, _)| record.clone())
+            .collect();
+        for record in due {
+            let Some(job) = self.jobs.get_mut(&record) else { continue };
+            let Stage::Again { base, settles, .. } = std::mem::replace(&mut job.stage, Stage::WantsFetch) else {
+                continue;
+            };
+            self.finish(cx, &record, base, settles);
+        }
+    }
+
+    /// The gate is closed: what was not sent goes back, what is on the wire is awaited.
+    fn stand_back(&mut self, cx: &mut Cx<'_>) {
+        if !self.ready.is_empty() {
+            self.ready.clear();
+            self.dirty = true;
+        }
+        let records: Vec<RecordKey> = self.jobs.keys().cloned().collect();
+        for record in records {
+            match self.jobs.get(&record).map(|job| (&job.stage, job.doubted)) {
+                Some((Stage::WantsFetch, _)) => self.drop_job(&record),
+                Some((Stage::WantsSend(_), doubted)) => {
+                    let error = OpError { at: cx.at.wall, status: None, message: "not sent".to_owned() };
+                    self.put_back(cx, &record, doubted, error, None, false);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn may_prepare(&self) -> bool {
+        let mut unsent = 0;
+        let mut sending = 0;
+        for job in self.jobs.values() {
+            match job.stage {
+                Stage::WantsFetch | Stage::Fetching(_) | Stage::Claiming(..) | Stage::WantsSend(_) => unsent += 1,
+                Stage::Sending(..) => sending += 1,
+                _ => {}
+            }
+        }
+        match self.parallel {
+            1 => self.jobs.is_empty(),
+            lanes => unsent < lanes && unsent + sending < lanes * 2 && self.jobs.len() < lanes * 6,
+        }
+    }
+
+    fn free_slots(&self) -> usize {
+        let taken = |job: &&Job| matches!(job.stage, Stage::Fetching(_) | Stage::Sending(..));
+        self.parallel.saturating_sub(self.jobs.values().filter(taken).count())
+    }
+
+    /// Gives free request slots to whoever waits for one, oldest op first, sends before fetches.
+    fn fill_slots(&mut self, cx: &mut Cx<'_>) {
+        let mut free = self.free_slots();
+        if free == 0 {
+            return;
+        }
+        let mut waiting: Vec<(bool, Seq, RecordKey)> = self
+            .jobs
+            .iter()
+            .filter(|(_, job)| matches!(job.stage, Stage::WantsFetch | Stage::WantsSend(_)))
+            .filter_map(|(record, job)| {
+                Some((matches!(job.stage, Stage::WantsFetch), job.ops.first()?.seq, record.clone()))
+            })
+            .collect();
+        waiting.sort();
+        for (_, _, record) in waiting {
+            if free == 0 {
+                return;
+            }
+            let Some(job) = self.jobs.get_mut(&record) else { continue };
+            let ticket = cx.ticket();
+            match std::mem::replace(&mut job.stage, Stage::WantsFetch) {
+                Stage::WantsSend(request) => {
+                    cx.out.push(Effect::Push { ticket, request: request.clone() });
+                    job.stage = Stage::Sending(ticket, request);
+                }
+                _ => {
+                    cx.out.push(Effect::Fetch { ticket, record: record.clone() });
+                    job.stage = Stage::Fetching(ticket);
+                }
+            }
+            free -= 1;
+        }
+    }
+
+    /// Reads the outbox where something may wait there.
+    fn look(&mut self, cx: &mut Cx<'_>) {
+        if self.loading.is_some() || !self.ready.is_empty() || !(self.dirty || self.peek) || !self.may_prepare() {
+            return;
+        }
+        let mut exclude: Vec<RecordKey> = self.jobs.keys().cloned().collect();
+        exclude.extend(self.not_before.keys().cloned());
+        for job in self.jobs.values_mut() {
+            job.shadowed = true;
+        }
+        let ticket = cx.ticket();
+        let limit = (self.parallel * 8).clamp(8, 32);
+        self.loading = Some(Loading { ticket, limit, counts: self.dirty });
+        (self.dirty, self.peek) = (false, false);
+        self.last_look = cx.at.mono;
+        let now = if self.generous { Timestamp(i64::MAX) } else { cx.at.wall };
+        cx.out.push(Effect::ReadOutbox { ticket, source: self.source.clone(), now, exclude, limit });
+    }
+
+    pub(super) fn outbox_read(&mut self, cx: &mut Cx<'_>, ticket: Ticket, result: StoreResult<OutboxSlice>) {
+        let Some(loading) = self.loading.take_if(|loading| loading.ticket == ticket) else { return };
+        let slice = match result {
+            Ok(slice) => slice,
+            Err(message) => return self.store_failed(cx, &message),
+        };
+        if self.to_go == 0 && slice.to_go > 0 && self.jobs.is_empty() {
+            self.done = 0;
+            self.rate.reset();
+        }
+        self.to_go = slice.to_go;
+        if slice.chains.len() >= loading.limit {
+            self.dirty = true;
+        } else {
+            self.generous = false;
+            self.next_attempt =
+                slice.next_attempt.map(|due| cx.at.mono + due.since(cx.at.wall).max(Duration::from_millis(20)));
+        }
+        // What may already be applied is settled first.
+        let (doubted, fresh): (Vec<Chain>, Vec<Chain>) = slice
+            .chains
+            .into_iter()
+            .filter(|chain| !self.jobs.contains_key(&chain.record) && !self.not_before.contains_key(&chain.record))
+            .partition(|chain| chain.ops.first().is_some_and(|op| op.state == OpState::InDoubt));
+        self.ready.extend(doubted);
+        self.ready.extend(fresh);
+    }
+
+    fn begin(&mut self, cx: &mut Cx<'_>, chain: Chain) {
+        let Some(head) = chain.ops.first() else { return };
+        let record = chain.record.clone();
+        let doubted = head.state == OpState::InDoubt || head.was_in_doubt;
+        let repeat = head.precondition.clone().filter(|_| doubted);
+        let job = Job { ops: chain.ops, base: chain.base, doubted, stage: Stage::WantsFetch, shadowed: false };
+        let Some(coalesced) = merge::coalesce(&job.ops) else { return };
+        self.jobs.insert(record.clone(), job);
+        let (kind, document, absorbed) = match coalesced {
+            Coalesced::Nothing { discarded } => {
+                let settle = |seq| SettleOp { seq, outcome: Outcome::Discarded, at: cx.at.wall };
+                return self.finish(cx, &record, None, discarded.into_iter().map(settle).collect());
+            }
+            Coalesced::Write { kind, document, absorbed, .. } => (kind, document, absorbed),
+        };
+        if let Some(precondition) = repeat {
+            return self.claim(
+                cx,
+                &record,
+                Vec::new(),
+                PushRequest { record: record.clone(), kind, document, precondition },
+            );
+        }
+        if self.is_guarded(cx, &record, document.as_ref()) {
+            return;
+        }
+        let Some(job) = self.jobs.get(&record) else { return };
+        let head_base = job.ops.first().and_then(|op| op.base.as_ref());
+        let known = job.base.as_ref().and_then(|base| Some((base.document.clone(), base.revision.clone()?)));
+        match known {
+            _ if kind == OpKind::Create => {
+                let precondition = Precondition::Absent;
+                self.claim(cx, &record, absorbed, PushRequest { record: record.clone(), kind, document, precondition });
+            }
+            Some((there, revision)) if policy::same(self.kind, Some(&there), head_base) => {
+                let precondition = Precondition::Revision(revision);
+                self.claim(cx, &record, absorbed, PushRequest { record: record.clone(), kind, document, precondition });
+            }
+            Some((there, revision)) => self.judge(cx, &record, Some(there), Some(revision)),
+            None => {} // stays `WantsFetch`
+        }
+    }
+
+    /// Holds back what would restore the state a late original waits for. Creates a wait and drops the job.
+    fn is_guarded(&mut self, cx: &mut Cx<'_>, record: &RecordKey, document: Option<&Value>) -> bool {
+        let Some(guard) = self.guards.get(record) else { return false };
+        if guard.until <= cx.at.mono || !policy::same(self.kind, document, guard.content.as_ref()) {
+            return false;
+        }
+        self.not_before.insert(record.clone(), guard.until);
+        self.drop_job(record);
+        true
+    }
+
+    fn claim(&mut self, cx: &mut Cx<'_>, record: &RecordKey, absorbs: Vec<Seq>, request: PushRequest) {
+        let Some(job) = self.jobs.get_mut(record) else { return };
+        let Some(head) = job.ops.first().map(|op| op.seq) else { return };
+        let ticket = cx.ticket();
+        let claim = ClaimOp { head, absorbs, request: request.clone(), at: cx.at.wall };
+        cx.out.push(Effect::Claim { ticket, claim });
+        job.stage = Stage::Claiming(ticket, request);
+    }
+
+    pub(super) fn fetched(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ticket: Ticket,
+        record: &RecordKey,
+        result: Result<Current, ReadError>,
+        exchange: &Exchange,
+    ) -> bool {
+        let Some(job) = self.jobs.get_mut(record) else { return false };
+        if !matches!(job.stage, Stage::Fetching(expected) if expected == ticket) {
+            return false;
+        }
+        match result {
+            Ok(current) => {
+                cx.signals.push(Signal::Good(exchange.clone()));
+                self.compare(cx, record, current.value, current.revision);
+            }
+            Err(error) => {
+                self.drop_job(record);
+                match policy::broken_by(&error) {
+                    Some(broken) => {
+                        let after = retry_after(&error);
+                        cx.signals.push(Signal::Bad { broken, exchange: exchange.clone(), after });
+                        self.dirty = true;
+                    }
+                    // The backend will not let this one record be read: it waits alone.
+                    None => {
+                        cx.signals.push(Signal::Good(exchange.clone()));
+                        let wait = backoff::jitter_above(cx.at, 3, 5, Duration::from_secs(5), backoff::CAP);
+                        self.not_before.insert(record.clone(), cx.at.mono + wait);
+                        let text = format!("`{record}` cannot be sent: {}", policy::words(&error));
+                        cx.log(Severity::Warning, "outbox", text, None);
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// The record as it is just now, before the claim.
+    fn compare(&mut self, cx: &mut Cx<'_>, record: &RecordKey, current: Option<Value>, revision: Option<Revision>) {
+        let Some(job) = self.jobs.get_mut(record) else { return };
+        let Some(head) = job.ops.first() else { return self.drop_job(record) };
+        let unmoved = current.is_some() && policy::same(self.kind, current.as_ref(), head.base.as_ref());
+        if !unmoved {
+            return self.judge(cx, record, current, revision);
+        }
+        let Some(revision) = revision else {
+            let message = "the server gives no version of the record: it cannot be changed safely".to_owned();
+            let error = OpError { at: cx.at.wall, status: None, message };
+            let settle = SettleOp { seq: head.seq, outcome: Outcome::Rejected { error }, at: cx.at.wall };
+            return self.finish(cx, record, None, vec![settle]);
+        };
+        let Some(Coalesced::Write { kind, document, absorbed, .. }) = merge::coalesce(&job.ops) else {
+            return self.drop_job(record);
+        };
+        let precondition = Precondition::Revision(revision);
+        self.claim(cx, record, absorbed, PushRequest { record: record.clone(), kind, document, precondition });
+    }
+
+    pub(super) fn claimed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ticket: Ticket,
+        record: &RecordKey,
+        result: StoreResult<Option<Box<Op>>>,
+    ) {
+        let Some(job) = self.jobs.get_mut(record) else { return };
+        let Stage::Claiming(expected, request) = &job.stage else { return };
+        if *expected != ticket {
+            return;
+        }
+        let request = request.clone();
+        match result {
+            Ok(Some(op)) => {
+                self.store_failures = 0;
+                job.ops.retain(|known| known.seq > op.seq && known.state != OpState::Superseded);
+                job.ops.insert(0, *op);
+                job.stage = Stage::WantsSend(request);
+            }
+            Ok(None) => {
+                // Held, discarded, or changed meanwhile: read it again, but not at once, should the store insist.
+                self.not_before.insert(record.clone(), cx.at.mono + Duration::from_millis(500));
+                self.drop_job(record);
+            }
+            Err(message) => {
+                self.drop_job(record);
+                self.store_failed(cx, &message);
+            }
+        }
+    }
+
+    pub(super) fn pushed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ticket: Ticket,
+        record: &RecordKey,
+        answer: Answer,
+        exchange: &Exchange,
+    ) {
+        let Some(job) = self.jobs.get_mut(record) else { return };
+        let Stage::Sending(expected, request) = &job.stage else { return };
+        if *expected != ticket {
+            return;
+        }
+        let request = request.clone();
+        let doubted = job.doubted;
+        let Some(head) = job.ops.first().cloned() else { return };
+        match policy::meaning(answer, request.kind, cx.at.wall) {
+            Meaning::Applied { stored, revision } => {
+                cx.signals.push(Signal::Good(exchange.clone()));
+                let document = match request.kind {
+                    OpKind::Delete => None,
+                    _ => policy::normal(self.kind, stored.as_ref().or(request.document.as_ref())),
+                };
+                self.acknowledge(cx, record, document, revision);
+            }
+            Meaning::Moved { current, revision } => {
+                cx.signals.push(Signal::Good(exchange.clone()));
+                self.judge(cx, record, current, revision);
+            }
+            Meaning::Gone if request.kind == OpKind::Delete => {
+                cx.signals.push(Signal::Good(exchange.clone()));
+                self.acknowledge(cx, record, None, None);
+            }
+            Meaning::Gone => {
+                cx.signals.push(Signal::Good(exchange.clone()));
+                self.judge(cx, record, None, None);
+            }
+            Meaning::Refused { error } => {
+                cx.signals.push(Signal::Good(exchange.clone()));
+                let text = format!("the server refused the {} of `{record}`: {}", request.kind.word(), error.message);
+                cx.log(Severity::Problem, "outbox", text, Some("edit it, retry it or discard it in the outbox"));
+                let settle = SettleOp { seq: head.seq, outcome: Outcome::Rejected { error }, at: cx.at.wall };
+                self.finish(cx, record, None, vec![settle]);
+            }
+            Meaning::NotApplied { broken, after, counts, error } => {
+                let unsent = matches!(broken, Break::Link(_));
+                let own = !unsent && self.is_own_trouble(cx, head.seq);
+                if own {
+                    cx.signals.push(Signal::Odd(exchange.clone()));
+                } else {
+                    cx.signals.push(Signal::Bad { broken, exchange: exchange.clone(), after });
+                }
+                // Refused twice: let the others of the lane go first when it opens again.
+                let wait = (own || (counts && head.attempts > 1))
+                    .then(|| after.unwrap_or_default().min(policy::MAX_RETRY_AFTER) + self.op_backoff(cx, &head));
+                self.put_back(cx, record, doubted, error, wait, counts);
+            }
+            Meaning::Unknown { broken, error } => {
+                if self.is_own_trouble(cx, head.seq) {
+                    cx.signals.push(Signal::Odd(exchange.clone()));
+                } else {
+                    cx.signals.push(Signal::Bad { broken, exchange: exchange.clone(), after: None });
+                }
+                let wait = self.op_backoff(cx, &head);
+                self.doubt(cx, record, error, Some(wait));
+            }
+            Meaning::NeedsCredentials { message, error } => {
+                let broken = Break::Unauthorized { message };
+                cx.signals.push(Signal::Bad { broken, exchange: exchange.clone(), after: None });
+                if doubted {
+                    return self.doubt(cx, record, error, None);
+                }
+                let settle = SettleOp { seq: head.seq, outcome: Outcome::Auth { error }, at: cx.at.wall };
+                self.finish(cx, record, None, vec![settle]);
+            }
+        }
+    }
+
+    /// The server holds something else than the op was made on.
+    fn judge(&mut self, cx: &mut Cx<'_>, record: &RecordKey, theirs: Option<Value>, revision: Option<Revision>) {
+        let Some(job) = self.jobs.get(record) else { return };
+        let Some(head) = job.ops.first() else { return self.drop_job(record) };
+        let seq = head.seq;
+        let doubted = job.doubted;
+        let rebases = self.rebases.get(record).copied().unwrap_or(0);
+        let judgement = policy::judge(
+            self.kind,
+            cx.at,
+            head,
+            merge::intended(head),
+            theirs.as_ref(),
+            revision.as_ref(),
+            doubted,
+            rebases < MAX_REBASES,
+        );
+        let outcome = match judgement {
+            Judgement::Applied => {
+                self.note_acked(cx, record, seq);
+                Outcome::Acked
+            }
+            Judgement::Rebased(op) => {
+                self.rebases.insert(record.clone(), rebases + 1);
+                Outcome::Rebased { op }
+            }
+            Judgement::Conflict => {
+                self.rebases.remove(record);
+                let text = format!("`{record}` changed on the server too");
+                cx.log(
+                    Severity::Warning,
+                    "conflict",
+                    text,
+                    Some("choose in the conflicts pane; nothing else waits for it"),
+                );
+                let base = if head.kind == OpKind::Create { None } else { head.base.clone() };
+                Outcome::Conflict { theirs: theirs.clone(), theirs_revision: revision.clone(), base }
+            }
+        };
+        if doubted {
+            self.guard(cx, record);
+        }
+        let known = self.jobs.get(record).is_some_and(|job| {
+            policy::is_known(self.kind, job.base.as_ref(), theirs.as_ref())
+                && (revision.is_none() || job.base.as_ref().is_none_or(|base| base.revision == revision))
+        });
+        let document = policy::normal(self.kind, theirs.as_ref());
+        let base = BaseWrite { record: record.clone(), document, revision, at: cx.at.wall };
+        let settle = SettleOp { seq, outcome, at: cx.at.wall };
+        self.finish(cx, record, (!known).then_some(base), vec![settle]);
+    }
+
+    /// Applied: the new base first, durably, then the settle.
+    fn acknowledge(
+        &mut self,
+        cx: &mut Cx<'_>,
+        record: &RecordKey,
+        document: Option<Value>,
+        revision: Option<Revision>,
+    ) {
+        let Some(job) = self.jobs.get(record) else { return };
+        let (Some(seq), doubted) = (job.ops.first().map(|op| op.seq), job.doubted) else { return };
+        if doubted {
+            self.guard(cx, record);
+        }
+        self.note_acked(cx, record, seq);
+        let base = BaseWrite { record: record.clone(), document, revision, at: cx.at.wall };
+        let settle = SettleOp { seq, outcome: Outcome::Acked, at: cx.at.wall };
+        self.finish(cx, record, Some(base), vec![settle]);
+    }
+
+    fn note_acked(&mut self, cx: &Cx<'_>, record: &RecordKey, seq: Seq) {
+        self.suspects.remove(&seq);
+        self.rebases.remove(record);
+        self.done += 1;
+        self.total_done += 1;
+        self.to_go = self.to_go.saturating_sub(1);
+        self.rate.note(cx.at.mono, self.total_done);
+        self.last_success = Some(cx.at.wall);
+    }
+
+    /// An episode in doubt ends: for a while nothing may bring back what its precondition stands for.
+    fn guard(&mut self, cx: &Cx<'_>, record: &RecordKey) {
+        let Some(head) = self.jobs.get(record).and_then(|job| job.ops.first()) else { return };
+        let content = match head.precondition {
+            Some(Precondition::Absent) => None,
+            _ => head.base.clone(),
+        };
+        self.guards.insert(record.clone(), Guard { content, until: cx.at.mono + LATE_ORIGINAL });
+    }
+
+    fn doubt(&mut self, cx: &mut Cx<'_>, record: &RecordKey, error: OpError, wait: Option<Duration>) {
+        let Some(seq) = self.jobs.get(record).and_then(|job| job.ops.first()).map(|op| op.seq) else { return };
+        if let Some(wait) = wait {
+            self.not_before.insert(record.clone(), cx.at.mono + wait);
+        }
+        let next_attempt_at = wait.map(|wait| cx.at.wall.plus(wait));
+        let settle = SettleOp { seq, outcome: Outcome::InDoubt { error, next_attempt_at }, at: cx.at.wall };
+        self.finish(cx, record, None, vec![settle]);
+    }
+
+    /// Not applied by this request: back to `queued`; but an op that was in doubt before still is.
+    fn put_back(
+        &mut self,
+        cx: &mut Cx<'_>,
+        record: &RecordKey,
+        doubted: bool,
+        error: OpError,
+        wait: Option<Duration>,
+        counts: bool,
+    ) {
+        if doubted {
+            return self.doubt(cx, record, error, wait);
+        }
+        let Some(seq) = self.jobs.get(record).and_then(|job| job.ops.first()).map(|op| op.seq) else { return };
+        if let Some(wait) = wait {
+            self.not_before.insert(record.clone(), cx.at.mono + wait);
+        }
+        let next_attempt_at = wait.map(|wait| cx.at.wall.plus(wait));
+        let outcome = Outcome::Queued { error: Some(error), next_attempt_at, counts };
+        self.finish(cx, record, None, vec![SettleOp { seq, outcome, at: cx.at.wall }]);
+    }
+
+    fn op_backoff(&self, cx: &Cx<'_>, op: &Op) -> Duration {
+        let salt = u64::try_from(op.seq.0).unwrap_or(0);
+        backoff::jitter_above(cx.at, salt, op.attempts.saturating_sub(1), Duration::from_millis(50), backoff::CAP)
+    }
+
+    /// A lane-level failure that keeps coming for this op while other requests of the lane succeed is its own.
+    fn is_own_trouble(&mut self, cx: &Cx<'_>, seq: Seq) -> bool {
+        let now = cx.successes;
+        self.suspects.insert(seq, now).is_some_and(|then| now > then)
+    }
+
+    /// Writes what is to be written for the record, in order: base, then settle.
+    fn finish(&mut self, cx: &mut Cx<'_>, record: &RecordKey, base: Option<BaseWrite>, settles: Vec<SettleOp>) {
+        let Some(job) = self.jobs.get_mut(record) else { return };
+        let ticket = cx.ticket();
+        job.stage = match base {
+            Some(base) => {
+                cx.out.push(Effect::StoreBase { ticket, base: base.clone() });
+                Stage::StoringBase { ticket, base, settles }
+            }
+            None => {
+                cx.out.push(Effect::Settle { ticket, record: record.clone(), settles: settles.clone() });
+                Stage::Settling { ticket, settles }
+            }
+        };
+    }
+
+    pub(super) fn base_stored(&mut self, cx: &mut Cx<'_>, ticket: Ticket, record: &RecordKey, result: StoreResult<()>) {
+        let Some(job) = self.jobs.get_mut(record) else { return };
+        let Stage::StoringBase { ticket: expected, base, settles } = &job.stage else { return };
+        if *expected != ticket {
+            return;
+        }
+        let (base, settles) = (base.clone(), settles.clone());
+        match result {
+            Ok(()) => {
+                cx.signals.push(Signal::Wrote { record: record.clone(), document: base.document });
+                self.finish(cx, record, None, settles);
+            }
+            Err(message) => {
+                let at = cx.at.mono + Duration::from_secs(1);
+                job.stage = Stage::Again { at, base: Some(base), settles };
+                self.store_failed(cx, &message);
+            }
+        }
+    }
+
+    pub(super) fn settled(&mut self, cx: &mut Cx<'_>, ticket: Ticket, record: &RecordKey, result: StoreResult<()>) {
+        let Some(job) = self.jobs.get_mut(record) else { return };
+        let Stage::Settling { ticket: expected, settles } = &job.stage else { return };
+        if *expected != ticket {
+            return;
+        }
+        match result {
+            Ok(()) => {
+                self.store_failures = 0;
+                let more = job.ops.len() > settles.len();
+                let again = settles.iter().any(|settle| matches!(settle.outcome, Outcome::Rebased { .. }));
+                self.dirty |= more || again || self.not_before.contains_key(record);
+                self.drop_job(record);
+            }
+            Err(message) => {
+                let settles = settles.clone();
+                job.stage = Stage::Again { at: cx.at.mono + Duration::from_secs(1), base: None, settles };
+                self.store_failed(cx, &message);
+            }
+        }
+    }
+
+    fn drop_job(&mut self, record: &RecordKey) {
+        if let Some(job) = self.jobs.remove(record) {
+            self.dirty |= job.shadowed;
+        }
+    }
+
+    fn store_failed(&mut self, cx: &mut Cx<'_>, message: &str) {
+        let wait = backoff::jitter_above(cx.at, 11, self.store_failures, Duration::from_millis(500), backoff::CAP);
+        self.store_hold = Some(cx.at.mono + wait);
+        self.dirty = true;
+        if self.store_failures == 0 {
+            let text = format!("sending waits: {message}");
+            cx.log(Severity::Problem, "outbox", text, Some("your edits are kept; it goes on by itself"));
+        }
+        self.store_failures = self.store_failures.saturating_add(1);
+    }
+}
+
+fn retry_after(error: &ReadError) -> Option<Duration> {
+    match error {
+        ReadError::Later { after, .. } => *after,
+        _ => None,
+    }
+}

@@ -1,0 +1,12 @@
+//! The command line as a script sees it: the real binary, real files, real sockets.
+
+#[path = "cli/errors.rs"]
+mod errors;
+#[path = "cli/help.rs"]
+mod help;
+#[path = "cli/local.rs"]
+mod local;
+#[path = "cli/place.rs"]
+mod place;
+#[path = "cli/story.rs"]
+mod story;

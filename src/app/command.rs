@@ -118,7 +118,14 @@ pub const COMMANDS: &[Command] = &[
     command!(ScrollRight, "scroll_right", "right", "scroll right", "show the columns to the right", [Records]),
     command!(ScrollLeft, "scroll_left", "left", "scroll left", "show the columns to the left", [Records]),
     command!(NextTab, "next_tab", "next tab", "next tab", "next tab of the pane", [Outbox, Conflicts, Input, Help]),
-    command!(PreviousTab, "previous_tab", "previous tab", "previous tab", "previous tab of the pane", [Outbox, Conflicts, Input, Help]),
+    command!(
+        PreviousTab,
+        "previous_tab",
+        "previous tab",
+        "previous tab",
+        "previous tab of the pane",
+        [Outbox, Conflicts, Input, Help]
+    ),
     command!(Filter, "filter", "filter", "filter", "show only what matches", [Records], "<text>"),
     command!(ClearFilter, "clear_filter", "clear filter", "clear the filter", "show everything again", [Records]),
     command!(Sort, "sort", "sort", "sort by the next column", "sort by the next column", [Records], "<column>"),
@@ -127,44 +134,156 @@ pub const COMMANDS: &[Command] = &[
     command!(MarkRange, "mark_range", "mark range", "mark a range", "mark up to the last marked row", [Records]),
     command!(ClearMarks, "clear_marks", "unmark", "clear the marks", "unmark all rows", [Records]),
     command!(AddRecord, "add_record", "add", "add a record", "write a new record as JSON", [Records, Record], "<id>"),
-    command!(EditRecord, "edit_record", "edit", "edit the record", "edit the whole record as JSON", [Records, Record, Outbox, Conflicts]),
+    command!(
+        EditRecord,
+        "edit_record",
+        "edit",
+        "edit the record",
+        "edit the whole record as JSON",
+        [Records, Record, Outbox, Conflicts]
+    ),
     command!(EditField, "edit_field", "edit field", "edit the field", "edit just this field in place", [Record]),
-    command!(EditExternally, "edit_externally", "$EDITOR", "edit in $EDITOR", "edit the whole record in your own editor", [Records, Record]),
-    command!(DeleteRecord, "delete_record", "delete", "delete...", "delete the record or the field (asks)", [Records, Record]),
-    command!(ToggleServerCopy, "toggle_server_copy", "server copy", "show the server copy", "show what the server last had", [Record]),
+    command!(
+        EditExternally,
+        "edit_externally",
+        "$EDITOR",
+        "edit in $EDITOR",
+        "edit the whole record in your own editor",
+        [Records, Record]
+    ),
+    command!(
+        DeleteRecord,
+        "delete_record",
+        "delete",
+        "delete...",
+        "delete the record or the field (asks)",
+        [Records, Record]
+    ),
+    command!(
+        ToggleServerCopy,
+        "toggle_server_copy",
+        "server copy",
+        "show the server copy",
+        "show what the server last had",
+        [Record]
+    ),
     command!(Undo, "undo", "undo", "undo", "take back the last change that was not sent", [Global]),
     command!(CopyRecord, "copy_record", "record", "copy the record", "the whole record as JSON", [Records, Record]),
-    command!(CopyPath, "copy_path", "path", "copy the path", "source, collection, id and field", [Records, Record, Outbox]),
+    command!(
+        CopyPath,
+        "copy_path",
+        "path",
+        "copy the path",
+        "source, collection, id and field",
+        [Records, Record, Outbox]
+    ),
     command!(CopyJson, "copy_json", "JSON", "copy the value", "the selected value as JSON", [Record, Outbox]),
     command!(CopyId, "copy_id", "id", "copy the id", "the id of the record", [Records, Record, Outbox]),
     command!(RetryOp, "retry_op", "retry", "retry the op", "send it again now", [Outbox]),
     command!(HoldOp, "hold_op", "hold", "hold or release the op", "keep it back, or let it go", [Outbox]),
-    command!(DiscardOp, "discard_op", "discard", "discard the op...", "take it out of the outbox (asks; kept in the vault)", [Outbox]),
-    command!(RetryAllFailed, "retry_all_failed", "retry all", "retry all rejected", "send all rejected ops again", [Outbox]),
-    command!(ResolveConflict, "resolve_conflict", "resolve", "resolve the conflict", "compare both versions and choose", [Outbox, Records, Record]),
-    command!(OpenTarget, "open_target", "go to record", "open the record of the op", "show the record this op changes", [Outbox, Conflicts]),
+    command!(
+        DiscardOp,
+        "discard_op",
+        "discard",
+        "discard the op...",
+        "take it out of the outbox (asks; kept in the vault)",
+        [Outbox]
+    ),
+    command!(
+        RetryAllFailed,
+        "retry_all_failed",
+        "retry all",
+        "retry all rejected",
+        "send all rejected ops again",
+        [Outbox]
+    ),
+    command!(
+        ResolveConflict,
+        "resolve_conflict",
+        "resolve",
+        "resolve the conflict",
+        "compare both versions and choose",
+        [Outbox, Records, Record]
+    ),
+    command!(
+        OpenTarget,
+        "open_target",
+        "go to record",
+        "open the record of the op",
+        "show the record this op changes",
+        [Outbox, Conflicts]
+    ),
     command!(NextView, "next_view", "view", "next outbox view", "all, queued, held, rejected, conflict", [Outbox]),
     command!(SyncNow, "sync_now", "sync", "sync now", "pull and push everything", [Global]),
     command!(Probe, "probe", "probe now", "probe now", "check the connection at once", [Connectivity]),
     command!(PauseSync, "pause_sync", "pause", "pause or resume sync", "stop sync until you resume it", [Global]),
-    command!(ForceOffline, "force_offline", "offline", "go offline or online", "act as if there were no network", [Global]),
-    command!(AcceptDeletion, "accept_deletion", "accept", "accept the deletion", "delete here what is gone there (the vault keeps it)", [Sync]),
+    command!(
+        ForceOffline,
+        "force_offline",
+        "offline",
+        "go offline or online",
+        "act as if there were no network",
+        [Global]
+    ),
+    command!(
+        AcceptDeletion,
+        "accept_deletion",
+        "accept",
+        "accept the deletion",
+        "delete here what is gone there (the vault keeps it)",
+        [Sync]
+    ),
     command!(Reupload, "reupload", "reupload", "upload again", "put back there what is here", [Sync]),
     command!(Detach, "detach", "detach", "detach the collection", "leave both as they are, stop pulling", [Sync]),
     command!(TakeMine, "take_mine", "mine", "take mine", "keep my version of the record", [Conflicts]),
-    command!(TakeTheirs, "take_theirs", "theirs", "take theirs", "keep the server's version of the record", [Conflicts]),
+    command!(
+        TakeTheirs,
+        "take_theirs",
+        "theirs",
+        "take theirs",
+        "keep the server's version of the record",
+        [Conflicts]
+    ),
     command!(QueueResult, "queue_result", "queue result", "queue the result", "send what was chosen", [Conflicts]),
     command!(NextUndecided, "next_undecided", "next", "next conflict", "next conflict that needs you", [Conflicts]),
-    command!(PreviousUndecided, "previous_undecided", "previous", "previous conflict", "previous conflict that needs you", [Conflicts]),
+    command!(
+        PreviousUndecided,
+        "previous_undecided",
+        "previous",
+        "previous conflict",
+        "previous conflict that needs you",
+        [Conflicts]
+    ),
     command!(QueueDraft, "queue_draft", "queue", "queue the draft", "save it and put it in the outbox", [Editor]),
-    command!(CloseEditor, "close_editor", "close, keep draft", "close the editor", "leave; the text is kept as it is", [Editor]),
-    command!(OpenEditorProgram, "open_editor_program", "open in $EDITOR", "continue in $EDITOR", "continue in your own editor", [Editor]),
+    command!(
+        CloseEditor,
+        "close_editor",
+        "close, keep draft",
+        "close the editor",
+        "leave; the text is kept as it is",
+        [Editor]
+    ),
+    command!(
+        OpenEditorProgram,
+        "open_editor_program",
+        "open in $EDITOR",
+        "continue in $EDITOR",
+        "continue in your own editor",
+        [Editor]
+    ),
     command!(NextProblem, "next_problem", "next problem", "next problem", "go to the next problem", [Editor]),
     command!(EditorUndo, "editor_undo", "undo", "undo typing", "take back the last typing", [Editor]),
     command!(EditorRedo, "editor_redo", "redo", "redo typing", "do it again", [Editor]),
     command!(FormatText, "format_text", "format", "format the JSON", "lay the JSON out evenly", [Editor]),
     command!(DropDraft, "drop_draft", "drop draft", "drop the draft...", "throw the typed text away (asks)", [Editor]),
-    command!(DeleteSession, "delete_session", "delete", "delete the session...", "forget a saved screen (asks)", [Sessions]),
+    command!(
+        DeleteSession,
+        "delete_session",
+        "delete",
+        "delete the session...",
+        "forget a saved screen (asks)",
+        [Sessions]
+    ),
     command!(FocusCollections, "focus_collections", "collections", "go to collections", "pane 1", [Global]),
     command!(FocusRecords, "focus_records", "records", "go to records", "pane 2", [Global]),
     command!(FocusRecord, "focus_record", "record", "go to the record", "pane 3", [Global]),
@@ -178,19 +297,65 @@ pub const COMMANDS: &[Command] = &[
     command!(Shrink, "shrink", "shrink", "shrink the pane", "make the pane narrower", [Global]),
     command!(ResetView, "reset_view", "reset view", "reset this view", "no filter, default order, no zoom", [Global]),
     command!(Goto, "goto", "go to", "go to...", "a record, a collection, a pane", [Global], "<collection>/<id>"),
-    command!(GotoCollection, "goto_collection", "collection", "go to a collection", "choose a collection by name", [List], "<collection>"),
-    command!(GotoRecord, "goto_record", "record id", "go to a record by id", "choose a record by its id", [List], "<id>"),
-    command!(GotoOutbox, "goto_outbox", "outbox", "go to the outbox, full screen", "the outbox with its inspector", [List]),
+    command!(
+        GotoCollection,
+        "goto_collection",
+        "collection",
+        "go to a collection",
+        "choose a collection by name",
+        [List],
+        "<collection>"
+    ),
+    command!(
+        GotoRecord,
+        "goto_record",
+        "record id",
+        "go to a record by id",
+        "choose a record by its id",
+        [List],
+        "<id>"
+    ),
+    command!(
+        GotoOutbox,
+        "goto_outbox",
+        "outbox",
+        "go to the outbox, full screen",
+        "the outbox with its inspector",
+        [List]
+    ),
     command!(GotoLog, "goto_log", "log", "go to the log", "the activity log", [List]),
     command!(OpenConflicts, "open_conflicts", "conflicts", "open the conflicts", "what needs your decision", [Global]),
     command!(OpenLog, "open_log", "log", "open the activity log", "what happened, newest first", [Global]),
     command!(OpenSessions, "open_sessions", "sessions", "open the sessions", "saved screens by name", [Global]),
-    command!(OpenWelcome, "open_welcome", "welcome", "open the welcome screen", "how to start, and where things are kept", [Global]),
+    command!(
+        OpenWelcome,
+        "open_welcome",
+        "welcome",
+        "open the welcome screen",
+        "how to start, and where things are kept",
+        [Global]
+    ),
     command!(OpenPalette, "open_palette", "commands", "commands", "every command, searchable", [Global]),
     command!(OpenHelp, "open_help", "help", "help", "the keys of this pane, and what the marks mean", [Global, Editor]),
     command!(CutNetwork, "cut_network", "cut network", "cut network", "demo: take the network away", [Global], demo),
-    command!(RestoreNetwork, "restore_network", "restore network", "restore network", "demo: give the network back", [Global], demo),
-    command!(SomebodyEdits, "somebody_edits", "somebody edits", "somebody else edits now", "demo: another client changes a few records", [Global], demo),
+    command!(
+        RestoreNetwork,
+        "restore_network",
+        "restore network",
+        "restore network",
+        "demo: give the network back",
+        [Global],
+        demo
+    ),
+    command!(
+        SomebodyEdits,
+        "somebody_edits",
+        "somebody edits",
+        "somebody else edits now",
+        "demo: another client changes a few records",
+        [Global],
+        demo
+    ),
     command!(Redraw, "redraw", "redraw", "redraw the screen", "paint everything again", [Global]),
     command!(Suspend, "suspend", "suspend", "suspend", "back to the shell; `fg` returns", [Global]),
     command!(Quit, "quit", "quit", "quit", "all is saved: you come back to this screen", [Global]),
@@ -198,7 +363,10 @@ pub const COMMANDS: &[Command] = &[
 
 impl Action {
     pub fn command(self) -> &'static Command {
-        COMMANDS.iter().find(|command| command.action == self).expect("every action is in the table; a test counts them")
+        COMMANDS
+            .iter()
+            .find(|command| command.action == self)
+            .expect("every action is in the table; a test counts them")
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which questions are open: one per pane and kind. A newer question replaces an older one, whose answer is dropped.
 
-use std::{collections::BTreeMap, mem::Discriminant};
+use std::collections::BTreeMap;
 
 use crate::app::{
     effect::{Effect, Need, Ticket},
@@ -21,7 +21,6 @@ pub struct Loads {
 struct Asked {
     ticket: Ticket,
     need: Need,
-    kind: Discriminant<Need>,
     waiting: bool,
     /// The data changed while the question was open: ask again after the answer.
     stale: bool,
@@ -41,9 +40,8 @@ impl Loads {
             }
             let ticket = Ticket(self.next);
             self.next += 1;
-            let kind = std::mem::discriminant(&need);
             effects.push(Effect::Load { ticket, need: need.clone() });
-            self.asked.insert((owner, slot), Asked { ticket, need, kind, waiting: true, stale: false });
+            self.asked.insert((owner, slot), Asked { ticket, need, waiting: true, stale: false });
         }
     }
 
@@ -71,14 +69,6 @@ impl Loads {
                 Need::Sessions => false,
             };
             asked.stale |= touched;
-        }
-    }
-
-    /// Asks again what failed, or what changed in a way only the caller knows.
-    pub fn mark_kind(&mut self, need: &Need) {
-        let kind = std::mem::discriminant(need);
-        for asked in self.asked.values_mut().filter(|asked| asked.kind == kind) {
-            asked.stale = true;
         }
     }
 

@@ -6,7 +6,7 @@ use crate::{
     app::{
         App, Hint, Job,
         action::Action,
-        command::{COMMANDS, Scope},
+        command::Scope,
         effect::{Effect, Need},
         event::{Changed, Event, Found, Mouse, MouseKind},
         geometry::{Class, Form},
@@ -34,7 +34,12 @@ impl App {
             }
             Event::LoadFailed { ticket, need, message } => {
                 if self.loads.answered(ticket).is_some() {
-                    self.say(Severity::Problem, "session", format!("Reading {} failed: {message}", subject(&need)), None);
+                    self.say(
+                        Severity::Problem,
+                        "session",
+                        format!("Reading {} failed: {message}", subject(&need)),
+                        None,
+                    );
                 }
             }
             Event::CommitFailed { message, emergency_file } => {
@@ -407,7 +412,9 @@ pub fn hints(app: &App) -> Vec<Hint> {
         if top == PaneName::Welcome {
             push(Action::Quit);
         } else {
-            [Action::Zoom, Action::FocusCollections, Action::SyncNow, Action::OpenPalette].into_iter().for_each(&mut push);
+            [Action::Zoom, Action::FocusCollections, Action::SyncNow, Action::OpenPalette]
+                .into_iter()
+                .for_each(&mut push);
         }
     }
     own.iter().skip(few).copied().for_each(&mut push);
@@ -429,9 +436,4 @@ fn pair(first: Option<String>, second: Option<String>) -> Option<String> {
         (Some(first), Some(second)) => Some(format!("{first}/{second}")),
         (first, second) => first.or(second),
     }
-}
-
-/// Every action that some command names; used by tests to walk over all of them.
-pub fn all_actions() -> impl Iterator<Item = Action> {
-    COMMANDS.iter().map(|command| command.action)
 }

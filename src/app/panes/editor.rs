@@ -40,6 +40,10 @@ impl Editor {
         false
     }
 
+    pub fn key(&self) -> Option<&DraftKey> {
+        None
+    }
+
     pub fn open(&mut self, _begin: Begin, _cx: &Cx<'_>) -> Outcome {
         Outcome::used().request(crate::app::pane::Request::Close)
     }

@@ -270,7 +270,7 @@ impl Outbox {
         let Some(op) = self.selected() else { return };
         let tabs = Self::tabs(op);
         let at = tabs.iter().position(|tab| *tab == self.tab(op)).unwrap_or(0);
-        let next = if forward { at + 1 } else { at + tabs.len() - 1 } % tabs.len();
+        let next = (if forward { at + 1 } else { at + tabs.len() - 1 }) % tabs.len();
         self.session.tab = tabs[next];
         self.session.scroll = 0;
     }
@@ -375,7 +375,6 @@ impl Pane for Outbox {
                 Some(op) => Outcome::used().effect(copy(op, *action)),
                 None => Outcome::used(),
             },
-            Action::ScrollRight => Outcome::used(),
             _ => Outcome::ignored(),
         }
     }

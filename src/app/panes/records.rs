@@ -268,10 +268,10 @@ impl Records {
 
     fn go(&mut self, index: usize, cx: &Cx<'_>) -> Outcome {
         let height = self.body_height(cx.room);
-        let Some(row) = self.rows().get(index) else { return Outcome::used() };
+        let Some(id) = self.rows().get(index).map(|row| row.id.clone()) else { return Outcome::used() };
         let (old_top, _) = self.window(height);
         self.list.top = self.rows().get(old_top).map(|row| row.id.clone());
-        self.list.cursor = Some(row.id.clone());
+        self.list.cursor = Some(id);
         self.settle(height);
         self.slide(cx);
         Outcome::used().request(Request::ShowRecord(self.selected()))

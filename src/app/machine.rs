@@ -34,7 +34,12 @@ impl App {
             }
             Event::LoadFailed { ticket, need, message } => {
                 if self.loads.answered(ticket).is_some() {
-                    self.say(Severity::Problem, "session", format!("Reading {} failed: {message}", subject(&need)), None);
+                    self.say(
+                        Severity::Problem,
+                        "session",
+                        format!("Reading {} failed: {message}", subject(&need)),
+                        None,
+                    );
                 }
             }
             Event::CommitFailed { message, emergency_file } => {
@@ -407,7 +412,9 @@ pub fn hints(app: &App) -> Vec<Hint> {
         if top == PaneName::Welcome {
             push(Action::Quit);
         } else {
-            [Action::Zoom, Action::FocusCollections, Action::SyncNow, Action::OpenPalette].into_iter().for_each(&mut push);
+            [Action::Zoom, Action::FocusCollections, Action::SyncNow, Action::OpenPalette]
+                .into_iter()
+                .for_each(&mut push);
         }
     }
     own.iter().skip(few).copied().for_each(&mut push);

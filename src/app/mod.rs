@@ -83,20 +83,62 @@ macro_rules! with_pane {
         let now = $app.now;
         let $cx = $crate::app::pane::Cx { at: &now, setup: &$app.setup, world: &$app.world, room };
         match name {
-            PaneName::Collections => { let $pane = &mut $app.collections; $body }
-            PaneName::Records => { let $pane = &mut $app.records; $body }
-            PaneName::Record => { let $pane = &mut $app.record; $body }
-            PaneName::Outbox => { let $pane = &mut $app.outbox; $body }
-            PaneName::Connectivity => { let $pane = &mut $app.connectivity; $body }
-            PaneName::Sync => { let $pane = &mut $app.sync; $body }
-            PaneName::Conflicts => { let $pane = &mut $app.conflicts; $body }
-            PaneName::Editor => { let $pane = &mut $app.editor; $body }
-            PaneName::Log => { let $pane = &mut $app.log; $body }
-            PaneName::Help => { let $pane = &mut $app.help; $body }
-            PaneName::Palette => { let $pane = &mut $app.palette; $body }
-            PaneName::Goto => { let $pane = &mut $app.goto; $body }
-            PaneName::Sessions => { let $pane = &mut $app.sessions; $body }
-            PaneName::Welcome => { let $pane = &mut $app.welcome; $body }
+            PaneName::Collections => {
+                let $pane = &mut $app.collections;
+                $body
+            }
+            PaneName::Records => {
+                let $pane = &mut $app.records;
+                $body
+            }
+            PaneName::Record => {
+                let $pane = &mut $app.record;
+                $body
+            }
+            PaneName::Outbox => {
+                let $pane = &mut $app.outbox;
+                $body
+            }
+            PaneName::Connectivity => {
+                let $pane = &mut $app.connectivity;
+                $body
+            }
+            PaneName::Sync => {
+                let $pane = &mut $app.sync;
+                $body
+            }
+            PaneName::Conflicts => {
+                let $pane = &mut $app.conflicts;
+                $body
+            }
+            PaneName::Editor => {
+                let $pane = &mut $app.editor;
+                $body
+            }
+            PaneName::Log => {
+                let $pane = &mut $app.log;
+                $body
+            }
+            PaneName::Help => {
+                let $pane = &mut $app.help;
+                $body
+            }
+            PaneName::Palette => {
+                let $pane = &mut $app.palette;
+                $body
+            }
+            PaneName::Goto => {
+                let $pane = &mut $app.goto;
+                $body
+            }
+            PaneName::Sessions => {
+                let $pane = &mut $app.sessions;
+                $body
+            }
+            PaneName::Welcome => {
+                let $pane = &mut $app.welcome;
+                $body
+            }
         }
     }};
 }

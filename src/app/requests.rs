@@ -227,7 +227,9 @@ impl App {
             Action::FocusSync => self.focus(PaneName::Sync),
             Action::NextPane => self.cycle(true),
             Action::PreviousPane => self.cycle(false),
-            Action::Zoom if self.screen.overlays.is_empty() => self.screen.zoom = argument.is_some() || !self.screen.zoom,
+            Action::Zoom if self.screen.overlays.is_empty() => {
+                self.screen.zoom = argument.is_some() || !self.screen.zoom
+            }
             Action::Grow => self.screen.resize(25),
             Action::Shrink => self.screen.resize(-25),
             Action::ResetView => {

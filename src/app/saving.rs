@@ -67,7 +67,8 @@ pub fn restore(at: &At, setup: Setup, saved: SavedSession, drafts: Vec<Draft>) -
     let only_drafts = setup.settings.restore == Restore::DraftsOnly;
     let slices: &[Slice] = if only_drafts { &[] } else { &saved.slices };
     let had_slices = !slices.is_empty();
-    let mut found = Found { by_name: slices.iter().map(|slice| (slice.name.as_str(), slice)).collect(), bad: Vec::new() };
+    let mut found =
+        Found { by_name: slices.iter().map(|slice| (slice.name.as_str(), slice)).collect(), bad: Vec::new() };
     let quarantine: Vec<Slice> = found.read(QUARANTINE, 1);
     let screen: Screen = found.read::<Screen>(Screen::NAME, Screen::VERSION).mend();
     let seen = Seen { at, setup: &setup, drafts: &drafts };
@@ -118,10 +119,7 @@ pub fn restore(at: &At, setup: Setup, saved: SavedSession, drafts: Vec<Draft>) -
         let extra = app.saved.quarantine.len().saturating_sub(KEPT_ASIDE);
         app.saved.quarantine.drain(..extra);
     } else if had_slices && !saved.closed_cleanly {
-        app.resumed = Some(Resumed {
-            saved_at: saved.saved_at,
-            drafts: app.world.drafts.len(),
-        });
+        app.resumed = Some(Resumed { saved_at: saved.saved_at, drafts: app.world.drafts.len() });
     }
     let mut effects = Vec::new();
     app.refresh(&mut effects);
@@ -220,7 +218,8 @@ impl App {
     /// After a run that did not say goodbye: one line, once the counts are known.
     pub(super) fn greet(&mut self) {
         let Some(resumed) = self.resumed.take() else { return };
-        let when = resumed.saved_at.map(|at| format!(" ({})", at.clock_time(self.setup.zone_offset))).unwrap_or_default();
+        let when =
+            resumed.saved_at.map(|at| format!(" ({})", at.clock_time(self.setup.zone_offset))).unwrap_or_default();
         let queued = self.world.counts.pending();
         let drafts = words::count(resumed.drafts as u64, "draft", "drafts");
         let text = format!(

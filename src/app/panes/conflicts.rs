@@ -181,7 +181,8 @@ fn field_rows(conflict: &Conflict) -> Vec<FieldRow> {
         (None, None) => true,
         _ => false,
     };
-    let get = |document: Option<&Value>, pointer: &Pointer| document.and_then(|document| pointer.get(document)).cloned();
+    let get =
+        |document: Option<&Value>, pointer: &Pointer| document.and_then(|document| pointer.get(document)).cloned();
     let mut rows: Vec<FieldRow> = pointers
         .into_iter()
         .map(|pointer| {
@@ -241,9 +242,9 @@ impl Pane for Conflicts {
             Action::PreviousUndecided | Action::PreviousTab => self.step(false),
             Action::Back | Action::Collapse => Outcome::used().request(Request::Close),
             Action::OpenTarget => match self.selected() {
-                Some(conflict) => Outcome::used()
-                    .request(Request::Close)
-                    .request(Request::OpenRecord(conflict.record.clone())),
+                Some(conflict) => {
+                    Outcome::used().request(Request::Close).request(Request::OpenRecord(conflict.record.clone()))
+                }
                 None => Outcome::used(),
             },
             Action::EditRecord => match self.selected() {
@@ -302,7 +303,8 @@ mod tests {
         };
         let rows: Vec<(String, How)> =
             field_rows(&conflict).into_iter().map(|row| (row.pointer.to_string(), row.how)).collect();
-        let expected = [("/price", How::Both), ("/title", How::OnlyMine), ("/dims/h", How::Same), ("/stock", How::OnlyTheirs)];
+        let expected =
+            [("/price", How::Both), ("/title", How::OnlyMine), ("/dims/h", How::Same), ("/stock", How::OnlyTheirs)];
         assert_eq!(rows, expected.map(|(pointer, how)| (pointer.to_owned(), how)));
     }
 }

@@ -43,7 +43,8 @@ impl Help {
 
     /// The commands of a scope that match the search.
     pub fn commands_of<'a>(&'a self, scopes: &'a [Scope], demo: bool) -> impl Iterator<Item = &'static Command> + 'a {
-        let words: Vec<String> = self.session.search.text().to_lowercase().split_whitespace().map(str::to_owned).collect();
+        let words: Vec<String> =
+            self.session.search.text().to_lowercase().split_whitespace().map(str::to_owned).collect();
         COMMANDS.iter().filter(move |command| {
             let text = format!("{} {} {}", command.name, command.title, command.help).to_lowercase();
             (demo || !command.demo)

@@ -235,7 +235,9 @@ impl Outbox {
     }
 
     fn discard(&self) -> Outcome {
-        let Some(op) = self.selected().filter(|op| op.state.is_pending()) else { return self.command(OpCommand::Discard) };
+        let Some(op) = self.selected().filter(|op| op.state.is_pending()) else {
+            return self.command(OpCommand::Discard);
+        };
         if op.state.may_be_applied() {
             return self.command(OpCommand::Discard);
         }
@@ -361,8 +363,9 @@ impl Pane for Outbox {
                 None => Outcome::used(),
             },
             Action::EditRecord => match self.selected() {
-                Some(op) => Outcome::used()
-                    .request(Request::Edit { record: op.record.clone(), target: DraftTarget::Document }),
+                Some(op) => {
+                    Outcome::used().request(Request::Edit { record: op.record.clone(), target: DraftTarget::Document })
+                }
                 None => Outcome::used(),
             },
             Action::ResolveConflict => match self.selected() {

@@ -504,8 +504,7 @@ impl Pane for Records {
 
     fn needs(&self, cx: &Cx<'_>) -> Vec<Need> {
         let Some(query) = self.query(cx) else { return Vec::new() };
-        let mut needs =
-            vec![Need::Window { query: query.clone(), anchor: self.anchor(), limit: self.limit(cx) }];
+        let mut needs = vec![Need::Window { query: query.clone(), anchor: self.anchor(), limit: self.limit(cx) }];
         if let Some(loaded) = &self.loaded
             && loaded.query == query
             && (loaded.rank.is_none() || (loaded.matching.is_none() && !query.filter.is_empty()))

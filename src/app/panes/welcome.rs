@@ -79,9 +79,11 @@ impl Welcome {
 
     fn tell(&self) -> Outcome {
         let line = self.session.choice.line();
-        Outcome::used()
-            .effect(Effect::Copy { text: line.to_owned(), what: format!("`{line}`") })
-            .notice(Severity::Info, "session", format!("Quit with `q`, then run `{line}` in the shell"))
+        Outcome::used().effect(Effect::Copy { text: line.to_owned(), what: format!("`{line}`") }).notice(
+            Severity::Info,
+            "session",
+            format!("Quit with `q`, then run `{line}` in the shell"),
+        )
     }
 }
 

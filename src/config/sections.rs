@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use super::document::{Problems, Section};
 use crate::{
-    app::settings::{Glyphs, Restore, UiSettings},
+    app::{
+        keymap,
+        settings::{Glyphs, Restore, UiSettings},
+    },
     model::source::SyncSettings,
     ui::theme::Theme,
 };
@@ -24,6 +27,9 @@ pub(super) fn ui(root: &mut Section<'_>, problems: &mut Problems<'_>) -> UiSetti
         for (name, sequences) in keys.entries(problems) {
             let sequences: Vec<String> = sequences.iter().map(|sequence| sequence.value.to_owned()).collect();
             let entry = BTreeMap::from([(name.value.to_owned(), sequences)]);
+            for problem in keymap::check(&entry) {
+                problems.add(&name.span, problem.message, problem.hint);
+            }
             settings.keys.extend(entry);
         }
     }

@@ -188,10 +188,14 @@ fn the_nearest_word_is_found_and_nothing_far_off() {
 }
 
 #[test]
-fn a_theme_that_does_not_exist_is_reported_where_it_stands() {
-    let found = errors("[ui]\ntheme = \"ligth\"\n");
+fn keys_and_themes_that_do_not_exist_are_reported_where_they_stand() {
+    let text = "[ui]\ntheme = \"ligth\"\n\n[ui.keys]\nopne_help = \"F1\"\nopen_help = [\"no-such-key-at-all\"]\n";
+    let found = errors(text);
+    assert_eq!(found.len(), 3, "{found:?}");
     assert!(
         found[0].starts_with("line 2, column 9: `ligth` is no theme that works (did you mean `light`?"),
         "{found:?}"
     );
+    assert!(found[1].starts_with("line 5, column 1: there is no command `opne_help` (did you mean"), "{found:?}");
+    assert!(found[2].starts_with("line 6, column 1: `no-such-key-at-all` is not a key"), "{found:?}");
 }

@@ -115,7 +115,7 @@ fn the_backend_holds_what_the_model_holds() {
                 let read: Value = serde_json::from_str(&reply.body).unwrap();
                 assert!(same_value(&read, &part), "{pointer:?}: {read} is not {part}");
                 let etag = reply.etag.unwrap();
-                let headers = [("if-match", &etag), ("x-firebase-etag", "true")];
+                let headers = [("if-match", etag.as_str()), ("x-firebase-etag", "true")];
                 let again = backend.send("PUT", &target(&pointer), &headers, &reply.body).await;
                 assert_eq!((again.status, again.etag.as_ref()), (200, Some(&etag)), "{pointer:?} {}", again.body);
             }

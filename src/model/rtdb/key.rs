@@ -30,10 +30,15 @@ pub fn sort_key(key: &str) -> Vec<u8> {
         }
         None => {
             bytes.push(2);
-            key.chars().for_each(|c| push_cesu8(c, &mut bytes));
+            push_text(key, &mut bytes);
         }
     }
     bytes
+}
+
+/// Appends CESU-8: its byte order is the order of UTF-16 code units.
+pub(super) fn push_text(text: &str, bytes: &mut Vec<u8>) {
+    text.chars().for_each(|c| push_cesu8(c, bytes));
 }
 
 fn push_cesu8(c: char, bytes: &mut Vec<u8>) {

@@ -34,21 +34,36 @@ pub fn check_document(document: &Value) -> Result<(), LimitError> {
 ///
 /// A placeholder (`{".sv": …}`) is a leaf; other keys with a leading dot are refused like any key with a dot.
 pub fn check_document_below(levels: usize, document: &Value) -> Result<(), LimitError> {
-    let mut path = Vec::new();
-    check(levels, document, &mut path).map_err(|reason| LimitError {
+    locate(levels, document, Metadata::Refused)
+}
+
+/// Checks a written value as a server does: `.priority` and `.value` are allowed beside what a document may hold.
+pub fn check_written(levels: usize, value: &Value) -> Result<(), LimitError> {
+    locate(levels, value, Metadata::Allowed)
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Metadata {
+    Refused,
+    Allowed,
+}
+
+fn locate(levels: usize, document: &Value, metadata: Metadata) -> Result<(), LimitError> {
+    let mut path: Vec<String> = Vec::new();
+    check(levels, document, metadata, &mut path).map_err(|reason| LimitError {
         pointer: path.iter().fold(Pointer::root(), |at, token| at.child(token)),
         reason,
     })
 }
 
 /// On `Err`, `path` is the place of the trouble.
-fn check(level: usize, value: &Value, path: &mut Vec<String>) -> Result<(), String> {
+fn check(level: usize, value: &Value, metadata: Metadata, path: &mut Vec<String>) -> Result<(), String> {
     if level > MAX_DEPTH {
         return Err(format!("nested deeper than the limit of {MAX_DEPTH} levels"));
     }
-    let mut visit = |key: &str, child: &Value| {
+    let below = |key: &str, child: &Value, path: &mut Vec<String>| {
         path.push(key.to_owned());
-        check(level + 1, child, path)?;
+        check(level + 1, child, metadata, path)?;
         path.pop();
         Ok(())
     };
@@ -56,12 +71,14 @@ fn check(level: usize, value: &Value, path: &mut Vec<String>) -> Result<(), Stri
         Value::String(text) if text.len() > MAX_STRING_BYTES => {
             Err(format!("a string of {} bytes is longer than the limit of {MAX_STRING_BYTES}", text.len()))
         }
-        Value::Array(items) => items.iter().enumerate().try_for_each(|(at, item)| visit(&at.to_string(), item)),
+        Value::Array(items) => items.iter().enumerate().try_for_each(|(at, item)| below(&at.to_string(), item, path)),
         Value::Object(_) if is_placeholder(value) => Ok(()),
         Value::Object(members) => {
             for (key, child) in members {
                 match check_key(key) {
-                    Ok(()) => visit(key, child)?,
+                    _ if metadata == Metadata::Allowed && key == ".priority" => check_priority(child)?,
+                    _ if metadata == Metadata::Allowed && key == ".value" => check(level, child, metadata, path)?,
+                    Ok(()) => below(key, child, path)?,
                     Err(reason) => {
                         path.push(key.clone());
                         return Err(reason);
@@ -72,6 +89,11 @@ fn check(level: usize, value: &Value, path: &mut Vec<String>) -> Result<(), Stri
         }
         _ => Ok(()),
     }
+}
+
+fn check_priority(priority: &Value) -> Result<(), String> {
+    let allowed = priority.is_null() || priority.is_string() || priority.is_number() || is_placeholder(priority);
+    if allowed { Ok(()) } else { Err("a priority is a string or a number".to_owned()) }
 }
 
 /// `{".sv": "timestamp"}` or `{".sv": {"increment": N}}`, and nothing beside it.

@@ -10,7 +10,9 @@ mod push_id;
 mod tree;
 
 pub use key::{check_key, key_order, sort_key};
-pub use limits::{LimitError, MAX_DEPTH, MAX_KEY_BYTES, MAX_STRING_BYTES, check_document, check_document_below};
-pub use order::value_order;
+pub use limits::{
+    LimitError, MAX_DEPTH, MAX_KEY_BYTES, MAX_STRING_BYTES, check_document, check_document_below, check_written,
+};
+pub use order::{value_order, value_sort_key};
 pub use push_id::push_id;
-pub use tree::{children, normalise, stored};
+pub use tree::{array_length, children, normalise, stored};

@@ -14,6 +14,17 @@ pub fn value_order(a: &Value, b: &Value) -> Ordering {
     }
 }
 
+/// Bytes whose plain order is [`value_order`]: what an index of the embedded backend holds.
+pub fn value_sort_key(value: &Value) -> Vec<u8> {
+    let mut bytes = vec![rank(value)];
+    match value {
+        Value::Number(number) => Decimal::read(&number.to_string()).push_sort_key(&mut bytes),
+        Value::String(text) => super::key::push_text(text, &mut bytes),
+        _ => {}
+    }
+    bytes
+}
+
 fn rank(value: &Value) -> u8 {
     match value {
         Value::Null => 0,
@@ -65,6 +76,24 @@ impl Decimal {
         Self { sign, digits, exponent: exponent.saturating_add(point) }
     }
 
+    /// Bytes ordered like the numbers. Magnitudes of negative numbers are complemented, with an end mark above every digit.
+    fn push_sort_key(&self, bytes: &mut Vec<u8>) {
+        let exponent = (self.exponent.cast_unsigned() ^ (1 << 63)).to_be_bytes();
+        match self.sign {
+            0 => bytes.push(1),
+            1 => {
+                bytes.push(2);
+                bytes.extend_from_slice(&exponent);
+                bytes.extend_from_slice(&self.digits);
+            }
+            _ => {
+                bytes.push(0);
+                bytes.extend(exponent.iter().chain(&self.digits).map(|byte| !byte));
+                bytes.push(0xFF);
+            }
+        }
+    }
+
     fn cmp_magnitude(&self, other: &Self) -> Ordering {
         self.exponent.cmp(&other.exponent).then_with(|| self.digits.cmp(&other.digits))
     }
@@ -97,6 +126,25 @@ mod tests {
             let equal = value_order(&read(&a), &read(&b)).is_eq();
             prop_assert_eq!(equal, same_value(&read(&a), &read(&b)), "{} {}", a, b);
         }
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_of_a_sort_key_are_ordered_like_the_values(a in any_leaf(), b in any_leaf()) {
+            let read = |text: &str| parse(text, Limits::default()).unwrap();
+            let (a, b) = (read(&a), read(&b));
+            prop_assert_eq!(value_sort_key(&a).cmp(&value_sort_key(&b)), value_order(&a, &b), "{} {}", a, b);
+        }
+    }
+
+    fn any_leaf() -> impl Strategy<Value = String> {
+        prop_oneof![
+            number(),
+            Just("null".to_owned()),
+            any::<bool>().prop_map(|truth| truth.to_string()),
+            "[ab\u{ffff}\u{10000}]{0,3}".prop_map(|text| json!(text).to_string()),
+            Just("[1]".to_owned()),
+        ]
     }
 
     #[test]

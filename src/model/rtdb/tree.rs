@@ -96,15 +96,16 @@ fn collect(mut kept: Vec<(String, Value)>, form: Form) -> Option<Value> {
     Some(Value::Object(kept.into_iter().collect()))
 }
 
-/// The length of the array these keys read as: all are plain integers and the highest is below twice their number.
-fn array_length<'k>(keys: impl Iterator<Item = &'k str>) -> Option<usize> {
+/// The length of the array these keys read as, if they do: all are plain integers and the highest is below twice their
+/// number. No keys are no array.
+pub fn array_length<'k>(keys: impl Iterator<Item = &'k str>) -> Option<usize> {
     let (mut count, mut highest) = (0_usize, 0_usize);
     for key in keys {
         let plain = key == "0" || (!key.starts_with('0') && key.bytes().all(|byte| byte.is_ascii_digit()));
         highest = highest.max(plain.then(|| key.parse().ok()).flatten()?);
         count += 1;
     }
-    (highest < count.saturating_mul(2)).then_some(highest + 1)
+    (count > 0 && highest < count.saturating_mul(2)).then_some(highest + 1)
 }
 
 fn is_priority(value: &Value) -> bool {

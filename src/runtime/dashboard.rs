@@ -76,11 +76,12 @@ pub fn run_with(options: DashboardOptions, demo: Option<Box<dyn DemoControl>>) -
     }
     terminal::guard::install_panic_hook();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Terminal)?;
-    runtime.block_on(async {
-        let mut dashboard = Dashboard::open(options, demo)?;
+    // Opening waits for the store's threads, which must not happen inside of the runtime.
+    let mut dashboard = Dashboard::open(options, demo)?;
+    Ok(runtime.block_on(async {
         let end = dashboard.run().await;
-        Ok(dashboard.close(end).await)
-    })
+        dashboard.close(end).await
+    }))
 }
 
 /// Why the loop ended.

@@ -48,17 +48,16 @@ impl Leader {
                 let base =
                     NewBase { record: base.record, document: base.document, revision: base.revision, at: base.at };
                 let reply = self.store.acknowledge(vec![base]);
-                self.changed.0 = true;
                 self.spawn(async move { Event::BaseStored { ticket, record, result: reply.await.map_err(words) } });
             }
             Effect::Settle { ticket, record, settles } => self.settle(ticket, record, settles),
             Effect::ReleaseAuth { ticket, source } => {
                 let reply = self.store.release_auth(source.clone());
-                self.changed.1 = true;
                 self.spawn(async move { Event::AuthReleased { ticket, source, result: reply.await.map_err(words) } });
             }
             Effect::KeepConflict { record, at } => {
                 let reply = self.store.conflict_from_pull(record.clone(), None, None, at);
+                // Its answer is no event: the look at the journal finds it too.
                 self.changed = (true, true);
                 tokio::spawn(async move {
                     if let Err(error) = reply.await {
@@ -114,7 +113,6 @@ impl Leader {
             Effect::CloseFeed { ticket, .. } => self.feeds.close(ticket),
             Effect::Reupload { ticket, collection } => {
                 let (store, clock) = (self.store.clone(), Arc::clone(&self.clock));
-                self.changed = (true, true);
                 self.ask(&collection.source.clone(), async move |remote| {
                     let result = reupload(&remote, store, clock, &collection).await;
                     Event::Reuploaded { ticket, collection, result }
@@ -213,7 +211,6 @@ impl Leader {
             at: claim.at,
         };
         let reply = self.store.claim(claim);
-        self.changed.1 = true;
         self.spawn(async move {
             let result = reply.await.map(|op| op.map(Box::new)).map_err(words);
             Event::Claimed { ticket, record, result }
@@ -228,7 +225,6 @@ impl Leader {
                 self.store.settle(Settle { seq: settle.seq, outcome, at: settle.at })
             })
             .collect();
-        self.changed = (true, true);
         self.spawn(async move {
             let mut result = Ok(());
             for reply in replies {
@@ -259,9 +255,6 @@ impl Leader {
             Ok(protected) => protected,
             Err(error) => return self.answer(Event::PageApplied { ticket, collection, result: Err(error) }),
         };
-        if !page.changes.is_empty() {
-            self.changed.0 = true;
-        }
         let reply = self.store.apply_page(PullPage {
             collection: page.collection,
             changes: page.changes,
@@ -287,7 +280,6 @@ impl Leader {
         };
         protected.extend(keep.iter().cloned());
         let reply = self.store.finish_sweep(collection.clone(), sweep, protected, at);
-        self.changed.0 = true;
         self.applied(ticket, collection, keep, reply);
     }
 

@@ -211,6 +211,9 @@ impl Leader {
 
     fn handle(&mut self, event: Event) {
         let at = self.clock.at();
+        // What changed is noted when it is on disk, not when it was asked for: the panes would look too early.
+        let (records, outbox) = touched(&event);
+        self.changed = (self.changed.0 || records, self.changed.1 || outbox);
         for effect in self.machine.handle(&at, event) {
             self.carry_out(&at, effect);
         }
@@ -292,5 +295,16 @@ impl Leader {
             self.told = at.mono;
             (self.report)(EngineEvent::Changed { records, outbox });
         }
+    }
+}
+
+/// Whether an answer means that records, or the outbox, are not what the panes last read.
+fn touched(event: &Event) -> (bool, bool) {
+    match event {
+        Event::PageApplied { result: Ok(page), .. } => (page.inserted + page.updated + page.deleted > 0, false),
+        Event::BaseStored { .. } => (true, false),
+        Event::Claimed { .. } | Event::AuthReleased { .. } => (false, true),
+        Event::Settled { .. } | Event::Reuploaded { .. } => (true, true),
+        _ => (false, false),
     }
 }

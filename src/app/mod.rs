@@ -4,10 +4,13 @@ pub mod action;
 pub mod command;
 pub mod effect;
 pub mod event;
+pub mod geometry;
 pub mod pane;
 pub mod panes;
+pub mod screen;
 pub mod settings;
 pub mod text;
+pub mod words;
 pub mod world;
 
 use crate::model::{

@@ -1,5 +1,6 @@
 //! Draws a frame from the app's state. A pure function: nothing here decides, loads or remembers.
 
+pub mod panes;
 pub mod text;
 pub mod theme;
 

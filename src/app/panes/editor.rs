@@ -8,6 +8,7 @@
 pub mod check;
 pub mod find;
 pub mod layout;
+pub mod pretty;
 mod sheet;
 pub mod tokens;
 
@@ -259,8 +260,7 @@ impl Editor {
                 .notice(Severity::Info, TOPIC, "Only valid JSON can be laid out")
                 .hint("F8 goes to the problem");
         };
-        let pretty = serde_json::to_string_pretty(&value).expect("a JSON value is always written");
-        let step = sheet.buffer.replace_text(&pretty);
+        let step = sheet.buffer.replace_text(&pretty::pretty(&value));
         changed(sheet, cx, Handled { used: true, step, copied: None })
     }
 

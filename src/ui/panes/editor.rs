@@ -67,6 +67,7 @@ fn title(sheet: &Sheet, wide: bool) -> String {
     };
     match &sheet.key.target {
         DraftTarget::Field(pointer) => format!("{pointer}{draft}"),
+        DraftTarget::New => format!("New record of {}{draft}", sheet.key.record.collection.collection),
         _ => format!("JSON{draft}{named}"),
     }
 }
@@ -247,10 +248,12 @@ fn draw_check(sheet: &Sheet, pen: &mut Pen<'_, '_>, parts: &Parts) {
     };
     let bottom = if sheet.check.skipped { "not checked yet".to_owned() } else { bottom };
     pen.frame(area, &title, &bottom, false);
-    let inner = area.inner();
+    let inner = padded(area);
     let mut rows = problem_rows(sheet, usize::from(inner.height), usize::from(inner.width));
     if wide {
-        rows.push((Role::Text, String::new()));
+        if !rows.is_empty() {
+            rows.push((Role::Text, String::new()));
+        }
         rows.extend(advice(sheet, usize::from(inner.width)));
     } else {
         let room = usize::from(inner.height).saturating_sub(rows.len() + 1);
@@ -328,7 +331,7 @@ fn short_changes(sheet: &Sheet) -> Vec<(Role, String)> {
     }
     let rows = incomplete(sheet).into_iter().map(|(pointer, old, new)| {
         let old = old.map_or("nothing".to_owned(), |old| old.trim().to_owned());
-        let new = new.map_or("nothing".to_owned(), |new| format!("{}   (incomplete)", new.trim()));
+        let new = new.map_or("nothing".to_owned(), |new| new.trim().to_owned());
         (Role::Changed, format!("{pointer}  {old} -> {new}"))
     });
     rows.collect()
@@ -349,7 +352,13 @@ fn incomplete(sheet: &Sheet) -> Vec<(String, Option<String>, Option<String>)> {
     let lines = sheet.buffer.lines();
     let pairs = sheet.lines.pairs.iter().take(8).map(|(old, new)| {
         let pointer = new.map(|line| tokens::place_of(lines, line).to_string()).unwrap_or_default();
-        (pointer, old.as_deref().map(value_of), new.map(|line| value_of(&lines[line])))
+        let wrong = |line: usize| {
+            let places = sheet.check.problems.iter().filter_map(|problem| problem.place);
+            places.into_iter().any(|(number, _)| number == line + 1)
+        };
+        let note = |line: usize| if wrong(line) { "  (incomplete)" } else { "" };
+        let shown = new.map(|line| format!("{}{}", value_of(&lines[line]), note(line)));
+        (pointer, old.as_deref().map(value_of), shown)
     });
     pairs.collect()
 }
@@ -365,7 +374,7 @@ fn value_of(line: &str) -> String {
 }
 
 fn together(sheet: &Sheet) -> Option<String> {
-    let last = sheet.ops.last()?;
+    let last = sheet.ops.last().filter(|_| sheet.begun)?;
     let how = if last.is_untouched() { "together with" } else { "after" };
     Some(format!("It will be sent {how} op {} ({}).", last.seq, describe(last)))
 }
@@ -391,7 +400,7 @@ fn draw_changes(sheet: &Sheet, pen: &mut Pen<'_, '_>, area: Area) {
         false => incomplete_count(sheet),
     };
     pen.frame(area, &title, &bottom, false);
-    let inner = area.inner();
+    let inner = padded(area);
     let tail = queued_rows(sheet);
     let room = usize::from(inner.height).saturating_sub(if tail.is_empty() { 0 } else { tail.len() + 1 });
     let mut rows = change_rows(sheet);
@@ -424,7 +433,7 @@ fn change_rows(sheet: &Sheet) -> Vec<(Role, String)> {
             rows.push((Role::Text, pointer));
         }
         rows.extend(old.map(|line| (Role::Deleted, format!("  - {line}"))));
-        rows.extend(new.map(|line| (Role::Created, format!("  + {line}  (incomplete)"))));
+        rows.extend(new.map(|line| (Role::Created, format!("  + {line}"))));
     }
     rows
 }
@@ -441,6 +450,12 @@ fn queued_rows(sheet: &Sheet) -> Vec<(Role, String)> {
     let how = if last.is_untouched() { "together with" } else { "after" };
     rows.push((Role::Dim, format!("  this will be sent {how} op {}", last.seq)));
     rows
+}
+
+/// The inside of a box with a blank column at each side.
+fn padded(area: Area) -> Area {
+    let inner = area.inner();
+    if inner.width < 12 { inner } else { Area { x: inner.x + 1, width: inner.width - 2, ..inner } }
 }
 
 /// Drawing with clipping and the gate: no text reaches a cell but through here.

@@ -139,11 +139,13 @@ fn accept(document: Value, lines: &[String], field: &Pointer, rules: Rules<'_>) 
     }
     match rtdb::normalise(&document) {
         Some(document) => {
-            let changes = edit::diff(rules.base, Some(&document));
+            // A base with nulls in it is the same to the backend without them: that is no change of the user's.
+            let base = rules.base.and_then(rtdb::normalise);
+            let changes = edit::diff(base.as_ref().or(rules.base), Some(&document));
             Check { document: Some(document), changes, ..Check::default() }
         }
         None => {
-            let reason = "nothing would be left: the backend keeps no empty records";
+            let reason = "a record needs at least one value that is not null";
             Check { problems: vec![Problem::whole(reason)], ..Check::default() }
         }
     }
@@ -264,7 +266,7 @@ mod tests {
         assert_eq!(check.problems.len(), 1);
         assert_eq!(check.problems[0].place.map(|(line, _)| line), Some(3), "{:?}", check.problems);
         assert!(said(&judge("[1]", None))[0].contains("a record is an object"));
-        assert!(said(&judge("{\"a\": null}", None))[0].contains("nothing would be left"));
+        assert!(said(&judge("{\"a\": null}", None))[0].contains("at least one value"));
     }
 
     #[test]

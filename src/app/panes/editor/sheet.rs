@@ -6,6 +6,7 @@ use serde_json::{Value, value::RawValue};
 use super::{
     check::{self, Check, LineChanges, Reading, Rules},
     find::Find,
+    pretty::pretty,
 };
 use crate::{
     app::{
@@ -182,7 +183,7 @@ impl Sheet {
                 self.reading = Reading::Text;
                 text.clone()
             }
-            (Some(value), _) => laid_out(value),
+            (Some(value), _) => pretty(value),
             (None, true) => EMPTY_RECORD.to_owned(),
             (None, false) => String::new(),
         };
@@ -198,7 +199,7 @@ impl Sheet {
     }
 
     fn set_base(&mut self, base: Option<Value>, revision: Option<Revision>) {
-        let text = base.as_ref().map(laid_out);
+        let text = base.as_ref().map(pretty);
         self.base_lines = match text.filter(|_| !self.is_field()) {
             Some(text) => text.split('\n').map(str::to_owned).collect(),
             None => Vec::new(),
@@ -266,7 +267,7 @@ impl Sheet {
 
     /// Judges the text anew. `thorough` also where it is too large for every key.
     pub fn judge(&mut self, setup: &Setup, thorough: bool) {
-        self.lines = match self.is_field() {
+        self.lines = match self.is_field() || self.base.is_none() {
             true => LineChanges::default(),
             false => LineChanges::between(&self.base_lines, self.buffer.lines()),
         };
@@ -368,10 +369,6 @@ pub fn text_of(draft: &Draft) -> String {
     let mut sheet = Sheet::waiting(draft.key.record.clone(), draft.key.target.clone());
     sheet.adopt(draft);
     sheet.buffer.text()
-}
-
-fn laid_out(value: &Value) -> String {
-    serde_json::to_string_pretty(value).expect("a JSON value is always written")
 }
 
 fn beside(edit: &Beside) -> String {

@@ -114,11 +114,19 @@ struct Desk {
     world: World,
     size: (u16, u16),
     draft: Option<Draft>,
+    ops: Vec<Op>,
 }
 
 impl Desk {
     fn open(size: (u16, u16), target: DraftTarget, document: Option<Value>, ops: Vec<Op>) -> Self {
-        let mut desk = Self { editor: Editor::default(), setup: setup(), world: World::default(), size, draft: None };
+        let mut desk = Self {
+            editor: Editor::default(),
+            setup: setup(),
+            world: World::default(),
+            size,
+            draft: None,
+            ops: ops.clone(),
+        };
         let key = DraftKey { record: record(), target };
         let base_revision = document.is_some().then(|| "18".into());
         let begin = Begin { key, base: document.clone(), document, base_revision, draft: None, ops };
@@ -170,7 +178,7 @@ impl Desk {
             base: Some(base),
             local: Some(local),
             mark: RecordMark::Draft,
-            ops: Vec::new(),
+            ops: self.ops.clone(),
             drafts: self.draft.iter().cloned().collect(),
             conflict: None,
         };
@@ -235,15 +243,13 @@ fn an_untouched_record() {
 
 #[test]
 fn a_valid_change() {
-    at_both("valid", |size| {
-        editing(size).press("Down Down Down Down End Left Ctrl+Left Ctrl+Left Ctrl+w").paste("owner")
-    });
+    at_both("valid", |size| editing(size).press("Down Down Down Down End Left Ctrl+Left Ctrl+w").paste("owner"));
 }
 
 #[test]
 fn an_open_string() {
     at_both("invalid", |size| {
-        editing(size).press("Down Down Down Down End Left Ctrl+Left Ctrl+Left Ctrl+k").paste("\"owner")
+        editing(size).press("Down Down Down Down End Left Ctrl+Left Ctrl+w Ctrl+k").paste("owner")
     });
 }
 
@@ -261,13 +267,9 @@ fn restored_after_a_kill() {
         let before = editing(size).press("Down Down End Enter").paste("\"half a w").press("Shift+Ctrl+Left");
         let shown = before.show();
         let after = before.killed();
-        assert_eq!(after.show().replace("118", ""), after.show().replace("118", ""));
         let after = after.load(bo());
+        assert_eq!(after.show(), shown);
         snapshot("restored", &after);
-        let ours = |frame: &str| frame.lines().map(|line| line.chars().take(60).collect()).collect::<Vec<String>>();
-        let (rows, cursor) = (usize::from(size.1) - 6, shown.lines().last().unwrap().to_owned());
-        assert_eq!(ours(&shown)[..rows], ours(&after.show())[..rows]);
-        assert_eq!(after.show().lines().last(), Some(cursor.as_str()));
     }
 }
 

@@ -56,7 +56,11 @@ fn few() -> Fake {
         data.received_at.insert(users.record(id), wall(NOW - 840 - 4_000 * number as u64 % 7_000));
     }
     for number in 0..12 {
-        data.put(&key("orders"), &format!("o_{number:04}"), json!({"customer": "u_00042", "total": 118.4 + f64::from(number)}));
+        data.put(
+            &key("orders"),
+            &format!("o_{number:04}"),
+            json!({"customer": "u_00042", "total": 118.4 + f64::from(number)}),
+        );
         data.put(
             &key("products"),
             &format!("p_{number:03}"),
@@ -117,7 +121,12 @@ fn outbox(data: &mut Fake) {
     data.history.push(sent);
     data.note(NOW - 3_000, Severity::Info, "session", "Started");
     data.note(NOW - 2_460, Severity::Warning, "outbox", "products/p_003 was changed on the server too");
-    data.note(NOW - 2_400, Severity::Problem, "outbox", "orders/o_9912 was rejected: 422 email must be a valid address");
+    data.note(
+        NOW - 2_400,
+        Severity::Problem,
+        "outbox",
+        "orders/o_9912 was rejected: 422 email must be a valid address",
+    );
 }
 
 fn online() -> Vec<SourceStatus> {
@@ -181,25 +190,11 @@ fn typical(size: (u16, u16)) -> Bench {
 
 #[test]
 fn look() {
-    for size in [(120, 36), (80, 24)] {
-        let mut bench = typical(size);
-        bench.press("jjjj");
-        println!("{}", bench.screen());
-        bench.press("4jz");
-        println!("{}", bench.screen());
-        bench.press("<esc>1");
-        println!("{}", bench.screen());
-        bench.press("C");
-        println!("{}", bench.screen());
-        bench.press("<esc>?");
-        println!("{}", bench.screen());
-        bench.press("<esc>:syn");
-        println!("{}", bench.screen());
-        bench.press("<esc>L");
-        println!("{}", bench.screen());
-        bench.press("<esc>2g");
-        println!("{}", bench.screen());
-        bench.press("<esc>d");
-        println!("{}", bench.screen());
+    let wanted = std::env::var("LOOK").unwrap_or_default();
+    let size = if wanted.contains("narrow") { (80, 24) } else { (120, 36) };
+    let mut bench = typical(size);
+    for keys in std::env::var("KEYS").unwrap_or_default().split(';') {
+        bench.press(keys);
+        println!("[{keys}]\n{}", bench.screen());
     }
 }

@@ -96,16 +96,8 @@ impl Bench {
             closed_cleanly: clean,
         };
         let app = App::restore(&At::test(clock), setup.clone(), session, data.drafts.clone());
-        let mut bench = Self {
-            app,
-            data,
-            clock,
-            saved,
-            effects: Vec::new(),
-            setup,
-            statuses: Vec::new(),
-            fail_commits: false,
-        };
+        let mut bench =
+            Self { app, data, clock, saved, effects: Vec::new(), setup, statuses: Vec::new(), fail_commits: false };
         bench.boot();
         bench
     }
@@ -150,8 +142,7 @@ impl Bench {
         if self.fail_commits {
             let commit = self.app.take_commit();
             if !commit.is_empty() {
-                let event =
-                    Event::CommitFailed { message: "disk is full".to_owned(), emergency_file: None };
+                let event = Event::CommitFailed { message: "disk is full".to_owned(), emergency_file: None };
                 self.app.handle(&At::test(self.clock), event);
             }
             return;

@@ -72,8 +72,7 @@ impl Fake {
     pub fn fail(&mut self, seq: Seq, status: u16, message: &str, attempts: u32) {
         let op = self.find(seq);
         op.attempts = attempts;
-        op.last_error =
-            Some(OpError { at: op.created_at, status: Some(status), message: message.to_owned() });
+        op.last_error = Some(OpError { at: op.created_at, status: Some(status), message: message.to_owned() });
     }
 
     pub fn note(&mut self, seconds: u64, severity: Severity, topic: &str, text: &str) {
@@ -202,7 +201,8 @@ impl Fake {
     /// All rows of a query in order.
     fn rows(&self, query: &ListQuery) -> Vec<Row> {
         let key = &query.collection;
-        let mut ids: Vec<RecordId> = self.bases.get(key).map(|records| records.keys().cloned().collect()).unwrap_or_default();
+        let mut ids: Vec<RecordId> =
+            self.bases.get(key).map(|records| records.keys().cloned().collect()).unwrap_or_default();
         ids.extend(self.ops.iter().filter(|op| op.record.collection == *key).map(|op| op.record.id.clone()));
         ids.sort_by(|a, b| rtdb::key_order(&a.0, &b.0));
         ids.dedup();
@@ -358,9 +358,7 @@ impl Fake {
             Need::Op(seq) => Found::Op(self.ops.iter().find(|op| op.seq == *seq).cloned().map(Box::new)),
             Need::Conflicts => Found::Conflicts(self.conflicts.clone()),
             Need::Drafts => Found::Drafts(self.drafts.clone()),
-            Need::Activity { limit, .. } => {
-                Found::Activity(self.activity.iter().rev().take(*limit).cloned().collect())
-            }
+            Need::Activity { limit, .. } => Found::Activity(self.activity.iter().rev().take(*limit).cloned().collect()),
             Need::Sessions => Found::Sessions(self.sessions.clone()),
         }
     }

@@ -338,6 +338,7 @@ impl App {
     pub(super) fn close(&mut self, pane: PaneName) {
         self.screen.close(pane);
         if pane == PaneName::Editor {
+            self.editor.close();
             self.screen.in_place = false;
         }
     }
@@ -411,8 +412,10 @@ pub fn hints(app: &App) -> Vec<Hint> {
         demo.iter().copied().for_each(&mut push);
         if top == PaneName::Welcome {
             push(Action::Quit);
+        } else if !Screen::MAIN.contains(&top) {
+            push(Action::OpenPalette);
         } else {
-            [Action::Zoom, Action::FocusCollections, Action::SyncNow, Action::OpenPalette]
+            [Action::Zoom, Action::OpenPalette, Action::FocusCollections, Action::SyncNow]
                 .into_iter()
                 .for_each(&mut push);
         }

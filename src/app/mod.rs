@@ -43,7 +43,7 @@ use crate::model::{
 use command::Scope;
 use effect::{Effect, Need, Ticket};
 use event::Event;
-use geometry::{Form, Layout};
+use geometry::{Area, Form, Layout, Place};
 use keymap::Keymap;
 use loads::Loads;
 use pane::{Cx, Pane, PaneName, Question};
@@ -354,7 +354,30 @@ impl App {
     }
 
     pub fn layout(&self) -> Layout {
-        geometry::layout(self.setup.size, &self.screen)
+        let mut layout = geometry::layout(self.setup.size, &self.screen);
+        if self.screen.in_place
+            && self.screen.overlays.contains(&PaneName::Editor)
+            && let Some(record) = layout.place(PaneName::Record).copied()
+        {
+            layout.places.push(Place { pane: PaneName::Editor, area: self.field_area(&record), form: Form::Popup });
+        }
+        layout
+    }
+
+    /// Where the editor of one field lies: below the field's row, or above it where there is more room.
+    fn field_area(&self, record: &Place) -> Area {
+        let inner = record.room();
+        let height = self.record.tree_height(inner.size());
+        let (top, cursor) = self.record.window(height);
+        let row = u16::try_from(cursor.saturating_sub(top)).unwrap_or(0).min(inner.height.saturating_sub(1));
+        let lines = self.editor.sheet().map_or(1, |sheet| sheet.buffer.lines().len());
+        let wanted = u16::try_from(lines.saturating_add(3)).unwrap_or(u16::MAX).max(4);
+        let (above, below) = (row, inner.height.saturating_sub(row + 1));
+        if below >= wanted.min(4) || below >= above {
+            return Area::new(inner.x, inner.y + row + 1, inner.width, wanted.min(below));
+        }
+        let height = wanted.min(above);
+        Area::new(inner.x, inner.y + row - height, inner.width, height)
     }
 
     /// The cells inside a pane's border: (columns, rows); nothing while it is not on the screen.

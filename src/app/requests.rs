@@ -291,7 +291,7 @@ impl App {
                     None => self.act(Action::Sort, None, effects),
                 }
             }
-            Action::AddRecord => self.add(argument),
+            Action::AddRecord => self.add(argument, effects),
             Action::DeleteRecord => self.delete(),
             Action::EditExternally => {
                 if let Some(record) = self.target_record()
@@ -429,13 +429,10 @@ impl App {
         }
     }
 
-    fn add(&mut self, id: Option<&str>) {
+    fn add(&mut self, id: Option<&str>, effects: &mut Vec<Effect>) {
         let Some(collection) = self.records.collection().cloned() else { return };
-        if self.refuses(&collection) {
-            return;
-        }
-        let suggested = id.map_or_else(|| rtdb::push_id(&self.now), str::to_owned);
-        self.ask(Ask::NewRecord(collection), &suggested);
+        let id = id.map_or_else(|| rtdb::push_id(&self.now), str::to_owned);
+        self.edit(collection.record(id), DraftTarget::New, effects);
     }
 
     fn delete(&mut self) {
@@ -495,7 +492,7 @@ impl App {
         let Some(row) = self.records.rows().iter().find(|row| row.id == *id) else { return Vec::new() };
         let names = self.records.columns().iter();
         let cells = names.zip(&row.cells).filter_map(|(name, cell)| Some((name, cell.as_ref()?)));
-        cells.take(4).map(|(name, cell)| format!("{}  {cell}", dotted(name))).collect()
+        cells.take(4).map(|(name, cell)| format!("{}: {cell}", dotted(name))).collect()
     }
 }
 

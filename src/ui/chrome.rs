@@ -128,8 +128,8 @@ fn place(app: &App, wide: bool) -> String {
             let record = app.conflicts().selected().map(|conflict| format!(" > {}", conflict.record));
             format!("Conflict {at} of {of}{}", record.unwrap_or_default())
         }
-        Some(PaneName::Editor) => match app.editor().key() {
-            Some(key) => format!("Edit {}", key.record),
+        Some(PaneName::Editor) => match app.editor().record() {
+            Some(record) => format!("Edit {record}"),
             None => "Edit".to_owned(),
         },
         Some(PaneName::Outbox) => format!("Outbox {}", words::grouped(app.world().counts.pending())),

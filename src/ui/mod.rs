@@ -14,7 +14,7 @@ use std::{
 
 use ratatui::Frame;
 
-use crate::app::{App, geometry::Class, pane::PaneName};
+use crate::app::{App, geometry::Class};
 use canvas::Canvas;
 use theme::Theme;
 
@@ -52,12 +52,6 @@ fn screen(app: &App, canvas: &mut Canvas<'_>) {
             canvas.cursor = None;
         }
         panes::draw(app, canvas, place);
-    }
-    if app.screen().in_place
-        && app.screen().overlays.contains(&PaneName::Editor)
-        && let Some(place) = layout.place(PaneName::Record)
-    {
-        panes::record::draw_in_place(app, canvas, place);
     }
     chrome::message(app, canvas, layout.message);
     chrome::hints(app, canvas, layout.hints);

@@ -15,6 +15,8 @@ use std::{collections::BTreeMap, fmt};
 use ratatui::style::{Color, Modifier, Style};
 use serde::Deserialize;
 
+use crate::app::settings::Glyphs;
+
 /// What a piece of the screen means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -121,6 +123,19 @@ impl Role {
 pub struct Theme {
     name: String,
     styles: [Style; Role::ALL.len()],
+}
+
+/// How to draw: the theme and the set of signs, passed down to every pane.
+#[derive(Debug, Clone, Copy)]
+pub struct Look<'t> {
+    pub theme: &'t Theme,
+    pub glyphs: Glyphs,
+}
+
+impl Look<'_> {
+    pub fn style(&self, role: Role) -> Style {
+        self.theme.style(role)
+    }
 }
 
 /// The built-in themes by name.

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod bench;
+pub mod fake;
 pub mod pty;
 pub mod server;
 

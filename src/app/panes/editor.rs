@@ -1,25 +1,54 @@
-//! The JSON editor pane: what the app asks of it.
+//! The editor: a whole record as JSON, a new record, or one field in place.
+//!
+//! Whatever is typed is in the commit before the next paint: the first change begins a draft with a snapshot, every
+//! further one appends a step, and cursor, selection and scroll travel in the session row. Leaving always keeps the
+//! draft; only queueing it or the user's own "drop" ends it. A draft knows the document it was begun on. When the
+//! record moves meanwhile, the user is told, and queueing makes an op on the draft's own base, which the engine merges.
 
+pub mod check;
+pub mod find;
+pub mod layout;
+pub mod pretty;
+mod sheet;
+pub mod tokens;
+
+use keybinds::{Key, KeyInput, Mods};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     app::{
         action::Action,
-        pane::{Cx, Outcome, Pane, PaneName, Seen},
+        effect::{Effect, Need},
+        event::{Found, MouseKind},
+        geometry::Area,
+        pane::{Cx, Outcome, Pane, PaneName, Question, Request, Seen},
+        text::buffer::Handled,
     },
     model::{
-        draft::{Draft, DraftKey},
-        ids::Revision,
+        activity::Severity,
+        draft::{Draft, DraftKey, DraftTarget, DraftWrite},
+        ids::{OpId, RecordKey, Revision},
         op::Op,
+        record::RecordView,
+        rtdb,
     },
 };
+use check::Reading;
+use find::Find;
+use layout::{Parts, Shape};
+pub use sheet::{Sheet, SheetSession, text_of};
 
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Editor {}
+const TOPIC: &str = "editor";
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct EditorSession {}
+#[derive(Debug, Clone, Default)]
+pub struct Editor {
+    open: Option<Box<Sheet>>,
+    /// The sheet left last, as it was: going back to it must not wait for the journal.
+    left: Option<Box<Sheet>>,
+    /// Handed over last for its durable commit.
+    queueing: Option<(OpId, DraftKey)>,
+}
 
 /// What an editor is opened with.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +56,7 @@ pub struct Begin {
     pub key: DraftKey,
     /// The whole record as the user sees it; `None` for a new one.
     pub document: Option<Value>,
+    /// What the edit is made on.
     pub base: Option<Value>,
     pub base_revision: Option<Revision>,
     /// What was typed before and not queued.
@@ -35,21 +65,327 @@ pub struct Begin {
     pub ops: Vec<Op>,
 }
 
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct EditorSession {
+    #[serde(default)]
+    open: Option<SheetSession>,
+}
+
 impl Editor {
+    /// What is being edited, for drawing.
+    pub fn sheet(&self) -> Option<&Sheet> {
+        self.open.as_deref()
+    }
+
     pub fn is_open(&self) -> bool {
-        false
+        self.open.is_some()
     }
 
-    pub fn key(&self) -> Option<&DraftKey> {
-        None
+    /// True for a single field: the editor then is drawn inside the record pane.
+    pub fn is_in_place(&self) -> bool {
+        self.sheet().is_some_and(Sheet::is_field)
     }
 
-    pub fn open(&mut self, _begin: Begin, _cx: &Cx<'_>) -> Outcome {
-        Outcome::used().request(crate::app::pane::Request::Close)
+    pub fn record(&self) -> Option<&RecordKey> {
+        self.sheet().map(|sheet| &sheet.key.record)
     }
 
-    pub fn returned(&mut self, _text: Result<String, String>, _cx: &Cx<'_>) -> Outcome {
-        Outcome::ignored()
+    /// Opens a record, a field of it, or a new record (whose id can be changed; an empty one asks for one to be made).
+    /// Where that is refused the outcome says why and closes.
+    pub fn open(&mut self, begin: Begin, cx: &Cx<'_>) -> Outcome {
+        let Begin { mut key, document, base, base_revision, draft, ops } = begin;
+        if cx.setup.is_read_only(&key.record.collection) {
+            return Outcome::used()
+                .notice(Severity::Warning, TOPIC, format!("`{}` is read only", key.record.collection))
+                .hint("its source or this session was opened for reading")
+                .request(Request::Close);
+        }
+        if self.queueing.as_ref().is_some_and(|(op, queued)| *queued == key && cx.world.saving.contains_key(op)) {
+            return Outcome::used()
+                .notice(Severity::Info, TOPIC, format!("Your edit of {} is just being saved", key.record))
+                .hint("open it again in a moment")
+                .request(Request::Close);
+        }
+        let left = self.leave();
+        if key.target == DraftTarget::New && key.record.id.as_str().is_empty() {
+            key.record.id = rtdb::push_id(cx.at).into();
+        }
+        // What was left a moment ago may not be in the loaded draft yet.
+        let mut sheet = match self.left.take_if(|sheet| sheet.key == key && sheet.begun) {
+            Some(sheet) => sheet,
+            None => Box::new(fresh(&key, draft.as_slice())),
+        };
+        if !sheet.ready {
+            sheet.begin_with(base, base_revision);
+        }
+        sheet.now = Some(document);
+        sheet.ops = ops;
+        sheet.judge(cx.setup, false);
+        self.open = Some(sheet);
+        self.fit(cx);
+        left.and(self.tell_restored(cx)).and(self.tell_moved())
+    }
+
+    /// The user's own editor ended. Its text is one step, whatever it is; a failure changes nothing.
+    pub fn returned(&mut self, text: Result<String, String>, cx: &Cx<'_>) -> Outcome {
+        let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
+        let text = match text {
+            Ok(text) => text,
+            Err(message) => {
+                return Outcome::used()
+                    .notice(Severity::Warning, TOPIC, format!("Your editor could not be used: {message}"))
+                    .hint("set `VISUAL` or `EDITOR`; the text here is as it was");
+            }
+        };
+        // Editors end files with a line end; the text had none.
+        let ends = sheet.buffer.lines().last().is_some_and(String::is_empty);
+        let text = if ends { text.as_str() } else { text.strip_suffix('\n').unwrap_or(&text) };
+        match sheet.buffer.replace_text(text) {
+            Some(step) => {
+                let write = sheet.write_step(&step);
+                sheet.judge(cx.setup, true);
+                Outcome::used().draft(write)
+            }
+            None => Outcome::used().notice(Severity::Info, TOPIC, "Your editor changed nothing"),
+        }
+    }
+
+    /// The app took the editor off the screen, as it does for every [`Request::Close`] of the editor. What is still open
+    /// then is a draft whose dropping was confirmed: nothing is written, nothing is kept.
+    pub fn close(&mut self) {
+        self.open = None;
+    }
+
+    /// Ends the sheet and keeps its draft, written in one piece.
+    fn leave(&mut self) -> Outcome {
+        let Some(mut sheet) = self.open.take() else { return Outcome::used() };
+        let mut outcome = Outcome::used();
+        if sheet.wants_compaction() {
+            outcome = outcome.draft(sheet.write_snapshot());
+        }
+        self.left = Some(sheet);
+        outcome
+    }
+
+    fn leave_and_close(&mut self) -> Outcome {
+        let outcome = self.leave().request(Request::Close);
+        match self.left.as_deref().filter(|sheet| sheet.begun) {
+            Some(sheet) => outcome.notice(Severity::Draft, TOPIC, format!("Draft of {} kept", name_of(sheet))),
+            None => outcome,
+        }
+    }
+
+    fn queue(&mut self, cx: &Cx<'_>) -> Outcome {
+        let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
+        if !sheet.ready {
+            return Outcome::used().notice(Severity::Info, TOPIC, "The record is still being read");
+        }
+        sheet.judge(cx.setup, true);
+        if let Some(problem) = sheet.check.problems.first() {
+            let text = format!("Not queued yet: {problem}");
+            return Outcome::used()
+                .notice(Severity::Warning, TOPIC, text)
+                .hint("F8 goes to the problem; the text is kept as it is");
+        }
+        if sheet.check.changes.is_empty() {
+            return self.end_unchanged();
+        }
+        let Some(op) = sheet.op(cx) else { return Outcome::ignored() };
+        let draft = sheet.begun.then(|| sheet.key.clone());
+        let compacted = sheet.wants_compaction().then(|| sheet.write_snapshot());
+        let mut outcome = Outcome::used();
+        outcome.drafts.extend(compacted);
+        self.queueing = Some((op.op_id, sheet.key.clone()));
+        (self.open, self.left) = (None, None);
+        outcome.request(Request::Queue { op: Box::new(op), draft }).request(Request::Close)
+    }
+
+    fn end_unchanged(&mut self) -> Outcome {
+        let Some(sheet) = self.open.take() else { return Outcome::ignored() };
+        self.left = None;
+        let outcome = Outcome::used().request(Request::Close);
+        let outcome = if sheet.begun { outcome.draft(DraftWrite::Remove { key: sheet.key.clone() }) } else { outcome };
+        outcome.notice(Severity::Info, TOPIC, format!("No change: {} is as it was", name_of(&sheet)))
+    }
+
+    fn ask_to_drop(&self) -> Outcome {
+        let Some(sheet) = self.sheet() else { return Outcome::ignored() };
+        if !sheet.begun {
+            return Outcome::used().notice(Severity::Info, TOPIC, "Nothing was typed here; `esc` leaves");
+        }
+        let changed = match sheet.check.changes.len() {
+            0 => "Its text could not be queued as it is".to_owned(),
+            1 => "1 field differs from the record".to_owned(),
+            many => format!("{many} fields differ from the record"),
+        };
+        Outcome::used().request(Request::Confirm(Box::new(Question {
+            title: format!("Drop the draft of {}?", name_of(sheet)),
+            lines: vec![changed, "The typed text will be gone; the record stays as it is".to_owned()],
+            yes: "drop it".to_owned(),
+            then: Outcome::used().draft(DraftWrite::Remove { key: sheet.key.clone() }).request(Request::Close).notice(
+                Severity::Info,
+                TOPIC,
+                format!("Draft of {} dropped", name_of(sheet)),
+            ),
+        })))
+    }
+
+    fn next_problem(&mut self, cx: &Cx<'_>) -> Outcome {
+        let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
+        sheet.judge(cx.setup, true);
+        let cursor = sheet.buffer.cursor();
+        let column = sheet.buffer.lines()[cursor.line][..cursor.at].chars().count() + 1;
+        let here = (cursor.line + 1, column);
+        let mut places = sheet.check.problems.iter().filter_map(|problem| problem.place);
+        let next = places.clone().find(|place| *place > here).or_else(|| places.next());
+        match (next, sheet.check.problems.first()) {
+            (Some((line, column)), _) => {
+                sheet.in_id = false;
+                sheet.buffer.go_to_line(line, column);
+                Outcome::used()
+            }
+            (None, Some(_)) => {
+                sheet.in_id = sheet.is_new();
+                Outcome::used()
+            }
+            (None, None) => Outcome::used().notice(Severity::Info, TOPIC, "No problem found"),
+        }
+    }
+
+    fn format(&mut self, cx: &Cx<'_>) -> Outcome {
+        let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
+        let text = sheet.buffer.text();
+        let Ok(value) = crate::model::json::parse(&text, crate::model::json::Limits::default()) else {
+            return Outcome::used()
+                .notice(Severity::Info, TOPIC, "Only valid JSON can be laid out")
+                .hint("F8 goes to the problem");
+        };
+        let step = sheet.buffer.replace_text(&pretty::pretty(&value));
+        changed(sheet, cx, Handled { used: true, step, copied: None })
+    }
+
+    /// The text and what stands around it, at this size.
+    fn parts(&self, cx: &Cx<'_>) -> Parts {
+        let (columns, rows) = cx.room;
+        let outer = if cx.room == (0, 0) { (0, 0) } else { (columns + 2, rows + 2) };
+        self.sheet()
+            .map_or_else(Parts::default, |sheet| layout::parts(Area::new(0, 0, outer.0, outer.1), sheet.shape()))
+    }
+
+    fn fit(&mut self, cx: &Cx<'_>) {
+        let text = self.parts(cx).text;
+        if let Some(sheet) = self.open.as_deref_mut() {
+            sheet.buffer.set_room(usize::from(text.height), usize::from(text.width));
+        }
+    }
+
+    /// Says once what came back from a restart or from an earlier visit.
+    fn tell_restored(&mut self, cx: &Cx<'_>) -> Outcome {
+        let Some(sheet) = self.open.as_deref_mut() else { return Outcome::used() };
+        let Some(typed) = sheet.restored.take() else { return Outcome::used() };
+        let time = typed.clock_time(cx.setup.zone_offset);
+        match &sheet.damaged {
+            None => {
+                Outcome::used().notice(Severity::Draft, TOPIC, format!("Draft restored: typed {time}, nothing lost"))
+            }
+            Some(reason) => Outcome::used()
+                .notice(
+                    Severity::Problem,
+                    TOPIC,
+                    format!("The draft typed {time} could be read only in part: {reason}"),
+                )
+                .hint("what could be read is here; the saved rows stay until you queue or drop it"),
+        }
+    }
+
+    fn tell_moved(&mut self) -> Outcome {
+        let Some(sheet) = self.open.as_deref_mut() else { return Outcome::used() };
+        if !sheet.begun || !sheet.base_moved() || std::mem::replace(&mut sheet.told_moved, true) {
+            return Outcome::used();
+        }
+        let text = format!("{} changed since you began this draft", name_of(sheet));
+        Outcome::used()
+            .notice(Severity::Warning, TOPIC, text)
+            .hint("queueing sends only what you changed, merged with it")
+    }
+
+    /// The record arrived. What was typed stays; what was only looked at follows the record.
+    fn show(&mut self, view: &RecordView, cx: &Cx<'_>) -> Outcome {
+        let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
+        if sheet.is_new() {
+            sheet.id_taken = view.local.is_some() && view.key == sheet.record_key();
+            sheet.judge(cx.setup, false);
+            return Outcome::used();
+        }
+        if view.key != sheet.key.record {
+            return Outcome::ignored();
+        }
+        let draft = view.drafts.iter().find(|draft| draft.key == sheet.key);
+        sheet.now = Some(view.local.clone());
+        sheet.ops.clone_from(&view.ops);
+        match draft {
+            _ if sheet.touched => {}
+            Some(draft) if !sheet.begun => {
+                let held = sheet.buffer.held_view();
+                sheet.adopt(draft);
+                if let Some(view) = held {
+                    sheet.buffer.set_view(view);
+                }
+            }
+            Some(_) => {}
+            None => {
+                let revision = view.base.as_ref().and_then(|base| base.revision.clone());
+                sheet.begin_with(view.local.clone(), revision);
+            }
+        }
+        sheet.judge(cx.setup, false);
+        self.fit(cx);
+        self.tell_restored(cx).and(self.tell_moved())
+    }
+}
+
+impl Sheet {
+    pub fn shape(&self) -> Shape {
+        Shape {
+            field: self.is_field(),
+            has_id: self.is_new(),
+            finding: self.find.is_some(),
+            lines: self.buffer.lines().len(),
+        }
+    }
+}
+
+/// A sheet from its draft, where the journal has one.
+fn fresh(key: &DraftKey, drafts: &[Draft]) -> Sheet {
+    let mut sheet = match key.target {
+        DraftTarget::New => Sheet::new_record(key.record.clone()),
+        _ => Sheet::waiting(key.record.clone(), key.target.clone()),
+    };
+    if let Some(draft) = drafts.iter().find(|draft| draft.key == *key) {
+        sheet.adopt(draft);
+    }
+    sheet
+}
+
+/// `users/u_00042`, `users/u_00042 /profile/role`, `a new record of users`.
+pub fn name_of(sheet: &Sheet) -> String {
+    match &sheet.key.target {
+        DraftTarget::Document => sheet.key.record.to_string(),
+        DraftTarget::New => format!("a new record of {}", sheet.key.record.collection.collection),
+        DraftTarget::Field(pointer) => format!("{} {pointer}", sheet.key.record),
+    }
+}
+
+/// After a key of the buffer: the draft's write, the clipboard, the check.
+fn changed(sheet: &mut Sheet, cx: &Cx<'_>, handled: Handled) -> Outcome {
+    let mut outcome = Outcome { used: handled.used, ..Outcome::default() };
+    if let Some(step) = handled.step {
+        outcome = outcome.draft(sheet.write_step(&step));
+        sheet.judge(cx.setup, false);
+    }
+    match handled.copied {
+        Some(text) => outcome.effect(Effect::Copy { text, what: "the selected text".to_owned() }),
+        None => outcome,
     }
 }
 
@@ -59,18 +395,240 @@ impl Pane for Editor {
     type Session = EditorSession;
 
     fn session(&self) -> EditorSession {
-        EditorSession {}
+        EditorSession { open: self.sheet().map(Sheet::session) }
     }
 
-    fn restore(_session: EditorSession, _seen: &Seen<'_>) -> Self {
-        Self {}
+    fn restore(session: EditorSession, seen: &Seen<'_>) -> Self {
+        let Some(saved) = session.open else { return Self::default() };
+        let mut sheet = fresh(&DraftKey { record: saved.record, target: saved.target }, seen.drafts);
+        if sheet.ready {
+            sheet.buffer.set_view(saved.view);
+        } else {
+            // The text comes with the record; until then the view waits as it is.
+            sheet.buffer.hold_view(saved.view);
+        }
+        sheet.id = saved.id.unwrap_or_else(|| std::mem::take(&mut sheet.id));
+        sheet.in_id = saved.in_id;
+        sheet.reading = saved.reading.unwrap_or(sheet.reading);
+        sheet.find = saved.find;
+        sheet.judge(seen.setup, false);
+        Self { open: Some(Box::new(sheet)), ..Self::default() }
     }
 
-    fn handle(&mut self, _action: &Action, _cx: &Cx<'_>) -> Outcome {
-        Outcome::ignored()
+    fn needs(&self, _cx: &Cx<'_>) -> Vec<Need> {
+        match self.sheet() {
+            Some(sheet) if sheet.is_new() && sheet.id.text().trim().is_empty() => Vec::new(),
+            Some(sheet) => vec![Need::Record(sheet.record_key())],
+            None => Vec::new(),
+        }
+    }
+
+    fn load(&mut self, _need: &Need, found: &Found, cx: &Cx<'_>) -> Outcome {
+        match found {
+            Found::Record(view) => self.show(view, cx),
+            _ => Outcome::ignored(),
+        }
+    }
+
+    fn handle(&mut self, action: &Action, cx: &Cx<'_>) -> Outcome {
+        self.fit(cx);
+        let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
+        match action {
+            Action::CloseEditor | Action::Back if sheet.find.is_some() => {
+                sheet.find = None;
+                Outcome::used()
+            }
+            Action::CloseEditor | Action::Back => self.leave_and_close(),
+            Action::QueueDraft => self.queue(cx),
+            Action::OpenEditorProgram => {
+                let suffix = if sheet.reading == Reading::Text && sheet.is_field() { ".txt" } else { ".json" };
+                Outcome::used().effect(Effect::OpenEditor { text: sheet.buffer.text(), suffix })
+            }
+            Action::NextProblem => self.next_problem(cx),
+            Action::EditorUndo | Action::EditorRedo if sheet.in_id => {
+                let key = if *action == Action::EditorUndo { Key::Undo } else { Key::Redo };
+                self.type_id(&key.into(), cx)
+            }
+            Action::EditorUndo => {
+                let step = sheet.buffer.undo();
+                let nothing = step.is_none();
+                let outcome = changed(sheet, cx, Handled { used: true, step, copied: None });
+                if nothing { outcome.notice(Severity::Info, TOPIC, "Nothing more to undo here") } else { outcome }
+            }
+            Action::EditorRedo => {
+                let step = sheet.buffer.redo();
+                changed(sheet, cx, Handled { used: true, step, copied: None })
+            }
+            Action::FormatText => self.format(cx),
+            Action::DropDraft => self.ask_to_drop(),
+            _ => Outcome::ignored(),
+        }
+    }
+
+    fn takes_text(&self) -> bool {
+        self.is_open()
+    }
+
+    fn input(&mut self, key: &KeyInput, cx: &Cx<'_>) -> Outcome {
+        self.fit(cx);
+        let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
+        let control = key.mods() == Mods::CTRL;
+        match key.key() {
+            Key::Char('f') if control => {
+                sheet.in_id = false;
+                sheet.find = Some(Find::begin(&sheet.buffer));
+                return Outcome::used();
+            }
+            Key::Char('t') if control && sheet.is_field() => {
+                sheet.reading = if sheet.reading == Reading::Json { Reading::Text } else { Reading::Json };
+                let write = sheet.write_reading();
+                sheet.judge(cx.setup, false);
+                return Outcome::used().draft(write);
+            }
+            _ => {}
+        }
+        if sheet.find.is_some() {
+            return self.type_needle(key);
+        }
+        if sheet.in_id {
+            return self.type_id(key, cx);
+        }
+        if !sheet.ready {
+            return Outcome::used();
+        }
+        if sheet.is_scalar() && key.key() == Key::Enter && key.mods().is_empty() {
+            return self.queue(cx);
+        }
+        let above = key.key() == Key::Up || key.key() == Key::Tab && key.mods() == Mods::SHIFT;
+        if sheet.is_new() && above && !key.mods().contains(Mods::CTRL) && sheet.buffer.cursor().line == 0 {
+            sheet.in_id = true;
+            return Outcome::used();
+        }
+        let handled = sheet.buffer.handle(cx.at, key);
+        let outcome = changed(sheet, cx, handled);
+        if !outcome.used && control && key.key() == Key::Char('c') {
+            return self.leave_and_close();
+        }
+        outcome
+    }
+
+    fn paste(&mut self, text: &str, cx: &Cx<'_>) -> Outcome {
+        self.fit(cx);
+        let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
+        if let Some(find) = &mut sheet.find {
+            find.needle.paste(text);
+            find.search(&mut sheet.buffer);
+            return Outcome::used();
+        }
+        if sheet.in_id {
+            sheet.id.paste(text.trim());
+            return self.id_changed(cx);
+        }
+        if !sheet.ready {
+            return Outcome::used();
+        }
+        let step = sheet.buffer.paste(text);
+        changed(sheet, cx, Handled { used: true, step, copied: None })
+    }
+
+    fn mouse(&mut self, column: u16, row: u16, kind: MouseKind, cx: &Cx<'_>) -> Outcome {
+        self.fit(cx);
+        let parts = self.parts(cx);
+        let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
+        // Given from the inner corner; the parts are laid out from the outer one.
+        let (column, row) = (column + 1, row + 1);
+        match kind {
+            MouseKind::ScrollUp => sheet.buffer.wheel(-3),
+            MouseKind::ScrollDown => sheet.buffer.wheel(3),
+            MouseKind::Release => return Outcome::ignored(),
+            MouseKind::Press if parts.id.contains(column, row) => {
+                sheet.in_id = true;
+                sheet.find = None;
+            }
+            MouseKind::Press if parts.check.inner().contains(column, row) => {
+                let number = usize::from(row - parts.check.inner().y);
+                if let Some((line, at)) = sheet.check.problems.get(number).and_then(|problem| problem.place) {
+                    sheet.buffer.go_to_line(line, at);
+                }
+            }
+            MouseKind::Press if parts.text.contains(column, row) || parts.gutter.contains(column, row) => {
+                (sheet.in_id, sheet.find) = (false, None);
+                let cell = column.saturating_sub(parts.text.x);
+                sheet.buffer.click(usize::from(row - parts.text.y), usize::from(cell), false);
+            }
+            MouseKind::Drag => {
+                let row = row.clamp(parts.text.y, parts.text.bottom().max(parts.text.y + 1) - 1);
+                let cell = column.saturating_sub(parts.text.x);
+                sheet.buffer.click(usize::from(row - parts.text.y), usize::from(cell), true);
+            }
+            MouseKind::Press => return Outcome::ignored(),
+        }
+        Outcome::used()
     }
 
     fn commands(&self) -> Vec<Action> {
-        Vec::new()
+        vec![
+            Action::CloseEditor,
+            Action::QueueDraft,
+            Action::OpenEditorProgram,
+            Action::EditorUndo,
+            Action::EditorRedo,
+            Action::NextProblem,
+            Action::FormatText,
+            Action::DropDraft,
+            Action::OpenHelp,
+        ]
     }
 }
+
+impl Editor {
+    fn type_needle(&mut self, key: &KeyInput) -> Outcome {
+        let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
+        let Some(find) = &mut sheet.find else { return Outcome::ignored() };
+        let back = key.mods().contains(Mods::SHIFT);
+        match key.key() {
+            Key::Enter => find.step(&mut sheet.buffer, !back),
+            Key::Down => find.step(&mut sheet.buffer, true),
+            Key::Up => find.step(&mut sheet.buffer, false),
+            Key::Char('c') if key.mods() == Mods::CTRL => sheet.find = None,
+            _ => {
+                let before = find.needle.text().to_owned();
+                if !find.needle.handle(key) {
+                    return Outcome::ignored();
+                }
+                if find.needle.text() != before {
+                    find.search(&mut sheet.buffer);
+                }
+            }
+        }
+        Outcome::used()
+    }
+
+    fn type_id(&mut self, key: &KeyInput, cx: &Cx<'_>) -> Outcome {
+        let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
+        match key.key() {
+            Key::Enter | Key::Tab | Key::Down => {
+                sheet.in_id = false;
+                return Outcome::used();
+            }
+            Key::Char('c') if key.mods() == Mods::CTRL => return self.leave_and_close(),
+            _ => {}
+        }
+        let before = sheet.id.text().to_owned();
+        if !sheet.id.handle(key) {
+            return Outcome::ignored();
+        }
+        if sheet.id.text() == before { Outcome::used() } else { self.id_changed(cx) }
+    }
+
+    fn id_changed(&mut self, cx: &Cx<'_>) -> Outcome {
+        let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
+        sheet.id_taken = false;
+        let write = sheet.write_id();
+        sheet.judge(cx.setup, false);
+        Outcome::used().draft(write)
+    }
+}
+
+#[cfg(test)]
+mod tests;

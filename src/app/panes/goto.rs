@@ -1,4 +1,4 @@
-//! The small prompt: where to go, or the id of a record to be made.
+//! The small prompt: where to go.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,12 +9,7 @@ use crate::{
         pane::{Cx, Outcome, Pane, PaneName, Request, Seen},
         text::TextInput,
     },
-    model::{
-        activity::Severity,
-        draft::DraftTarget,
-        ids::{CollectionKey, RecordId},
-        rtdb,
-    },
+    model::ids::CollectionKey,
 };
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -39,7 +34,6 @@ pub enum Ask {
     Anywhere,
     Collection,
     Record(CollectionKey),
-    NewRecord(CollectionKey),
 }
 
 impl Goto {
@@ -55,15 +49,9 @@ impl Goto {
         self.session = GotoSession { input: TextInput::new(text), ask, cursor: None };
     }
 
-    /// Why the typed id cannot be one, where a new record is asked for.
-    pub fn problem(&self) -> Option<String> {
-        let Ask::NewRecord(_) = self.session.ask else { return None };
-        rtdb::check_key(self.session.input.text().trim()).err()
-    }
-
     /// The collections that fit what is typed.
     pub fn choices(&self, cx: &Cx<'_>) -> Vec<CollectionKey> {
-        if matches!(self.session.ask, Ask::Record(_) | Ask::NewRecord(_)) {
+        if matches!(self.session.ask, Ask::Record(_)) {
             return Vec::new();
         }
         let typed = self.session.input.text().trim().to_lowercase();
@@ -87,15 +75,6 @@ impl Goto {
             Ask::Record(collection) if !typed.is_empty() => {
                 close.request(Request::OpenRecord(collection.record(typed)))
             }
-            Ask::NewRecord(collection) => match self.problem() {
-                Some(problem) => Outcome::used()
-                    .notice(Severity::Warning, "records", format!("`{typed}` cannot be an id: {problem}"))
-                    .hint("type another one, or leave the suggestion"),
-                None => close.request(Request::Edit {
-                    record: collection.record(RecordId::from(typed)),
-                    target: DraftTarget::New,
-                }),
-            },
             Ask::Record(_) => close,
             Ask::Anywhere | Ask::Collection => {
                 let choices = self.choices(cx);

@@ -146,8 +146,10 @@ fn plain_run(bytes: &[u8]) -> usize {
 
 const LONGEST_RUN: usize = 4096;
 
+/// As ratatui measures: the halfwidth voiced sound marks take a cell of their own in terminals.
 fn measure(gated: &str) -> usize {
-    gated.graphemes(true).map(UnicodeWidthStr::width).sum()
+    let marks = gated.chars().filter(|c| matches!(c, '\u{ff9e}' | '\u{ff9f}')).count();
+    gated.graphemes(true).map(UnicodeWidthStr::width).sum::<usize>() + marks
 }
 
 /// A run of one-cell ASCII characters, or one grapheme of anything else. Runs make long lines cheap.
@@ -215,7 +217,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn columns_and_offsets_agree(text in "[a-c \t田é\u{301}\u{200d}👩של\u{200b}\r]{0,12}") {
+        fn columns_and_offsets_agree(text in "[a-c \t田é\u{301}\u{200d}👩של\u{200b}\rｶﾞ]{0,12}") {
             for (offset, grapheme) in graphemes(&text) {
                 let column = column_of(&text, offset);
                 prop_assert_eq!(offset_at(&text, column), (offset, column));
@@ -223,8 +225,7 @@ mod tests {
                 prop_assert_eq!(previous_boundary(&text, offset + grapheme.len()), offset);
             }
             prop_assert_eq!(offset_at(&text, usize::MAX), (text.len(), width(&text)));
-            let drawn: usize = shown_text(&text).graphemes(true).map(UnicodeWidthStr::width).sum();
-            prop_assert_eq!(drawn, width(&text));
+            prop_assert_eq!(measure(&shown_text(&text)), width(&text));
         }
     }
 }

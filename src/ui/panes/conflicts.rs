@@ -7,7 +7,6 @@ use crate::{
         App,
         geometry::{Area, Place, conflict_split},
         list,
-        pane::PaneName,
         panes::{
             conflicts::{FieldRow, How},
             outbox::dotted,
@@ -56,7 +55,8 @@ fn story(app: &App, canvas: &mut Canvas<'_>, area: Area, conflict: &Conflict) {
         words::count(app.conflicts().fields().len() as u64, "field", "fields")
     );
     if area.height < 3 {
-        canvas.put(area.x + 1, area.y, &first, usize::from(area.width.saturating_sub(2)), Role::Text);
+        let brief = format!("You {mine} it (op {}), the server {theirs} it. w queues your choice.", conflict.seq);
+        canvas.put(area.x + 1, area.y, &brief, usize::from(area.width.saturating_sub(2)), Role::Text);
         return;
     }
     canvas.frame(area, &Border { title: "What happened", ..Border::default() });
@@ -197,5 +197,4 @@ fn result(app: &App, canvas: &mut Canvas<'_>, area: Area, conflict: &Conflict) {
         let at = inner.row(row);
         canvas.put(at.x + 1, at.y, line, usize::from(at.width.saturating_sub(2)), Role::Text);
     }
-    let _ = PaneName::Conflicts;
 }

@@ -15,9 +15,8 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
         Ask::Anywhere => "Go to".to_owned(),
         Ask::Collection => "Go to a collection".to_owned(),
         Ask::Record(key) => format!("Go to a record of {}", key.collection),
-        Ask::NewRecord(key) => format!("New record in {}", key.collection),
     };
-    let below = if matches!(pane.ask(), Ask::Record(_) | Ask::NewRecord(_)) {
+    let below = if matches!(pane.ask(), Ask::Record(_)) {
         "enter goes on  esc closes"
     } else {
         "enter goes on  tab completes  esc closes"
@@ -26,7 +25,7 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
     let inner = place.area.inner();
     let line = inner.row(0);
     let label = match pane.ask() {
-        Ask::Record(_) | Ask::NewRecord(_) => "Id:",
+        Ask::Record(_) => "Id:",
         _ => "To:",
     };
     canvas.put(line.x + 1, line.y, label, 3, Role::Dim);
@@ -34,16 +33,6 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
     let at = inner.row(2);
     let room = usize::from(at.width.saturating_sub(2));
     match pane.ask() {
-        Ask::NewRecord(_) => {
-            let (text, role) = match pane.problem() {
-                Some(problem) => (format!("It cannot be an id: {problem}"), Role::Problem),
-                None => ("Keep the suggestion (it sorts by time) or type your own".to_owned(), Role::Dim),
-            };
-            for (row, text) in (2..inner.height).zip(crate::ui::text::wrap(&text, room)) {
-                let at = inner.row(row);
-                canvas.put(at.x + 1, at.y, &text, room, role);
-            }
-        }
         Ask::Record(_) => {
             canvas.put(at.x + 1, at.y, "The record with this id, or the next one", room, Role::Dim);
         }

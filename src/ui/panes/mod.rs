@@ -16,13 +16,19 @@ pub mod sessions;
 pub mod sync;
 pub mod welcome;
 
+use ratatui::layout::Rect;
+
 use crate::{
     app::{
         App,
         geometry::{Area, Place},
         pane::PaneName,
     },
-    ui::{canvas::Canvas, text, theme::Role},
+    ui::{
+        canvas::Canvas,
+        text,
+        theme::{Look, Role},
+    },
 };
 
 pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
@@ -34,13 +40,23 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
         PaneName::Connectivity => connectivity::draw(app, canvas, place),
         PaneName::Sync => sync::draw(app, canvas, place),
         PaneName::Conflicts => conflicts::draw(app, canvas, place),
-        PaneName::Editor => editor::draw(app, canvas, place),
+        PaneName::Editor => draw_editor(app, canvas, place),
         PaneName::Log => log::draw(app, canvas, place),
         PaneName::Help => help::draw(app, canvas, place),
         PaneName::Palette => palette::draw(app, canvas, place),
         PaneName::Goto => goto::draw(app, canvas, place),
         PaneName::Sessions => sessions::draw(app, canvas, place),
         PaneName::Welcome => welcome::draw(app, canvas, place),
+    }
+}
+
+fn draw_editor(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
+    let look = Look { theme: canvas.theme(), glyphs: canvas.glyphs };
+    let area = Rect::new(place.area.x, place.area.y, place.area.width, place.area.height);
+    let focused = is_focused(app, PaneName::Editor);
+    let cursor = editor::draw(app.editor(), look, focused, area, canvas.buffer());
+    if let Some(cursor) = cursor {
+        canvas.cursor = Some((cursor.x, cursor.y));
     }
 }
 

@@ -178,23 +178,22 @@ fn actions(app: &App, op: &Op, lines: &mut Vec<Line>) {
     }
     use crate::app::action::Action;
     lines.push(heading("ACTIONS"));
-    let offered: &[(Action, &str)] = match op.state {
-        OpState::Conflict => &[(Action::ResolveConflict, ""), (Action::DiscardOp, ""), (Action::OpenTarget, "")],
-        state if state.may_be_applied() => &[(Action::OpenTarget, "")],
+    let offered: &[Action] = match op.state {
+        OpState::Conflict => &[Action::ResolveConflict, Action::DiscardOp, Action::OpenTarget],
+        state if state.may_be_applied() => &[Action::OpenTarget],
         _ => &[
-            (Action::EditRecord, ""),
-            (Action::RetryOp, ""),
-            (Action::HoldOp, ""),
-            (Action::DiscardOp, ""),
-            (Action::OpenTarget, ""),
-            (Action::CopyJson, ""),
+            Action::EditRecord,
+            Action::RetryOp,
+            Action::HoldOp,
+            Action::DiscardOp,
+            Action::OpenTarget,
+            Action::CopyJson,
         ],
     };
     let scopes = [crate::app::command::Scope::Outbox, crate::app::command::Scope::Global];
-    for (action, _) in offered {
+    for action in offered {
         if let Some(key) = app.keymap().first_key(*action, &scopes) {
-            let command = action.command();
-            lines.push(plain(format!("  {key:<4}{:<26}{}", command.title, command.help)));
+            lines.push(plain(format!("  {key:<5}{}", action.command().title)));
         }
     }
 }

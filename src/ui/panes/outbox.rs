@@ -140,7 +140,7 @@ fn views(app: &App, canvas: &mut Canvas<'_>, line: Area) {
             View::Conflict => Some(counts.conflict),
         };
         if index > 0 {
-            x += canvas.put(x, line.y, " | ", room(x), Role::Dim);
+            x += 2;
         }
         let label = match count {
             Some(count) => format!("{} {}", view.word(), words::grouped(count)),
@@ -177,7 +177,7 @@ const TRY_AND_AGE: usize = 5 + 5;
 impl Columns {
     fn fit(width: u16) -> Self {
         let free = usize::from(width).saturating_sub(LEAD + TRY_AND_AGE + 1);
-        let target = free.min(if free >= 40 { free - 22 } else { 24 }).min(34);
+        let target = if free >= 34 { (free - 22).clamp(16, 34) } else { free.min(24) };
         Self { target, note: free.saturating_sub(target + 1) }
     }
 
@@ -211,8 +211,8 @@ impl Columns {
             &format!("{:>5}{:>5}", op.attempts, age),
         );
         if self.note >= 3 {
-            let x = line.right().saturating_sub(u16::try_from(self.note).unwrap_or(0));
-            canvas.put(x + 1, line.y, &note, self.note.saturating_sub(2), role);
+            let x = line.x + u16::try_from(LEAD + self.target + TRY_AND_AGE + 2).unwrap_or(0);
+            canvas.put(x, line.y, &note, usize::from(line.right().saturating_sub(x + 1)), role);
         }
     }
 

@@ -52,7 +52,7 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
             Entry::Recent(recent) => (recent.line.clone(), "again".to_owned(), words::ago(app.now().wall, recent.at)),
         };
         let from = canvas.put_right(at.right().saturating_sub(1), at.y, &right, 12, Role::HintKey);
-        let column = 32.min(usize::from(at.width) / 2);
+        let column = 36.min(usize::from(at.width) / 2);
         let used = text::width(&name).max(column.saturating_sub(2)).min(usize::from(at.width) - 14);
         canvas.put(at.x + 2, at.y, &name, used, Role::Text);
         let x = at.x + 4 + u16::try_from(used).unwrap_or(0);

@@ -169,17 +169,3 @@ fn op_note(op: &Op) -> (String, Role) {
         OpState::Acked | OpState::Superseded | OpState::Discarded => (format!("Your {what} is settled"), Role::Sent),
     }
 }
-
-/// The editor of one field, at the field's place in the tree.
-pub fn draw_in_place(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
-    let pane = app.record();
-    let inner = place.area.inner();
-    let height = pane.tree_height(inner.size());
-    let (top, cursor) = pane.window(height);
-    let rows: Vec<&TreeRow> = pane.rows().iter().skip(top).take(height).collect();
-    let column = u16::try_from(value_column(&rows, usize::from(inner.width))).unwrap_or(8);
-    let row = u16::try_from(cursor.saturating_sub(top)).unwrap_or(0).min(inner.height.saturating_sub(1));
-    let x = inner.x + column.min(inner.width);
-    let area = Area::new(x, inner.y + row, inner.right().saturating_sub(x), inner.height.saturating_sub(row));
-    super::editor::draw_field(app, canvas, area);
-}

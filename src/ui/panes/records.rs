@@ -76,7 +76,7 @@ fn constraints(app: &App, columns: &Columns) -> String {
         parts.push(format!("{} marked", view.marks.len()));
     }
     if columns.hidden > 0 {
-        parts.push(format!("+{} columns", columns.hidden));
+        parts.push(format!("+{}", words::count(columns.hidden as u64, "column", "columns")));
     }
     parts.join(" | ")
 }
@@ -129,7 +129,10 @@ impl Columns {
         // Four cells before the id, one after the age.
         let mut room = usize::from(inner.width).saturating_sub(4 + AGE + 2);
         let widest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0);
-        let id = widest(&mut rows.iter().map(|row| text::width(&row.id.0))).clamp(7, 20).next_multiple_of(3).min(room);
+        let id = widest(&mut rows.iter().map(|row| text::width(&row.id.0)))
+            .next_multiple_of(2)
+            .clamp(6, (room * 35 / 100).clamp(8, 24))
+            .min(room);
         room = room.saturating_sub(id + 2);
         let mut fields = Vec::new();
         let columns = pane.columns();
@@ -155,7 +158,7 @@ impl Columns {
                 fields = wanted;
                 break;
             }
-            let least: usize = wanted.iter().map(|(_, _, width)| (*width).min(10)).sum();
+            let least: usize = wanted.iter().map(|(_, _, width)| (*width).min(8)).sum();
             if least + spaces > room && wanted.len() > 1 {
                 wanted.pop();
                 hidden += 1;

@@ -147,7 +147,8 @@ fn pushes(app: &App) -> Vec<(String, Role)> {
             continue;
         }
         let rate = push.rate.filter(|rate| *rate >= 0.1).map(|rate| format!("  {rate:.0}/s")).unwrap_or_default();
-        let name = if app.setup().sources.len() > 1 { format!(" {}", status.source) } else { String::new() };
+        let busy = app.world().sources.iter().filter(|status| status.push.total > 0).count();
+        let name = if busy > 1 { format!(" {}", status.source) } else { String::new() };
         let waiting = push.waiting_for.as_ref().map(|why| format!("  {why}")).unwrap_or_default();
         let role = if push.in_flight > 0 { Role::Sending } else { Role::Text };
         lines.push((format!("push{name}  {} of {}{rate}{waiting}", push.done, push.total), role));

@@ -122,6 +122,8 @@ pub struct TextBuffer {
     clipboard: String,
     /// Counts changes of the text, for caches. Not saved.
     generation: u64,
+    /// A view that waits for its text.
+    held: Option<View>,
 }
 
 /// Equal where a restored buffer must equal the live one; the size of the screen and the clipboard are not part of it.
@@ -157,6 +159,7 @@ impl TextBuffer {
             room: (0, 0),
             clipboard: String::new(),
             generation: 0,
+            held: None,
         }
     }
 
@@ -236,6 +239,9 @@ impl TextBuffer {
     }
 
     pub fn view(&self) -> View {
+        if let Some(held) = self.held {
+            return held;
+        }
         View { caret: self.caret, scroll: self.scroll, away: self.away, goal: self.goal }
     }
 
@@ -247,6 +253,17 @@ impl TextBuffer {
         self.away = view.away;
         self.goal = view.goal;
         self.typing = None;
+        self.held = None;
+    }
+
+    /// Keeps a saved view for a text that is not here yet: it is given back unchanged by [`TextBuffer::view`] and must be
+    /// set again once the text is.
+    pub fn hold_view(&mut self, view: View) {
+        self.held = Some(view);
+    }
+
+    pub fn held_view(&self) -> Option<View> {
+        self.held
     }
 
     /// Tells the buffer how many rows and columns of text are shown. Nothing moves by it, so that a window made small

@@ -1,0 +1,390 @@
+//! One thing being edited: its text, what it was begun on, and what of it the journal already has.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, value::RawValue};
+
+use super::{
+    check::{self, Check, LineChanges, Reading, Rules},
+    find::Find,
+    pretty::pretty,
+};
+use crate::{
+    app::{
+        Setup,
+        pane::Cx,
+        text::{
+            TextBuffer, TextInput,
+            buffer::{Pos, Step, View},
+        },
+    },
+    model::{
+        draft::{Draft, DraftKey, DraftTarget, DraftWrite},
+        ids::{OpId, RecordId, RecordKey, Revision},
+        json::Pointer,
+        op::{NewOp, Op, OpKind},
+        time::Timestamp,
+    },
+};
+
+/// After this many appended edits the draft is written as one snapshot again.
+pub const COMPACT_AFTER: usize = 500;
+
+/// A half-written new record begins so, with the cursor on the blank line.
+const EMPTY_RECORD: &str = "{\n  \n}";
+
+#[derive(Debug, Clone)]
+pub struct Sheet {
+    pub key: DraftKey,
+    pub buffer: TextBuffer,
+    /// The id of a new record, as typed.
+    pub id: TextInput,
+    /// Keys go to the id.
+    pub in_id: bool,
+    pub reading: Reading,
+    pub find: Option<Find>,
+    /// False until the text is there: from a draft, or from the record once it is loaded.
+    pub ready: bool,
+    /// The document the text was begun on.
+    pub base: Option<Value>,
+    pub base_revision: Option<Revision>,
+    /// The text the base was laid out as, by line.
+    pub base_lines: Vec<String>,
+    /// The journal has a draft of it.
+    pub begun: bool,
+    appended: usize,
+    /// Something was typed since it was opened here: a load does not replace it.
+    pub touched: bool,
+    /// The record's local value as last seen: outside `None` while unknown, inside `None` where it does not exist.
+    pub now: Option<Option<Value>>,
+    /// The pending ops of the record.
+    pub ops: Vec<Op>,
+    /// When the draft it was restored from was last typed in, until that was said.
+    pub restored: Option<Timestamp>,
+    /// What could not be read of the saved draft.
+    pub damaged: Option<String>,
+    /// The user was told that the base moved.
+    pub told_moved: bool,
+    pub check: Check,
+    pub lines: LineChanges,
+    /// A record with the typed id exists.
+    pub id_taken: bool,
+}
+
+/// What a session row keeps of an open sheet. The text itself is in the draft.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SheetSession {
+    pub record: RecordKey,
+    pub target: DraftTarget,
+    pub view: View,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<TextInput>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_id: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reading: Option<Reading>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub find: Option<Find>,
+}
+
+/// A draft's snapshot: the buffer's own, with what stands beside it.
+#[derive(Serialize, Deserialize)]
+struct Saved<'s> {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+    reading: Option<Reading>,
+    #[serde(borrow)]
+    buffer: &'s RawValue,
+}
+
+/// An appended edit that is not a step of the buffer.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Beside {
+    Id(String),
+    As(Reading),
+}
+
+impl Sheet {
+    /// A sheet whose text is not known yet.
+    pub fn waiting(record: RecordKey, target: DraftTarget) -> Self {
+        Self {
+            key: DraftKey { record, target },
+            buffer: TextBuffer::default(),
+            id: TextInput::default(),
+            in_id: false,
+            reading: Reading::default(),
+            find: None,
+            ready: false,
+            base: None,
+            base_revision: None,
+            base_lines: Vec::new(),
+            begun: false,
+            appended: 0,
+            touched: false,
+            now: None,
+            ops: Vec::new(),
+            restored: None,
+            damaged: None,
+            told_moved: false,
+            check: Check::default(),
+            lines: LineChanges::default(),
+            id_taken: false,
+        }
+    }
+
+    /// A new record with a proposed id.
+    pub fn new_record(record: RecordKey) -> Self {
+        let mut sheet = Self::waiting(record, DraftTarget::New);
+        sheet.id = TextInput::new(sheet.key.record.id.as_str());
+        sheet.buffer = TextBuffer::new(EMPTY_RECORD);
+        sheet.buffer.move_to(Pos::new(1, 2), false);
+        sheet.ready = true;
+        sheet
+    }
+
+    /// Brings a saved draft back. What cannot be read is said, never thrown away.
+    pub fn adopt(&mut self, draft: &Draft) {
+        let saved = serde_json::from_str::<Saved<'_>>(&draft.snapshot);
+        let (steps, beside): (Vec<String>, Vec<Beside>) = split(&draft.edits);
+        let snapshot = saved.as_ref().map_or(draft.snapshot.as_str(), |saved| saved.buffer.get());
+        match TextBuffer::from_snapshot(snapshot, &steps) {
+            Ok(buffer) => self.buffer = buffer,
+            Err(damaged) => {
+                self.damaged = Some(damaged.to_string());
+                self.buffer = *damaged.text;
+            }
+        }
+        if let Ok(saved) = saved {
+            self.reading = saved.reading.unwrap_or(self.reading);
+            self.id = saved.id.as_deref().map_or_else(|| std::mem::take(&mut self.id), TextInput::new);
+        }
+        for beside in beside {
+            match beside {
+                Beside::Id(text) => self.id = TextInput::new(&text),
+                Beside::As(reading) => self.reading = reading,
+            }
+        }
+        self.begun = true;
+        self.appended = draft.edits.len();
+        self.ready = true;
+        self.restored = Some(draft.updated_at);
+        self.set_base(draft.base.clone(), draft.base_revision.clone());
+    }
+
+    /// Begins with the record as it stands; only while nothing was typed.
+    pub fn begin_with(&mut self, document: Option<Value>, revision: Option<Revision>) {
+        let was = self.buffer.held_view().or(self.ready.then(|| self.buffer.view()));
+        self.set_base(document, revision);
+        let pointer = self.pointer();
+        let value = self.base.as_ref().and_then(|document| pointer.get(document));
+        let text = match (value, pointer.is_root()) {
+            (Some(Value::String(text)), false) => {
+                self.reading = Reading::Text;
+                text.clone()
+            }
+            (Some(value), _) => pretty(value),
+            (None, true) => EMPTY_RECORD.to_owned(),
+            (None, false) => String::new(),
+        };
+        self.buffer = TextBuffer::new(&text);
+        match was {
+            Some(view) => self.buffer.set_view(view),
+            None if self.is_field() => self.buffer.move_to(self.buffer.end(), false),
+            None => {}
+        }
+        self.begun = false;
+        self.restored = None;
+        self.ready = true;
+    }
+
+    fn set_base(&mut self, base: Option<Value>, revision: Option<Revision>) {
+        let text = base.as_ref().map(pretty);
+        self.base_lines = match text.filter(|_| !self.is_field()) {
+            Some(text) => text.split('\n').map(str::to_owned).collect(),
+            None => Vec::new(),
+        };
+        self.base = base;
+        self.base_revision = revision;
+    }
+
+    pub fn session(&self) -> SheetSession {
+        SheetSession {
+            record: self.key.record.clone(),
+            target: self.key.target.clone(),
+            view: self.buffer.view(),
+            id: self.is_new().then(|| self.id.clone()),
+            in_id: self.in_id,
+            reading: self.is_field().then_some(self.reading),
+            find: self.find.clone(),
+        }
+    }
+
+    pub fn is_new(&self) -> bool {
+        self.key.target == DraftTarget::New
+    }
+
+    pub fn is_field(&self) -> bool {
+        matches!(self.key.target, DraftTarget::Field(_))
+    }
+
+    /// True where Enter queues: a field whose value is no container is one value, not a text.
+    pub fn is_scalar(&self) -> bool {
+        let container = self
+            .base
+            .as_ref()
+            .and_then(|base| self.pointer().get(base))
+            .is_some_and(|value| value.is_object() || value.is_array());
+        self.is_field() && !container
+    }
+
+    /// The place being edited; the root for whole records.
+    pub fn pointer(&self) -> Pointer {
+        match &self.key.target {
+            DraftTarget::Field(pointer) => pointer.clone(),
+            _ => Pointer::root(),
+        }
+    }
+
+    /// The record as the edit names it: a new one by the id that was typed.
+    pub fn record_key(&self) -> RecordKey {
+        match self.is_new() {
+            true => self.key.record.collection.record(RecordId(self.id.text().trim().to_owned())),
+            false => self.key.record.clone(),
+        }
+    }
+
+    /// True where the record is not what the text was begun on any more (R6).
+    pub fn base_moved(&self) -> bool {
+        let Some(now) = self.now.as_ref().filter(|_| !self.is_new()) else { return false };
+        let place = |document: Option<&Value>| document.and_then(|document| self.pointer().get(document)).cloned();
+        match (place(self.base.as_ref()), place(now.as_ref())) {
+            (None, None) => false,
+            (Some(base), Some(now)) => !crate::model::json::same_value(&base, &now),
+            _ => true,
+        }
+    }
+
+    /// Judges the text anew. `thorough` also where it is too large for every key.
+    pub fn judge(&mut self, setup: &Setup, thorough: bool) {
+        self.lines = match self.is_field() || self.base.is_none() {
+            true => LineChanges::default(),
+            false => LineChanges::between(&self.base_lines, self.buffer.lines()),
+        };
+        if !self.ready || (self.buffer.len() > check::WHILE_TYPING && !thorough) {
+            self.check = Check::skipped();
+            return;
+        }
+        let collection = &self.key.record.collection;
+        let path = setup.collection(collection).map_or(collection.collection.as_str(), |spec| spec.path.as_str());
+        let rules = Rules {
+            base: self.base.as_ref(),
+            kind: setup.source(&collection.source).map(|source| source.kind),
+            levels: path.split('/').filter(|part| !part.is_empty()).count() + 1,
+        };
+        let text = self.buffer.text();
+        self.check = match &self.key.target {
+            DraftTarget::Field(pointer) => check::field(self.buffer.lines(), &text, self.reading, pointer, rules),
+            _ => check::document(self.buffer.lines(), &text, rules),
+        };
+        if let Some(problem) = self.id_problem() {
+            self.check.problems.insert(0, problem);
+        }
+    }
+
+    fn id_problem(&self) -> Option<check::Problem> {
+        if !self.is_new() {
+            return None;
+        }
+        let id = self.id.text().trim();
+        if let Err(reason) = crate::model::rtdb::check_key(id) {
+            return Some(check::Problem::whole(format!("the id cannot be used: {reason}")));
+        }
+        self.id_taken.then(|| check::Problem::whole(format!("a record `{id}` exists already")))
+    }
+
+    /// The write for a step of the buffer.
+    pub fn write_step(&mut self, step: &Step) -> DraftWrite {
+        self.write(step.to_json())
+    }
+
+    pub fn write_id(&mut self) -> DraftWrite {
+        self.write(beside(&Beside::Id(self.id.text().to_owned())))
+    }
+
+    pub fn write_reading(&mut self) -> DraftWrite {
+        self.write(beside(&Beside::As(self.reading)))
+    }
+
+    fn write(&mut self, edit: String) -> DraftWrite {
+        self.touched = true;
+        if !self.begun || self.appended >= COMPACT_AFTER {
+            return self.write_snapshot();
+        }
+        self.appended += 1;
+        DraftWrite::Append { key: self.key.clone(), edit }
+    }
+
+    /// Everything in one piece.
+    pub fn write_snapshot(&mut self) -> DraftWrite {
+        self.begun = true;
+        self.appended = 0;
+        let buffer = RawValue::from_string(self.buffer.snapshot()).expect("the buffer writes JSON");
+        let saved = Saved {
+            id: self.is_new().then(|| self.id.text().to_owned()),
+            reading: self.is_field().then_some(self.reading),
+            buffer: &buffer,
+        };
+        DraftWrite::Snapshot {
+            key: self.key.clone(),
+            snapshot: serde_json::to_string(&saved).expect("strings and JSON are always JSON"),
+            base: self.base.clone(),
+            base_revision: self.base_revision.clone(),
+        }
+    }
+
+    /// True where edits were appended since the last snapshot.
+    pub fn wants_compaction(&self) -> bool {
+        self.begun && self.appended > 0
+    }
+
+    /// The edit the judged text makes. Only without problems.
+    pub fn op(&self, cx: &Cx<'_>) -> Option<NewOp> {
+        Some(NewOp {
+            op_id: OpId::new(cx.at),
+            record: self.record_key(),
+            kind: if self.base.is_none() { OpKind::Create } else { OpKind::Update },
+            changes: self.check.changes.clone(),
+            document: Some(self.check.document.clone()?),
+            base: self.base.clone(),
+            base_revision: self.base_revision.clone(),
+            created_at: cx.at.wall,
+            author: String::new(),
+        })
+    }
+}
+
+/// The text of a draft as it was typed, for lists and for `--json`; what cannot be read is given raw.
+pub fn text_of(draft: &Draft) -> String {
+    let mut sheet = Sheet::waiting(draft.key.record.clone(), draft.key.target.clone());
+    sheet.adopt(draft);
+    sheet.buffer.text()
+}
+
+fn beside(edit: &Beside) -> String {
+    serde_json::to_string(edit).expect("strings are always JSON")
+}
+
+/// Steps of the buffer, and what was changed beside it.
+fn split(edits: &[String]) -> (Vec<String>, Vec<Beside>) {
+    let mut steps = Vec::with_capacity(edits.len());
+    let mut others = Vec::new();
+    for edit in edits {
+        let is_beside = edit.starts_with("{\"id\"") || edit.starts_with("{\"as\"");
+        match is_beside.then(|| serde_json::from_str(edit)) {
+            Some(Ok(beside)) => others.push(beside),
+            _ => steps.push(edit.clone()),
+        }
+    }
+    (steps, others)
+}

@@ -21,9 +21,11 @@ pub(super) fn read_argument(argument: &str) -> Result<Value, Failure> {
         None => (argument.to_owned(), "the argument".to_owned()),
     };
     json::parse(&text, Limits::default()).map_err(|invalid| {
-        Failure::usage(format!("{place} is no acceptable JSON"))
-            .because(invalid.to_string())
-            .hint("strings stand in double quotes, names too; `-` reads standard input, `@FILE` a file")
+        let hint = match invalid.reason.contains("limit") {
+            true => "split it into several records; `ebbtide import` reads files of many records",
+            false => "strings stand in double quotes, names too; `-` reads standard input, `@FILE` a file",
+        };
+        Failure::usage(format!("{place} is no acceptable JSON")).because(invalid.to_string()).hint(hint)
     })
 }
 

@@ -1,6 +1,6 @@
 //! `doctor`: looks at everything that could be wrong on this computer, and changes nothing.
 
-use std::{collections::HashMap, os::unix::fs::PermissionsExt, path::Path, process::ExitCode};
+use std::{fs::File, os::unix::fs::PermissionsExt, path::Path, process::ExitCode};
 
 use serde_json::{Value, json};
 
@@ -74,6 +74,7 @@ pub(super) fn run(world: &World) -> Outcome {
     let config = check_config(world, &mut findings);
     check_places(world, &mut findings);
     check_space(&world.paths.data_dir, &mut findings);
+    check_leader(&world.paths.data_dir, &mut findings);
     match world.reader() {
         Err(failure) => {
             let (detail, hint) = failure.into_finding();
@@ -160,17 +161,13 @@ fn check_places(world: &World, findings: &mut Findings) {
         }
     };
     look(dir);
-    look(&world.paths.config);
     let mut files = 0_u64;
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         files += 1;
         look(&entry.path());
     }
     match open.as_slice() {
-        [] => findings.ok(
-            "files",
-            format!("`{}`: {}, only for you", dir.display(), count(files, "entry").replace("entrys", "entries")),
-        ),
+        [] => findings.ok("files", format!("`{}`: {}, only for you", dir.display(), count(files, "file"))),
         some => findings.add(
             "files",
             Grade::Warning,
@@ -207,6 +204,12 @@ fn check_space(dir: &Path, findings: &mut Findings) {
     }
 }
 
+/// Whether some process carries the sync. Asked of the lock itself, which is given back at once.
+fn check_leader(dir: &Path, findings: &mut Findings) {
+    let held = File::open(dir.join("leader.lock")).is_ok_and(|file| file.try_lock().is_err());
+    findings.ok("sync", if held { "a process carries the sync" } else { "no process carries the sync now" });
+}
+
 /// Reads every page. A look at a copy has no files of its own to read.
 fn check_pages(world: &World, findings: &mut Findings) {
     if world.is_read_only() {
@@ -228,35 +231,29 @@ fn check_pages(world: &World, findings: &mut Findings) {
 }
 
 fn check_data(reader: &mut Reader, config: &Config, findings: &mut Findings) -> Result<(), StoreError> {
-    let mut ops: Vec<Op> = Vec::new();
-    let states: Vec<OpState> = OpState::ALL.into_iter().filter(|state| state.is_pending()).collect();
-    loop {
-        let page = reader.outbox(&states, ops.last().map(|op| op.seq), 500)?;
-        if page.is_empty() {
-            break;
+    let pending: Vec<OpState> = OpState::ALL.into_iter().filter(|state| state.is_pending()).collect();
+    let (mut edits, mut strangers, mut example) = (0, 0, None);
+    each(reader, &pending, |op| {
+        edits += 1;
+        if !is_configured(config, &op.record) {
+            strangers += 1;
+            example.get_or_insert_with(|| op.record.collection.to_string());
         }
-        ops.extend(page);
-    }
-    check_outbox(&ops, findings);
-    let strangers: Vec<&Op> = ops.iter().filter(|op| !is_configured(config, &op.record)).collect();
-    if let Some(first) = strangers.first() {
+    })?;
+    check_outbox(reader, edits, findings)?;
+    if let Some(example) = example {
         findings.add(
             "outbox",
             Grade::Warning,
-            format!(
-                "{} of collections that are not configured, such as `{}`",
-                count(strangers.len() as u64, "edit"),
-                first.record.collection
-            ),
+            format!("{} of collections that are not configured, such as `{example}`", count(strangers, "edit")),
             "configure the source again to send them, or discard them",
         );
     }
+    let mut in_conflict = Vec::new();
+    each(reader, &[OpState::Conflict], |op| in_conflict.push(op.seq))?;
     let conflicts = reader.conflicts(false)?;
-    let lost: Vec<Seq> = ops
-        .iter()
-        .filter(|op| op.state == OpState::Conflict && !conflicts.iter().any(|conflict| conflict.seq == op.seq))
-        .map(|op| op.seq)
-        .collect();
+    let lost: Vec<Seq> =
+        in_conflict.into_iter().filter(|seq| !conflicts.iter().any(|conflict| conflict.seq == *seq)).collect();
     match lost.as_slice() {
         [] => findings.ok("conflicts", count(conflicts.len() as u64, "conflict")),
         some => findings.add(
@@ -277,22 +274,36 @@ fn is_configured(config: &Config, record: &RecordKey) -> bool {
 }
 
 /// At most one edit of a record may be on the wire, and it is the oldest one.
-fn check_outbox(ops: &[Op], findings: &mut Findings) {
-    let mut oldest: HashMap<&RecordKey, Seq> = HashMap::new();
+fn check_outbox(reader: &mut Reader, edits: u64, findings: &mut Findings) -> Result<(), StoreError> {
+    let mut sent = Vec::new();
+    each(reader, &[OpState::InFlight, OpState::InDoubt], |op| sent.push((op.record.clone(), op.seq)))?;
     let mut broken = Vec::new();
-    for op in ops {
-        let first = *oldest.entry(&op.record).or_insert(op.seq);
-        if op.state.may_be_applied() && first != op.seq {
-            broken.push(op.seq.to_string());
+    for (record, seq) in sent {
+        if reader.record(&record)?.ops.first().is_none_or(|oldest| oldest.seq != seq) {
+            broken.push(seq.to_string());
         }
     }
     match broken.as_slice() {
-        [] => findings.ok("outbox", format!("{}, in order", count(ops.len() as u64, "edit"))),
+        [] => findings.ok("outbox", format!("{}, in order", count(edits, "edit"))),
         some => findings.add(
             "outbox",
             Grade::Problem,
             format!("sent before an older edit of the same record: {}", some.join(", ")),
             "hold the later ones and look at them with `ebbtide outbox show`",
         ),
+    }
+    Ok(())
+}
+
+/// Walks the outbox in pages, so that a long one needs no memory.
+fn each(reader: &mut Reader, states: &[OpState], mut take: impl FnMut(&Op)) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let page = reader.outbox(states, after, 200)?;
+        page.iter().for_each(&mut take);
+        match page.last() {
+            Some(last) => after = Some(last.seq),
+            None => return Ok(()),
+        }
     }
 }

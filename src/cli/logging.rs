@@ -8,7 +8,8 @@ use tracing_subscriber::EnvFilter;
 use super::output::talk;
 use crate::config::Paths;
 
-/// Starts logging. `is_quiet` keeps the trouble with the log off the screen (the dashboard paints there).
+/// Starts logging. `is_quiet` keeps the trouble with the log off stderr (the dashboard paints there, `--json` has its
+/// own form).
 pub(super) fn start(paths: &Paths, is_quiet: bool, is_read_only: bool) {
     if is_read_only {
         return;
@@ -38,8 +39,12 @@ fn try_start(dir: &Path) -> Result<(), String> {
             Some(format!("`EBBTIDE_LOG` is not understood, so it counts for nothing: {error}")),
         ),
     };
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(file).with_target(true).finish();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(file)
+        .log_internal_errors(false)
+        .finish();
     tracing::subscriber::set_global_default(subscriber).map_err(|error| none(error.to_string()))?;
     complaint.map_or(Ok(()), Err)
 }

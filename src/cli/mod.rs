@@ -72,7 +72,8 @@ fn run(cli: Cli) -> Outcome {
     if let Some(Command::Paths) = &cli.command {
         return shell::paths(&world);
     }
-    logging::start(&world.paths, matches!(cli.command, None | Some(Command::Demo(_))), world.is_read_only());
+    let is_quiet = world.json || matches!(cli.command, None | Some(Command::Demo(_)));
+    logging::start(&world.paths, is_quiet, world.is_read_only());
     match cli.command {
         None => dashboard::run(&world, &cli.dashboard),
         Some(Command::Demo(args)) => dashboard::demo(&world, &args),

@@ -48,6 +48,8 @@ impl StoreError {
         let path = path.to_path_buf();
         match source.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::DiskFull { path },
+            // Shared memory that cannot be made on a full disk is reported as an I/O error.
+            Some(ErrorCode::SystemIoFailure) if has_no_room(&path) => Self::DiskFull { path },
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked { path },
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Self::Damaged { path, detail: source.to_string(), kept: None }
@@ -94,6 +96,12 @@ impl StoreError {
             },
         }
     }
+}
+
+/// True where not even SQLite's shared memory (32 KiB) fits beside the file.
+fn has_no_room(path: &Path) -> bool {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    rustix::fs::statvfs(dir).is_ok_and(|stat| stat.f_bavail.saturating_mul(stat.f_frsize) < 64 << 10)
 }
 
 pub(super) type Result<T, E = StoreError> = std::result::Result<T, E>;

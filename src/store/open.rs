@@ -78,7 +78,13 @@ impl Store {
     /// itself notes (generations, backups).
     pub fn open(dir: &Path, mode: OpenMode, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         match mode {
-            OpenMode::ReadWrite => Self::open_for_writing(dir, clock),
+            OpenMode::ReadWrite => match Self::open_for_writing(dir, Arc::clone(&clock)) {
+                // A full disk does not even let a file be opened: the held-back space is for this.
+                Err(error) if error.is_disk_full() && files::drop_ballast(&Files { dir: dir.to_path_buf() }) => {
+                    Self::open_for_writing(dir, clock)
+                }
+                opened => opened,
+            },
             OpenMode::ReadOnly => Self::open_copy(dir, clock),
         }
     }

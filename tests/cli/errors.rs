@@ -132,6 +132,60 @@ fn a_journal_of_a_newer_version_is_left_alone() {
 }
 
 #[test]
+fn a_damaged_journal_is_never_treated_as_empty() {
+    let place = Place::configured();
+    std::fs::create_dir(place.path("data")).unwrap();
+    place.write("data/journal.db", &"this was a journal once\n".repeat(300));
+    shows("journal-damaged", &place, &["put", "tasks", "t1", "{\"a\":1}"], 2);
+    shows("journal-damaged-as-json", &place, &["--json", "outbox", "list"], 2);
+    let kept = std::fs::read_dir(place.path("data/damaged")).unwrap().next().unwrap().unwrap();
+    assert_eq!(std::fs::read(kept.path()).unwrap(), std::fs::read(place.path("data/journal.db")).unwrap());
+    assert_eq!(place.run(&["doctor"]).code, 1);
+}
+
+#[test]
+fn a_journal_another_program_holds_is_said_to_be_locked() {
+    let place = Place::configured();
+    assert_eq!(place.run(&["put", "tasks", "t1", "{\"a\":1}"]).code, 0);
+    let journal = rusqlite::Connection::open(place.path("data/journal.db")).unwrap();
+    journal.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    shows("journal-locked", &place, &["put", "tasks", "t2", "{\"a\":1}"], 1);
+    journal.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(place.run(&["put", "tasks", "t2", "{\"a\":1}"]).code, 0);
+}
+
+/// Needs a file system of its own, so it runs in a user namespace; where those are forbidden it says so and passes.
+#[test]
+fn on_a_full_disk_edits_go_on_from_the_held_back_space_and_then_are_refused_with_nothing_lost() {
+    let place = Place::configured();
+    let can = std::process::Command::new("unshare").args(["-Urm", "true"]).status();
+    if !can.is_ok_and(|status| status.success()) {
+        eprintln!("no user namespaces here: not tested");
+        return;
+    }
+    place.write("big.json", &format!("{{\"a\": \"{}\"}}", "x".repeat(3_000_000)));
+    let script = "mkdir small && mount -t tmpfs -o size=16m tmpfs small && export EBBTIDE_DATA_DIR=small/data
+        \"$0\" put tasks t1 '{\"a\":1}' || exit 10
+        dd if=/dev/zero of=small/fill bs=1k 2>/dev/null
+        \"$0\" put tasks t2 '{\"a\":2}' || exit 11
+        for n in 1 2 3 4 5; do \"$0\" put tasks big$n @big.json 2>said || break; done
+        cat said
+        \"$0\" get tasks t2 || exit 12
+        rm small/fill
+        \"$0\" put tasks t3 '{\"a\":3}' || exit 13
+        \"$0\" outbox list | cut -c 1-40";
+    let mut command = place.command(&[]);
+    let envs: Vec<_> = command.get_envs().map(|(name, value)| (name.to_owned(), value.unwrap().to_owned())).collect();
+    let binary = command.get_program().to_owned();
+    command = std::process::Command::new("unshare");
+    command.args(["-Urm", "sh", "-c", script]).arg(binary).current_dir(place.path("")).envs(envs);
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert_text!("errors", "disk-full", text);
+}
+
+#[test]
 fn changing_something_read_only_is_refused() {
     let place = Place::configured();
     shows("read-only", &place, &["--read-only", "put", "tasks", "t1", "{\"a\":1}"], 2);

@@ -148,3 +148,34 @@ fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
     }
     files
 }
+
+#[test]
+fn edits_made_beside_a_running_sync_go_out_by_themselves() {
+    let (place, serve) = begin(&["vessels"]);
+    place.json(&["sync"], 0);
+    let mut watch = place.command(&["sync", "--watch"]).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let lock = place.path("data/leader.lock");
+    until("the sync leads", || {
+        std::fs::File::options().write(true).open(&lock).is_ok_and(|file| file.try_lock().is_err())
+    });
+    place.json(&["patch", "vessels", "9100000", r#"{"name":"beside"}"#], 0);
+    until("the edit arrives", || serve.request("GET", "/vessels/9100000/name.json", "").1.contains("beside"));
+    serve.request("PATCH", "/vessels/9100037.json", r#"{"name":"live"}"#);
+    until("the live change arrives", || place.json(&["get", "vessels", "9100037"], 0)["local"]["name"] == "live");
+    let asked = place.json(&["sync"], 0);
+    assert_eq!(asked["sources"][0]["connectivity"]["state"], "online", "the other process answered for both");
+    let pid = rustix::process::Pid::from_child(&watch);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(watch.wait().unwrap().code(), Some(0), "ctrl-c is the way out of --watch");
+}
+
+/// Looks again until it is so, for about a minute at most.
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    for _ in 0..3_000 {
+        if is_so() {
+            return;
+        }
+        std::thread::park_timeout(std::time::Duration::from_millis(20));
+    }
+    panic!("{what}");
+}

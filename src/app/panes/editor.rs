@@ -118,8 +118,7 @@ impl Editor {
         if !sheet.ready {
             sheet.begin_with(base, base_revision);
         }
-        sheet.now = Some(document);
-        sheet.ops = ops;
+        sheet.see(document, ops);
         sheet.judge(cx.setup, false);
         self.open = Some(sheet);
         self.fit(cx);
@@ -321,8 +320,7 @@ impl Editor {
             return Outcome::ignored();
         }
         let draft = view.drafts.iter().find(|draft| draft.key == sheet.key);
-        sheet.now = Some(view.local.clone());
-        sheet.ops.clone_from(&view.ops);
+        sheet.see(view.local.clone(), view.ops.clone());
         match draft {
             _ if sheet.touched => {}
             Some(draft) if !sheet.begun => {

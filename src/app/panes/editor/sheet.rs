@@ -54,6 +54,8 @@ pub struct Sheet {
     /// The journal has a draft of it.
     pub begun: bool,
     appended: usize,
+    /// The next write is a snapshot: what the journal has may have changed while the sheet was not open.
+    pub rewrite: bool,
     /// Something was typed since it was opened here: a load does not replace it.
     pub touched: bool,
     /// The record's local value as last seen: outside `None` while unknown, inside `None` where it does not exist.
@@ -125,6 +127,7 @@ impl Sheet {
             base_lines: Vec::new(),
             begun: false,
             appended: 0,
+            rewrite: false,
             touched: false,
             now: None,
             moved: false,
@@ -342,7 +345,7 @@ impl Sheet {
 
     fn write(&mut self, edit: String) -> DraftWrite {
         self.touched = true;
-        if !self.begun || self.appended >= COMPACT_AFTER {
+        if !self.begun || self.rewrite || self.appended >= COMPACT_AFTER {
             return self.write_snapshot();
         }
         self.appended += 1;
@@ -352,6 +355,7 @@ impl Sheet {
     /// Everything in one piece.
     pub fn write_snapshot(&mut self) -> DraftWrite {
         self.begun = true;
+        self.rewrite = false;
         self.appended = 0;
         let buffer = RawValue::from_string(self.buffer.snapshot()).expect("the buffer writes JSON");
         let saved = Saved {

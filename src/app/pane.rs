@@ -18,7 +18,8 @@ use crate::{
     model::{
         activity::Severity,
         draft::{Draft, DraftTarget, DraftWrite},
-        ids::{CollectionKey, OpId, RecordKey, Seq},
+        ids::{CollectionKey, RecordKey, Seq},
+        json::Pointer,
         op::NewOp,
         time::At,
     },
@@ -265,6 +266,12 @@ pub enum Request {
         record: RecordKey,
         target: DraftTarget,
     },
+    /// Delete the records; what they hold is looked up first.
+    Delete(Vec<RecordKey>),
+    DeleteField {
+        record: RecordKey,
+        pointer: Pointer,
+    },
     OpenConflict(i64),
     OpenOp(Seq),
     /// Ask before doing it; never restored.
@@ -275,7 +282,6 @@ pub enum Request {
         op: Box<NewOp>,
         draft: Option<crate::model::draft::DraftKey>,
     },
-    Undo(OpId),
     /// Run another action as if it had been chosen, with its argument.
     Run(Action, Option<String>),
 }

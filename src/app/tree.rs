@@ -219,9 +219,11 @@ mod tests {
                 "+ new null",
                 "- old 1"
             ]
-            .map(|line| line.replacen("  name", " name", 1).replacen("M ", "M", 1).replacen("+ ", "+", 1).replacen(
-                "- ", "-", 1
-            ))
+            .map(|line| line
+                .replacen("  name", " name", 1)
+                .replacen("M ", "M", 1)
+                .replacen("+ ", "+", 1)
+                .replacen("- ", "-", 1))
         );
     }
 

@@ -24,7 +24,8 @@ pub struct World {
     pub leadership: Leadership,
     pub drafts: Vec<Draft>,
     /// Ops handed over for their durable commit that did not answer yet: shown as `saving`.
-    pub saving: BTreeMap<OpId, RecordKey>,
+    /// With what each does, in a few words.
+    pub saving: BTreeMap<OpId, (RecordKey, String)>,
     /// The last commit before a paint failed.
     pub commit_failed: Option<String>,
     pub emergency_file: Option<String>,

@@ -1,3 +1,16 @@
 //! The panes: one file each, mirrored by name in `ui::panes`.
 
+pub mod collections;
+pub mod conflicts;
+pub mod connectivity;
 pub mod editor;
+pub mod goto;
+pub mod help;
+pub mod log;
+pub mod outbox;
+pub mod palette;
+pub mod record;
+pub mod records;
+pub mod sessions;
+pub mod sync;
+pub mod welcome;

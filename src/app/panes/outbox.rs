@@ -235,7 +235,9 @@ impl Outbox {
     }
 
     fn discard(&self) -> Outcome {
-        let Some(op) = self.selected().filter(|op| op.state.is_pending()) else { return self.command(OpCommand::Discard) };
+        let Some(op) = self.selected().filter(|op| op.state.is_pending()) else {
+            return self.command(OpCommand::Discard);
+        };
         if op.state.may_be_applied() {
             return self.command(OpCommand::Discard);
         }
@@ -270,7 +272,7 @@ impl Outbox {
         let Some(op) = self.selected() else { return };
         let tabs = Self::tabs(op);
         let at = tabs.iter().position(|tab| *tab == self.tab(op)).unwrap_or(0);
-        let next = if forward { at + 1 } else { at + tabs.len() - 1 } % tabs.len();
+        let next = (if forward { at + 1 } else { at + tabs.len() - 1 }) % tabs.len();
         self.session.tab = tabs[next];
         self.session.scroll = 0;
     }
@@ -361,8 +363,9 @@ impl Pane for Outbox {
                 None => Outcome::used(),
             },
             Action::EditRecord => match self.selected() {
-                Some(op) => Outcome::used()
-                    .request(Request::Edit { record: op.record.clone(), target: DraftTarget::Document }),
+                Some(op) => {
+                    Outcome::used().request(Request::Edit { record: op.record.clone(), target: DraftTarget::Document })
+                }
                 None => Outcome::used(),
             },
             Action::ResolveConflict => match self.selected() {
@@ -375,7 +378,6 @@ impl Pane for Outbox {
                 Some(op) => Outcome::used().effect(copy(op, *action)),
                 None => Outcome::used(),
             },
-            Action::ScrollRight => Outcome::used(),
             _ => Outcome::ignored(),
         }
     }

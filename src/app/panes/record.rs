@@ -14,14 +14,7 @@ use crate::{
         pane::{Cx, Outcome, Pane, PaneName, Request, Seen},
         tree::{self, TreeRow},
     },
-    model::{
-        activity::Severity,
-        draft::DraftTarget,
-        ids::RecordKey,
-        json::Pointer,
-        op::OpKind,
-        record::RecordView,
-    },
+    model::{activity::Severity, draft::DraftTarget, ids::RecordKey, json::Pointer, op::OpKind, record::RecordView},
 };
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -241,7 +234,11 @@ impl Pane for Record {
         }
         match action {
             Action::Open => {
-                if self.toggle(None) { Outcome::used() } else { self.edit_field() }
+                if self.toggle(None) {
+                    Outcome::used()
+                } else {
+                    self.edit_field()
+                }
             }
             Action::Expand => {
                 if !self.toggle(Some(false)) {
@@ -256,7 +253,11 @@ impl Pane for Record {
             Action::ToggleServerCopy => {
                 let has_base = self.view.as_deref().is_some_and(|view| view.base.is_some());
                 if !has_base && !self.session.server_copy {
-                    return Outcome::used().notice(Severity::Info, "record", "The server has no copy of this record yet");
+                    return Outcome::used().notice(
+                        Severity::Info,
+                        "record",
+                        "The server has no copy of this record yet",
+                    );
                 }
                 self.session.server_copy = !self.session.server_copy;
                 self.rebuild();

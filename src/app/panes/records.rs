@@ -268,10 +268,10 @@ impl Records {
 
     fn go(&mut self, index: usize, cx: &Cx<'_>) -> Outcome {
         let height = self.body_height(cx.room);
-        let Some(row) = self.rows().get(index) else { return Outcome::used() };
+        let Some(id) = self.rows().get(index).map(|row| row.id.clone()) else { return Outcome::used() };
         let (old_top, _) = self.window(height);
         self.list.top = self.rows().get(old_top).map(|row| row.id.clone());
-        self.list.cursor = Some(row.id.clone());
+        self.list.cursor = Some(id);
         self.settle(height);
         self.slide(cx);
         Outcome::used().request(Request::ShowRecord(self.selected()))
@@ -504,8 +504,7 @@ impl Pane for Records {
 
     fn needs(&self, cx: &Cx<'_>) -> Vec<Need> {
         let Some(query) = self.query(cx) else { return Vec::new() };
-        let mut needs =
-            vec![Need::Window { query: query.clone(), anchor: self.anchor(), limit: self.limit(cx) }];
+        let mut needs = vec![Need::Window { query: query.clone(), anchor: self.anchor(), limit: self.limit(cx) }];
         if let Some(loaded) = &self.loaded
             && loaded.query == query
             && (loaded.rank.is_none() || (loaded.matching.is_none() && !query.filter.is_empty()))

@@ -1,0 +1,442 @@
+//! From events to state: keys through the keymap, answers to the panes that asked, facts into the world.
+
+use keybinds::KeyInput;
+
+use crate::{
+    app::{
+        App, Hint, Job,
+        action::Action,
+        command::Scope,
+        effect::{Effect, Need},
+        event::{Changed, Event, Found, Mouse, MouseKind},
+        geometry::{Class, Form},
+        keymap::{self, Lookup},
+        pane::{Outcome, Pane, PaneName},
+        place_hints,
+        screen::Screen,
+        with_pane,
+    },
+    model::activity::{Activity, Severity},
+};
+
+impl App {
+    pub(super) fn take_event(&mut self, event: Event, effects: &mut Vec<Effect>) {
+        match event {
+            Event::Key(key) => self.key(&key, effects),
+            Event::Mouse(mouse) => self.mouse(mouse, effects),
+            Event::Pasted(text) => self.pasted(&text, effects),
+            Event::Resized { columns, rows } => self.setup.size = (columns, rows),
+            Event::FocusGained | Event::FocusLost | Event::Tick => {}
+            Event::Loaded { ticket, found } => {
+                if let Some((owner, need)) = self.loads.answered(ticket) {
+                    self.loaded(owner, &need, &found, effects);
+                }
+            }
+            Event::LoadFailed { ticket, need, message } => {
+                if self.loads.answered(ticket).is_some() {
+                    self.say(
+                        Severity::Problem,
+                        "session",
+                        format!("Reading {} failed: {message}", subject(&need)),
+                        None,
+                    );
+                }
+            }
+            Event::CommitFailed { message, emergency_file } => {
+                self.put_back();
+                self.world.commit_failed = Some(message);
+                self.world.emergency_file = emergency_file;
+            }
+            Event::CommitRecovered => {
+                self.world.commit_failed = None;
+                self.world.emergency_file = None;
+                self.world.journal_locked = false;
+            }
+            Event::JournalLocked(locked) => self.world.journal_locked = locked,
+            Event::Queued { op_id, seq } => self.queued(op_id, seq),
+            Event::QueueFailed { op_id, message, hint } => {
+                self.world.saving.remove(&op_id);
+                self.say(Severity::Problem, "outbox", format!("The change was not queued: {message}"), hint);
+                self.mark_changed(true);
+            }
+            Event::Done { text } => {
+                self.say(Severity::Info, "outbox", text, None);
+                self.mark_changed(true);
+            }
+            Event::Refused { text, hint } => self.say(Severity::Warning, "outbox", text, hint),
+            Event::Changed(changed) => self.loads.mark(&changed),
+            Event::Status { sources, leadership } => {
+                self.world.sources = sources;
+                self.world.leadership = leadership;
+                self.connectivity.remember(&self.world);
+            }
+            Event::Noticed(activity) => self.noticed(activity),
+            Event::EditorReturned { text } => self.editor_returned(text, effects),
+            Event::DemoNetwork { cut } => self.world.network_cut = cut,
+        }
+    }
+
+    /// Local data changed by what the user did here.
+    fn mark_changed(&mut self, records: bool) {
+        self.loads.mark(&Changed { records, outbox: true, activity: true, drafts: true });
+    }
+
+    fn queued(&mut self, op_id: crate::model::ids::OpId, seq: crate::model::ids::Seq) {
+        if let Some((record, text)) = self.world.saving.remove(&op_id) {
+            self.say(
+                Severity::Info,
+                "outbox",
+                format!("Queued: {record} {text} (op {seq})"),
+                self.keymap.any_key(Action::Undo).map(|key| format!("{key} undo")),
+            );
+        }
+        self.mark_changed(true);
+    }
+
+    /// The engine's rows are in the log already. Their text shows unless it would push away something more urgent.
+    fn noticed(&mut self, activity: Activity) {
+        let rank = |severity: Severity| match severity {
+            Severity::Problem => 2,
+            Severity::Warning => 1,
+            Severity::Info | Severity::Draft => 0,
+        };
+        let shown = self.message.as_ref().map_or(-1, |message| rank(message.severity));
+        if rank(activity.severity) > shown {
+            self.message = Some(activity);
+        }
+        self.loads.mark(&Changed { activity: true, ..Changed::default() });
+    }
+
+    // Loads.
+
+    /// Asks what the panes on the screen need and was not asked in this form yet.
+    pub(super) fn refresh(&mut self, effects: &mut Vec<Effect>) {
+        self.loads.refresh(None, self.own_needs(), effects);
+        for name in PaneName::ALL {
+            // The outbox and the main panes answer for the header and for each other even while covered.
+            let wanted = Screen::MAIN.contains(&name) || self.screen.overlays.contains(&name);
+            if wanted {
+                let needs = with_pane!(self, name, |pane, cx| pane.needs(&cx));
+                self.loads.refresh(Some(name), needs, effects);
+            } else {
+                self.loads.forget(Some(name));
+            }
+        }
+    }
+
+    fn own_needs(&self) -> Vec<Need> {
+        let mut needs = vec![Need::Overview];
+        needs.extend(self.jobs.first().map(|(record, _)| Need::Record(record.clone())));
+        needs
+    }
+
+    fn loaded(&mut self, owner: Option<PaneName>, need: &Need, found: &Found, effects: &mut Vec<Effect>) {
+        match found {
+            Found::Overview(overview) => {
+                self.world.overview.clone_from(overview);
+                self.world.overview_known = true;
+                self.world.conflicts = overview.iter().map(|overview| overview.conflicts).sum();
+            }
+            Found::Outbox { counts, .. } => {
+                self.world.counts = *counts;
+                self.greet();
+            }
+            _ => {}
+        }
+        match owner {
+            Some(name) => {
+                let outcome = with_pane!(self, name, |pane, cx| pane.load(need, found, &cx));
+                self.carry_out(outcome, effects);
+            }
+            None => {
+                if let (Need::Record(record), Found::Record(view)) = (need, found) {
+                    self.run_job(record, view, effects);
+                }
+            }
+        }
+    }
+
+    // Input.
+
+    fn key(&mut self, key: &KeyInput, effects: &mut Vec<Effect>) {
+        if key.key() == keybinds::Key::Ignored {
+            return;
+        }
+        if self.confirm.is_some() {
+            return self.answer(key, effects);
+        }
+        let scopes = match Class::of(self.setup.size) {
+            Class::TooSmall => vec![Scope::Global],
+            _ => self.scopes(),
+        };
+        let mut keys: Vec<KeyInput> =
+            self.screen.pending.iter().filter_map(|text| keymap::parse_key(text).ok()).collect();
+        let begun = !keys.is_empty();
+        self.screen.pending.clear();
+        keys.push(*key);
+        match self.keymap.look_up(&scopes, &keys) {
+            Lookup::Found(action) => {
+                if Class::of(self.setup.size) == Class::TooSmall && !is_safe_unseen(action) {
+                    return;
+                }
+                self.clear_message();
+                self.act(action, None, effects);
+            }
+            Lookup::Begun => {
+                self.screen.pending = keys.iter().map(keymap::show_key).collect();
+            }
+            Lookup::Unknown if begun => {}
+            Lookup::Unknown => {
+                if Class::of(self.setup.size) == Class::TooSmall || !self.takes_text() {
+                    return;
+                }
+                self.clear_message();
+                let outcome = with_pane!(self, self.screen.top(), |pane, cx| pane.input(key, &cx));
+                self.carry_out(outcome, effects);
+            }
+        }
+    }
+
+    /// A message was read by whoever goes on typing; a problem stays until it is replaced.
+    fn clear_message(&mut self) {
+        if self.message.as_ref().is_some_and(|message| message.severity != Severity::Problem) {
+            self.message = None;
+        }
+    }
+
+    fn answer(&mut self, key: &KeyInput, effects: &mut Vec<Effect>) {
+        use keybinds::{Key, Mods};
+        match (key.key(), key.mods()) {
+            (Key::Char('y' | 'Y') | Key::Enter, Mods::NONE) => {
+                if let Some(question) = self.confirm.take() {
+                    self.carry_out(question.then, effects);
+                }
+            }
+            (Key::Char('n' | 'N' | 'q') | Key::Esc, Mods::NONE) | (Key::Char('c'), Mods::CTRL) => self.confirm = None,
+            _ => {}
+        }
+    }
+
+    fn pasted(&mut self, text: &str, effects: &mut Vec<Effect>) {
+        if self.confirm.is_some() || !self.takes_text() {
+            return self.say(
+                Severity::Info,
+                "session",
+                "Pasted text runs no keys; open an input first",
+                Some("`/` filters, `e` edits".to_owned()),
+            );
+        }
+        let outcome = with_pane!(self, self.screen.top(), |pane, cx| pane.paste(text, &cx));
+        self.carry_out(outcome, effects);
+    }
+
+    fn mouse(&mut self, mouse: Mouse, effects: &mut Vec<Effect>) {
+        if !self.setup.settings.mouse || self.confirm.is_some() {
+            return;
+        }
+        let layout = self.layout();
+        if layout.class == Class::TooSmall {
+            return;
+        }
+        if layout.hints.contains(mouse.column, mouse.row) {
+            if mouse.kind == MouseKind::Press {
+                let hints = place_hints(&self.hints(), layout.hints.width);
+                let hit = hints.into_iter().rev().find(|(at, _)| *at <= mouse.column);
+                if let Some((at, hint)) = hit
+                    && usize::from(mouse.column - at) < hint.width()
+                {
+                    self.act(hint.action, None, effects);
+                }
+            }
+            return;
+        }
+        let Some(place) = layout.at(mouse.column, mouse.row).copied() else { return };
+        let top = self.screen.top();
+        let covered = !self.screen.overlays.is_empty() && place.pane != top;
+        if covered {
+            if mouse.kind == MouseKind::Press && place.form != Form::Full {
+                self.act(Action::Back, None, effects);
+            }
+            return;
+        }
+        if mouse.kind == MouseKind::Press && Screen::MAIN.contains(&place.pane) && self.screen.overlays.is_empty() {
+            self.screen.focus = place.pane;
+        }
+        let inside = match (place.pane, place.form) {
+            (PaneName::Outbox, Form::Full) => crate::app::geometry::outbox_split(place.area).0.inner(),
+            _ => place.room(),
+        };
+        if !inside.contains(mouse.column, mouse.row) {
+            return;
+        }
+        let (column, row) = (mouse.column - inside.x, mouse.row - inside.y);
+        let outcome = with_pane!(self, place.pane, |pane, cx| pane.mouse(column, row, mouse.kind, &cx));
+        self.carry_out(outcome, effects);
+    }
+
+    // Actions and outcomes.
+
+    /// Carries an action out: by the topmost pane, else by the app.
+    pub(super) fn act(&mut self, action: Action, argument: Option<&str>, effects: &mut Vec<Effect>) {
+        let top = self.screen.top();
+        let unzooms = action == Action::Back
+            && self.screen.zoom
+            && self.screen.overlays.is_empty()
+            && !(top == PaneName::Records && self.records.shows_filter());
+        if unzooms {
+            self.screen.zoom = false;
+            return;
+        }
+        if argument.is_none() {
+            let outcome = with_pane!(self, top, |pane, cx| pane.handle(&action, &cx));
+            if outcome.used {
+                return self.carry_out(outcome, effects);
+            }
+        }
+        self.global(action, argument, effects);
+    }
+
+    pub(super) fn carry_out(&mut self, outcome: Outcome, effects: &mut Vec<Effect>) {
+        let by = self.screen.top();
+        for effect in outcome.effects {
+            if let Effect::Copy { what, .. } = &effect {
+                let text = format!("Copied {what}");
+                self.message = Some(Activity::new(self.now.wall, Severity::Info, "session", text));
+            }
+            effects.push(effect);
+        }
+        self.drafts.extend(outcome.drafts);
+        for notice in outcome.notices {
+            self.say(notice.severity, notice.topic, notice.text, notice.hint);
+        }
+        for request in outcome.requests {
+            self.request(by, request, effects);
+        }
+    }
+
+    pub(super) fn start_job(&mut self, record: crate::model::ids::RecordKey, job: Job, effects: &mut Vec<Effect>) {
+        let at_hand = self.record.view().filter(|view| view.key == record).cloned();
+        match at_hand {
+            Some(view) => self.do_job(job, &view, effects),
+            None => self.jobs.push((record, job)),
+        }
+    }
+
+    fn run_job(
+        &mut self,
+        record: &crate::model::ids::RecordKey,
+        view: &crate::model::record::RecordView,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.jobs.first().is_some_and(|(wanted, _)| wanted == record) {
+            let (_, job) = self.jobs.remove(0);
+            self.do_job(job, view, effects);
+        }
+    }
+
+    /// Closes an overlay.
+    pub(super) fn close(&mut self, pane: PaneName) {
+        self.screen.close(pane);
+        if pane == PaneName::Editor {
+            self.editor.close();
+            self.screen.in_place = false;
+        }
+    }
+}
+
+/// What may be done while nothing of it can be seen.
+fn is_safe_unseen(action: Action) -> bool {
+    matches!(action, Action::Quit | Action::Suspend | Action::Redraw)
+}
+
+fn subject(need: &Need) -> String {
+    match need {
+        Need::Window { query, .. } | Need::Rank { query, .. } => format!("`{}`", query.collection),
+        Need::Record(record) => format!("`{record}`"),
+        Need::Overview => "the collections".to_owned(),
+        Need::Outbox { .. } | Need::Op(_) => "the outbox".to_owned(),
+        Need::Conflicts => "the conflicts".to_owned(),
+        Need::Drafts => "the drafts".to_owned(),
+        Need::Activity { .. } => "the activity log".to_owned(),
+        Need::Sessions => "the sessions".to_owned(),
+    }
+}
+
+/// The hints of the topmost pane, then those of everywhere, the help last.
+pub fn hints(app: &App) -> Vec<Hint> {
+    let scopes = app.scopes();
+    let key = |action: Action| app.keymap.first_key(action, &scopes);
+    let mut hints: Vec<Hint> = Vec::new();
+    let mut push = |action: Action| {
+        let command = action.command();
+        if hints.iter().any(|hint| hint.action == action) {
+            return;
+        }
+        let (keys, words) = match action {
+            Action::MoveDown => (pair(key(Action::MoveDown), key(Action::MoveUp)), "move"),
+            Action::FocusCollections => (pair(key(Action::FocusCollections), key(Action::FocusSync)), "pane"),
+            Action::Grow => (pair(key(Action::Shrink), key(Action::Grow)), "resize"),
+            _ => (key(action), command.hint),
+        };
+        if let Some(keys) = keys {
+            let keys = if action == Action::FocusCollections { keys.replace('/', "-") } else { keys };
+            hints.push(Hint { keys, words: words.to_owned(), action });
+        }
+    };
+    let top = app.screen.top();
+    let own = match top {
+        PaneName::Collections => app.collections.commands(),
+        PaneName::Records => app.records.commands(),
+        PaneName::Record => app.record.commands(),
+        PaneName::Outbox => app.outbox.commands(),
+        PaneName::Connectivity => app.connectivity.commands(),
+        PaneName::Sync => app.sync.commands(),
+        PaneName::Conflicts => app.conflicts.commands(),
+        PaneName::Editor => app.editor.commands(),
+        PaneName::Log => app.log.commands(),
+        PaneName::Help => app.help.commands(),
+        PaneName::Palette => app.palette.commands(),
+        PaneName::Goto => app.goto.commands(),
+        PaneName::Sessions => app.sessions.commands(),
+        PaneName::Welcome => app.welcome.commands(),
+    };
+    let typing = app.takes_text();
+    let demo: &[Action] = match (app.setup.demo, app.world.network_cut) {
+        (false, _) => &[],
+        (true, false) => &[Action::CutNetwork, Action::SomebodyEdits],
+        (true, true) => &[Action::RestoreNetwork, Action::SomebodyEdits],
+    };
+    let few = if app.setup.size.0 < 100 { 4 } else { 6 };
+    own.iter().take(few).copied().for_each(&mut push);
+    if !typing {
+        demo.iter().copied().for_each(&mut push);
+        if top == PaneName::Welcome {
+            push(Action::Quit);
+        } else if !Screen::MAIN.contains(&top) {
+            push(Action::OpenPalette);
+        } else {
+            [Action::Zoom, Action::OpenPalette, Action::FocusCollections, Action::SyncNow]
+                .into_iter()
+                .for_each(&mut push);
+        }
+    }
+    own.iter().skip(few).copied().for_each(&mut push);
+    if typing && top != PaneName::Editor {
+        return hints;
+    }
+    push(Action::OpenHelp);
+    let help = hints.iter().position(|hint| hint.action == Action::OpenHelp);
+    if let Some(index) = help {
+        let last = hints.remove(index);
+        hints.push(last);
+    }
+    hints
+}
+
+/// `j` and `k` as `j/k`.
+fn pair(first: Option<String>, second: Option<String>) -> Option<String> {
+    match (first, second) {
+        (Some(first), Some(second)) => Some(format!("{first}/{second}")),
+        (first, second) => first.or(second),
+    }
+}

@@ -1,0 +1,230 @@
+//! What is saved of the screen and how it comes back: slices by name, each on its own (R8).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    app::{
+        App, Setup,
+        keymap::Keymap,
+        loads::Loads,
+        pane::{Pane, PaneName, Seen},
+        screen::Screen,
+        settings::Restore,
+        words,
+        world::World,
+    },
+    model::{
+        activity::{Activity, Severity},
+        draft::Draft,
+        session::{SavedSession, Slice, UiCommit},
+        time::{At, Timestamp},
+    },
+};
+
+/// Slices that could not be read are kept under this name, at most this many.
+const QUARANTINE: &str = "quarantine";
+const KEPT_ASIDE: usize = 16;
+
+/// What was given out for saving.
+#[derive(Debug, Clone, Default)]
+pub struct Saved {
+    given: BTreeMap<String, Slice>,
+    quarantine: Vec<Slice>,
+    /// The last commit handed out, until the next is asked for: a failure puts it back.
+    last: UiCommit,
+}
+
+/// What the start found, for the message once the counts are known.
+#[derive(Debug, Clone)]
+pub struct Resumed {
+    pub saved_at: Option<Timestamp>,
+    pub drafts: usize,
+}
+
+struct Found<'f> {
+    by_name: BTreeMap<&'f str, &'f Slice>,
+    bad: Vec<Slice>,
+}
+
+impl Found<'_> {
+    fn read<T: for<'de> Deserialize<'de> + Default>(&mut self, name: &str, version: u16) -> T {
+        let Some(slice) = self.by_name.get(name).copied() else { return T::default() };
+        let read = (slice.version == version).then(|| serde_json::from_str::<T>(&slice.body).ok()).flatten();
+        read.unwrap_or_else(|| {
+            self.bad.push(slice.clone());
+            T::default()
+        })
+    }
+
+    fn pane<P: Pane>(&mut self, seen: &Seen<'_>) -> P {
+        P::restore(self.read(P::NAME.slice(), P::VERSION), seen)
+    }
+}
+
+pub fn restore(at: &At, setup: Setup, saved: SavedSession, drafts: Vec<Draft>) -> App {
+    let only_drafts = setup.settings.restore == Restore::DraftsOnly;
+    let slices: &[Slice] = if only_drafts { &[] } else { &saved.slices };
+    let had_slices = !slices.is_empty();
+    let mut found =
+        Found { by_name: slices.iter().map(|slice| (slice.name.as_str(), slice)).collect(), bad: Vec::new() };
+    let quarantine: Vec<Slice> = found.read(QUARANTINE, 1);
+    let screen: Screen = found.read::<Screen>(Screen::NAME, Screen::VERSION).mend();
+    let seen = Seen { at, setup: &setup, drafts: &drafts };
+    let mut app = App {
+        keymap: Keymap::new(&setup.settings.keys),
+        screen,
+        world: World::default(),
+        now: *at,
+        collections: found.pane(&seen),
+        records: found.pane(&seen),
+        record: found.pane(&seen),
+        outbox: found.pane(&seen),
+        connectivity: found.pane(&seen),
+        sync: found.pane(&seen),
+        conflicts: found.pane(&seen),
+        editor: found.pane(&seen),
+        log: found.pane(&seen),
+        help: found.pane(&seen),
+        palette: found.pane(&seen),
+        goto: found.pane(&seen),
+        sessions: found.pane(&seen),
+        welcome: found.pane(&seen),
+        confirm: None,
+        message: None,
+        loads: Loads::default(),
+        jobs: Vec::new(),
+        saved: Saved::default(),
+        drafts: Vec::new(),
+        activity: Vec::new(),
+        resumed: None,
+        setup: setup.clone(),
+    };
+    app.world.drafts = drafts;
+    let bad = found.bad;
+    app.saved.quarantine = quarantine;
+    app.mend();
+    // What was read well needs no new commit; what was bad is written anew.
+    app.saved.given = slices
+        .iter()
+        .filter(|slice| !bad.iter().any(|other| other.name == slice.name))
+        .map(|slice| (slice.name.clone(), slice.clone()))
+        .collect();
+    if !bad.is_empty() {
+        let names: Vec<&str> = bad.iter().map(|slice| slice.name.as_str()).collect();
+        let text = format!("The saved state of {} could not be read; it begins anew", names.join(", "));
+        app.say(Severity::Warning, "session", text, Some("the unreadable copy is kept; edits are not affected".into()));
+        app.saved.quarantine.extend(bad);
+        let extra = app.saved.quarantine.len().saturating_sub(KEPT_ASIDE);
+        app.saved.quarantine.drain(..extra);
+    } else if had_slices && !saved.closed_cleanly {
+        app.resumed = Some(Resumed { saved_at: saved.saved_at, drafts: app.world.drafts.len() });
+    }
+    let mut effects = Vec::new();
+    app.refresh(&mut effects);
+    app
+}
+
+impl App {
+    /// Brings restored parts together: a collection that is configured, a pane that can be shown.
+    fn mend(&mut self) {
+        let configured = |key: &crate::model::ids::CollectionKey| self.setup.collection(key).is_some();
+        if !self.records.collection().is_some_and(configured) {
+            let first = self.setup.sources.iter().flat_map(|source| source.keys()).next();
+            if let Some(key) = first {
+                self.collections.select(&key);
+                self.records.open(key);
+                self.record.show(None);
+            }
+        }
+        if self.setup.sources.is_empty() && !self.welcome.is_skipped() && self.screen.overlays.is_empty() {
+            self.screen.open(PaneName::Welcome);
+        }
+        if !self.setup.sources.is_empty() {
+            self.screen.close(PaneName::Welcome);
+        }
+        if !self.editor.is_open() {
+            self.screen.close(PaneName::Editor);
+        }
+    }
+}
+
+/// The session as it would be saved now.
+pub fn slices(app: &App) -> BTreeMap<String, Slice> {
+    let mut slices = BTreeMap::new();
+    put(&mut slices, Screen::NAME, Screen::VERSION, &app.screen);
+    if !app.saved.quarantine.is_empty() {
+        put(&mut slices, QUARANTINE, 1, &app.saved.quarantine);
+    }
+    pane(&mut slices, &app.collections);
+    pane(&mut slices, &app.records);
+    pane(&mut slices, &app.record);
+    pane(&mut slices, &app.outbox);
+    pane(&mut slices, &app.connectivity);
+    pane(&mut slices, &app.sync);
+    pane(&mut slices, &app.conflicts);
+    pane(&mut slices, &app.editor);
+    pane(&mut slices, &app.log);
+    pane(&mut slices, &app.help);
+    pane(&mut slices, &app.palette);
+    pane(&mut slices, &app.goto);
+    pane(&mut slices, &app.sessions);
+    pane(&mut slices, &app.welcome);
+    slices
+}
+
+fn pane<P: Pane>(slices: &mut BTreeMap<String, Slice>, pane: &P) {
+    put(slices, P::NAME.slice(), P::VERSION, &pane.session());
+}
+
+fn put<T: Serialize>(slices: &mut BTreeMap<String, Slice>, name: &str, version: u16, body: &T) {
+    let body = serde_json::to_string(body).expect("a session is plain JSON");
+    slices.insert(name.to_owned(), Slice { name: name.to_owned(), version, body });
+}
+
+pub fn take_commit(app: &mut App) -> UiCommit {
+    let now = slices(app);
+    let differing = now.values().filter(|slice| app.saved.given.get(&slice.name) != Some(slice)).cloned().collect();
+    app.saved.given = now;
+    let commit = UiCommit {
+        slices: differing,
+        drafts: std::mem::take(&mut app.drafts),
+        activity: std::mem::take(&mut app.activity),
+    };
+    app.saved.last = commit.clone();
+    commit
+}
+
+impl App {
+    /// The commit taken last did not happen: the next one contains it again.
+    pub(super) fn put_back(&mut self) {
+        let last = std::mem::take(&mut self.saved.last);
+        for slice in &last.slices {
+            self.saved.given.remove(&slice.name);
+        }
+        self.drafts.splice(0..0, last.drafts);
+        self.activity.splice(0..0, last.activity);
+    }
+
+    /// Puts a message on the screen and into the activity log.
+    pub(super) fn say(&mut self, severity: Severity, topic: &str, text: impl Into<String>, hint: Option<String>) {
+        let mut activity = Activity::new(self.now.wall, severity, topic, text);
+        activity.hint = hint;
+        self.activity.push(activity.clone());
+        self.message = Some(activity);
+    }
+
+    /// After a run that did not say goodbye: one line, once the counts are known.
+    pub(super) fn greet(&mut self) {
+        let Some(resumed) = self.resumed.take() else { return };
+        let when =
+            resumed.saved_at.map(|at| format!(" ({})", at.clock_time(self.setup.zone_offset))).unwrap_or_default();
+        let queued = self.world.counts.pending();
+        let drafts = words::count(resumed.drafts as u64, "draft", "drafts");
+        let text = format!(
+            "Picked up where you were{when}. The last run ended unexpectedly; {queued} queued, {drafts}, nothing lost"
+        );
+        self.say(Severity::Info, "session", text, None);
+    }
+}

@@ -1,0 +1,281 @@
+//! Everything around the panes: header, message row, hints row, popups of the app itself, the screen that is too small.
+
+use crate::{
+    app::{
+        App,
+        action::Action,
+        geometry::{Area, Class, centred},
+        pane::PaneName,
+        place_hints,
+        words::{self, age_of},
+    },
+    model::{
+        activity::Severity,
+        ids::SourceName,
+        sync_status::{ConnectivityState, Leadership},
+    },
+    ui::{
+        canvas::{Border, Canvas},
+        text,
+        theme::Role,
+    },
+};
+
+/// The word for a source with its age, and its role: `OFFLINE 14m`.
+pub fn connectivity(app: &App, source: &SourceName) -> (String, Role) {
+    let Some(status) = app.world().status_of(source) else {
+        return match app.connectivity().last_known(source) {
+            Some(known) => {
+                let age = known.since.map(|since| format!(" {}", age_of(app.now().wall, since))).unwrap_or_default();
+                (format!("UNKNOWN (was {}{age})", known.state.label()), Role::Dim)
+            }
+            None => ("UNKNOWN".to_owned(), Role::Dim),
+        };
+    };
+    if status.paused {
+        return ("PAUSED".to_owned(), Role::Paused);
+    }
+    let state = status.connectivity.state;
+    let role = match state {
+        ConnectivityState::Online => Role::Online,
+        ConnectivityState::Degraded => Role::Degraded,
+        ConnectivityState::AuthRequired => Role::Auth,
+        ConnectivityState::Unknown => Role::Dim,
+        _ => Role::Offline,
+    };
+    let aged = !matches!(state, ConnectivityState::Online | ConnectivityState::Unknown);
+    match status.connectivity.since.filter(|_| aged) {
+        Some(since) => (format!("{} {}", state.label(), age_of(app.now().wall, since)), role),
+        None => (state.label().to_owned(), role),
+    }
+}
+
+/// The source the header speaks of: that of the collection on the screen.
+fn source_of(app: &App) -> Option<SourceName> {
+    let shown = app.collection().map(|key| key.source.clone());
+    shown.or_else(|| app.setup().sources.first().map(|source| source.name.clone()))
+}
+
+/// What is true of local data.
+fn saved(app: &App) -> (String, Role) {
+    let world = app.world();
+    if world.commit_failed.is_some() {
+        return ("SAVING FAILED".to_owned(), Role::Problem);
+    }
+    if world.journal_locked {
+        return ("JOURNAL LOCKED".to_owned(), Role::Problem);
+    }
+    if !world.saving.is_empty() {
+        return ("saving".to_owned(), Role::Text);
+    }
+    if app.screen().overlays.contains(&PaneName::Editor) {
+        return ("draft saved".to_owned(), Role::Draft);
+    }
+    ("saved".to_owned(), Role::Text)
+}
+
+/// The facts at the right of the header, in their fixed order.
+pub fn facts(app: &App) -> Vec<(String, Role)> {
+    let mut facts = Vec::new();
+    if app.setup().sources.is_empty() {
+        return vec![("no data yet".to_owned(), Role::Dim)];
+    }
+    let (mut word, role) =
+        source_of(app).map_or_else(|| ("UNKNOWN".to_owned(), Role::Dim), |name| connectivity(app, &name));
+    if app.setup().size.0 < 100 && word.starts_with("UNKNOWN") {
+        "UNKNOWN".clone_into(&mut word);
+    }
+    facts.push((word, role));
+    let counts = &app.world().counts;
+    facts.push((format!("{} queued", words::grouped(counts.pending())), Role::Text));
+    let conflicts = if counts.conflict > 0 { Role::Conflict } else { Role::Text };
+    facts.push((words::count(counts.conflict, "conflict", "conflicts"), conflicts));
+    facts.push(saved(app));
+    facts
+}
+
+pub fn header(app: &App, canvas: &mut Canvas<'_>, area: Area) {
+    let wide = Class::of(app.setup().size) == Class::Wide;
+    let mut facts = facts(app);
+    if wide {
+        facts.insert(0, (format!("session {}", app.setup().session), Role::Dim));
+        if app.setup().read_only {
+            facts.insert(1, ("read only".to_owned(), Role::Problem));
+        }
+    }
+    let width: usize = facts.iter().map(|(text, _)| text::width(text) + 3).sum::<usize>().saturating_sub(2);
+    let from = area.right().saturating_sub(u16::try_from(width).unwrap_or(0) + 1).max(area.x + 8);
+    let place = place(app, wide);
+    let room = usize::from(from.saturating_sub(area.x + 2));
+    canvas.put(area.x + 1, area.y, &place, room, Role::Title);
+    let mut x = from;
+    for (index, (fact, role)) in facts.iter().enumerate() {
+        let room = |x: u16| usize::from(area.right().saturating_sub(x));
+        if index > 0 {
+            x += canvas.put(x, area.y, " | ", room(x), Role::Dim);
+        }
+        x += canvas.put(x, area.y, fact, room(x), *role);
+    }
+}
+
+/// Where the user is, in words.
+fn place(app: &App, wide: bool) -> String {
+    let name = if wide { "ebbtide | " } else { "" };
+    let full = app.screen().full();
+    let main = match full {
+        Some(PaneName::Conflicts) => {
+            let (at, of) = app.conflicts().place();
+            let record = app.conflicts().selected().map(|conflict| format!(" > {}", conflict.record));
+            format!("Conflict {at} of {of}{}", record.unwrap_or_default())
+        }
+        Some(PaneName::Editor) => match app.editor().record() {
+            Some(record) => format!("Edit {record}"),
+            None => "Edit".to_owned(),
+        },
+        Some(PaneName::Outbox) => format!("Outbox {}", words::grouped(app.world().counts.pending())),
+        Some(PaneName::Records | PaneName::Record | PaneName::Collections) | None => here(app, wide),
+        Some(pane) => pane.title().to_owned(),
+    };
+    format!("{name}{main}")
+}
+
+fn here(app: &App, wide: bool) -> String {
+    let Some(key) = app.collection() else { return "no collection".to_owned() };
+    let kind = app.setup().source(&key.source).map(|source| format!(" ({})", source.kind.word()));
+    let kind = kind.filter(|_| wide).unwrap_or_default();
+    let record = app.record().wanted().filter(|_| wide).map(|record| format!(" > {}", record.id)).unwrap_or_default();
+    format!("{}{kind} > {}{record}", key.source, key.collection)
+}
+
+pub fn message(app: &App, canvas: &mut Canvas<'_>, area: Area) {
+    let world = app.world();
+    if let Some(reason) = &world.commit_failed {
+        let kept = world.emergency_file.as_ref().map(|file| format!("what you type is also kept in {file}"));
+        return line(canvas, area, Severity::Problem, &format!("Saving failed: {reason}"), kept.as_deref());
+    }
+    if world.journal_locked {
+        let text = "The journal is locked by another program; trying again";
+        return line(canvas, area, Severity::Problem, text, None);
+    }
+    if let Some(message) = app.message() {
+        return line(canvas, area, message.severity, &message.text, message.hint.as_deref());
+    }
+    if world.network_cut {
+        let key = app.keymap().any_key(Action::RestoreNetwork).map(|key| format!("{key} restore network"));
+        return line(canvas, area, Severity::Info, "Demo: the network is cut; edits are queued", key.as_deref());
+    }
+    if world.leadership == Leadership::Other {
+        line(canvas, area, Severity::Info, "Another ebbtide on this data directory carries the sync", None);
+    }
+}
+
+fn line(canvas: &mut Canvas<'_>, area: Area, severity: Severity, text: &str, hint: Option<&str>) {
+    let role = match severity {
+        Severity::Info => Role::Text,
+        Severity::Draft => Role::Draft,
+        Severity::Warning => Role::Degraded,
+        Severity::Problem => Role::Problem,
+    };
+    canvas.put(area.x + 1, area.y, &severity.symbol().to_string(), 1, role);
+    let mut right = area.right().saturating_sub(1);
+    if let Some(hint) = hint {
+        let room = usize::from(area.width).saturating_sub(6 + text::width(text)).max(usize::from(area.width) / 3);
+        right = canvas.put_right(right, area.y, hint, room, Role::Hint).saturating_sub(2);
+    }
+    let room = usize::from(right.saturating_sub(area.x + 4));
+    canvas.put(area.x + 4, area.y, text, room, role);
+}
+
+pub fn hints(app: &App, canvas: &mut Canvas<'_>, area: Area) {
+    for (x, hint) in place_hints(&app.hints(), area.width) {
+        let x = area.x + x;
+        let room = |x: u16| usize::from(area.right().saturating_sub(x));
+        let used = canvas.put(x, area.y, &hint.keys, room(x), Role::HintKey);
+        canvas.put(x + used + 1, area.y, &hint.words, room(x + used + 1), Role::Hint);
+    }
+}
+
+/// How a begun key sequence may go on.
+pub fn continuations(app: &App, canvas: &mut Canvas<'_>, body: Area) {
+    let pending = &app.screen().pending;
+    if pending.is_empty() {
+        return;
+    }
+    let keys: Vec<keybinds::KeyInput> =
+        pending.iter().filter_map(|text| crate::app::keymap::parse_key(text).ok()).collect();
+    let choices = app.keymap().continuations(&app.scopes(), &keys);
+    let height = u16::try_from(choices.len()).unwrap_or(8) + 2;
+    let width = choices.iter().map(|(key, action)| text::width(key) + text::width(action.command().title)).max();
+    let width = u16::try_from(width.unwrap_or(20) + 8).unwrap_or(40).min(body.width);
+    let height = height.min(body.height);
+    let area = Area::new(body.right() - width, body.bottom() - height, width, height);
+    canvas.clear(area);
+    let title = pending.join(" ");
+    canvas.frame(area, &Border { title: &title, bottom_right: "esc cancels", focused: true, ..Border::default() });
+    let inner = area.inner();
+    let column = choices.iter().map(|(key, _)| text::width(key)).max().unwrap_or(1);
+    for (row, (key, action)) in (0..inner.height).zip(&choices) {
+        let line = inner.row(row);
+        canvas.put(line.x + 1, line.y, key, column, Role::HintKey);
+        let x = line.x + 3 + u16::try_from(column).unwrap_or(1);
+        canvas.put(x, line.y, action.command().title, usize::from(line.right().saturating_sub(x)), Role::Text);
+    }
+}
+
+/// A question before something that is not simply taken back.
+pub fn question(app: &App, canvas: &mut Canvas<'_>, body: Area) {
+    let Some(question) = app.confirm() else { return };
+    let room = usize::from(body.width.saturating_sub(10)).min(72);
+    let lines: Vec<String> = question.lines.iter().flat_map(|line| text::wrap(line, room)).collect();
+    let widest = lines.iter().map(|line| text::width(line)).chain([text::width(&question.title), 36]).max();
+    let width = u16::try_from(widest.unwrap_or(40) + 6).unwrap_or(60);
+    let height = u16::try_from(lines.len()).unwrap_or(6) + 6;
+    let area = centred(body, width, height);
+    canvas.clear(area);
+    canvas.cursor = None;
+    canvas.frame(area, &Border { title: &question.title, focused: true, ..Border::default() });
+    let inner = area.inner();
+    for (row, line) in (1..inner.height.saturating_sub(2)).zip(&lines) {
+        let at = inner.row(row);
+        canvas.put(at.x + 2, at.y, line, usize::from(at.width.saturating_sub(3)), Role::Text);
+    }
+    let at = inner.row(inner.height.saturating_sub(2));
+    let yes = format!(" {}", question.yes);
+    canvas.pieces(
+        Area::new(at.x + 2, at.y, at.width.saturating_sub(2), 1),
+        &[
+            ("y", Role::HintKey),
+            (&yes, Role::Text),
+            ("     n", Role::HintKey),
+            (" or ", Role::Dim),
+            ("esc", Role::HintKey),
+            (" leave it", Role::Text),
+        ],
+    );
+}
+
+pub fn too_small(app: &App, canvas: &mut Canvas<'_>, area: Area) {
+    let facts: Vec<String> = facts(app).into_iter().take(3).map(|(text, _)| text).collect();
+    let (saved, role) = saved(app);
+    let lines = [
+        (format!("This window is {} x {}.", area.width, area.height), Role::Text),
+        ("ebbtide needs 60 x 16 to show its panes.".to_owned(), Role::Text),
+        (String::new(), Role::Text),
+        (if saved == "SAVING FAILED" { "SAVING FAILED".to_owned() } else { "Your work is saved.".to_owned() }, role),
+        (facts.join(" | "), Role::Text),
+    ];
+    let top = u16::from(area.height > 6);
+    for (row, (line, role)) in (top..area.height).zip(&lines) {
+        let room = usize::from(area.width).saturating_sub(2);
+        canvas.put(area.x + 1, area.y + row, line, room, *role);
+    }
+    if area.height > 7
+        && let Some(key) = app.keymap().any_key(Action::Quit)
+    {
+        let row = area.row(area.height - 1);
+        canvas.pieces(
+            Area { x: row.x + 1, width: row.width.saturating_sub(1), ..row },
+            &[(&key, Role::HintKey), (" quit", Role::Hint)],
+        );
+    }
+}

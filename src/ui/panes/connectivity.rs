@@ -1,0 +1,170 @@
+//! Draws connectivity: one block per source on a wide screen, one line on a narrow one.
+
+use crate::{
+    app::{
+        App,
+        geometry::{Area, Form, Place},
+        pane::PaneName,
+        words,
+    },
+    model::{
+        source::SourceSpec,
+        sync_status::{ConnectivityState, SourceStatus},
+        wire::Link,
+    },
+    ui::{
+        canvas::{Border, Canvas},
+        chrome,
+        panes::{is_focused, say, select},
+        text,
+        theme::Role,
+    },
+};
+
+pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
+    let focused = is_focused(app, PaneName::Connectivity);
+    if place.form == Form::Line {
+        return line(app, canvas, place.area, focused);
+    }
+    let selected = app.connectivity().selected(&app.cx(PaneName::Connectivity));
+    canvas.frame(place.area, &Border { title: "5 Connectivity", focused, ..Border::default() });
+    let inner = place.area.inner();
+    if app.setup().sources.is_empty() {
+        return say(canvas, inner, &["No source is configured"]);
+    }
+    let full = place.form == Form::Full;
+    let mut row = 0;
+    // The selected source first where not all fit: it must not be pushed out.
+    for source in ordered(app, selected.as_ref(), inner.height) {
+        if row >= inner.height {
+            break;
+        }
+        let block = lines(app, source, usize::from(inner.width).saturating_sub(2), full, canvas);
+        let at = inner.row(row);
+        let (word, role) = chrome::connectivity(app, &source.name);
+        let room = usize::from(at.width);
+        let name_room = room.saturating_sub(text::width(&word) + 3).max(room / 3);
+        canvas.put(at.x + 1, at.y, source.name.as_str(), name_room, Role::Title);
+        canvas.put_right(at.right(), at.y, &word, room.saturating_sub(3), role);
+        if Some(&source.name) == selected.as_ref() && focused {
+            select(canvas, at, focused);
+        }
+        row += 1;
+        for (line, role) in block {
+            if row >= inner.height {
+                break;
+            }
+            let at = inner.row(row);
+            canvas.put(at.x + 2, at.y, &line, usize::from(at.width.saturating_sub(2)), role);
+            row += 1;
+        }
+        row += u16::from(full);
+    }
+}
+
+fn ordered<'a>(app: &'a App, selected: Option<&crate::model::ids::SourceName>, height: u16) -> Vec<&'a SourceSpec> {
+    let sources: Vec<&SourceSpec> = app.setup().sources.iter().collect();
+    if sources.len() * 4 <= usize::from(height) {
+        return sources;
+    }
+    let from = sources.iter().position(|source| Some(&source.name) == selected).unwrap_or(0);
+    sources.iter().cycle().skip(from).take(sources.len()).copied().collect()
+}
+
+fn lines(app: &App, source: &SourceSpec, room: usize, full: bool, canvas: &Canvas<'_>) -> Vec<(String, Role)> {
+    let mut lines = Vec::new();
+    if full {
+        lines.push((source.url.clone(), Role::Dim));
+    }
+    let Some(status) = app.world().status_of(&source.name) else {
+        lines.push(("nothing was asked yet".to_owned(), Role::Dim));
+        return lines;
+    };
+    let evidence = &status.connectivity.evidence;
+    let zone = app.setup().zone_offset;
+    let well = status.connectivity.state.is_usable();
+    if full {
+        lines.extend(chain(status));
+    }
+    if !well && !evidence.summary.is_empty() {
+        lines.push((evidence.summary.clone(), Role::Text));
+    }
+    if !well && let Some(next) = evidence.next_probe.filter(|next| *next > app.now().wall && !status.paused) {
+        let number = if evidence.failures_in_a_row > 0 {
+            format!("probe #{} in ", evidence.failures_in_a_row + 1)
+        } else {
+            "probe in ".to_owned()
+        };
+        lines.push((format!("{number}{}", words::countdown(next.since(app.now().wall))), Role::Text));
+    }
+    if let Some(spark) = round_trips(status, room, canvas) {
+        lines.push((spark, Role::Dim));
+    }
+    if let Some(last) = evidence.last_success.filter(|_| !well || full) {
+        lines.push((format!("last ok {}", last.clock_time(zone)), Role::Dim));
+    }
+    if let Some(failed) = evidence.last_failure.filter(|_| full) {
+        lines.push((format!("last failure {}", failed.clock_time(zone)), Role::Dim));
+    }
+    if let Some(offset) = evidence.clock_offset_ms.filter(|offset| offset.abs() > 5_000) {
+        lines.push((format!("this clock is off by {} s", offset / 1000), Role::Degraded));
+    }
+    lines
+}
+
+/// Each link of the chain with what it met, as far as it was tried.
+fn chain(status: &SourceStatus) -> Vec<(String, Role)> {
+    let facts = &status.connectivity.evidence.chain;
+    let mut lines = Vec::new();
+    for link in Link::CHAIN {
+        let Some(fact) = facts.iter().find(|fact| fact.link == link) else { continue };
+        let (sign, role) = if fact.ok { ("ok", Role::Text) } else { ("x ", Role::Problem) };
+        lines.push((format!("{sign}  {:<6}{}", link.word(), fact.detail), role));
+    }
+    lines
+}
+
+/// `rtt ▂▃▂▁▂▇▃ 31 ms  p95 60`
+fn round_trips(status: &SourceStatus, room: usize, canvas: &Canvas<'_>) -> Option<String> {
+    let all = &status.connectivity.evidence.round_trips_ms;
+    let last = *all.last()?;
+    let mut sorted = all.clone();
+    sorted.sort_unstable();
+    let p95 = sorted[(sorted.len() * 95 / 100).min(sorted.len() - 1)];
+    let tail = format!("{last} ms  p95 {p95}");
+    let spark = canvas.sparkline(all, room.saturating_sub(6 + tail.len()).min(16));
+    Some(format!("rtt {spark} {tail}"))
+}
+
+fn line(app: &App, canvas: &mut Canvas<'_>, area: Area, focused: bool) {
+    let role = if focused { Role::Title } else { Role::Dim };
+    let mut x = area.x + 1;
+    x += canvas.put(x, area.y, "5 Net", 5, role) + 3;
+    for (index, source) in app.setup().sources.iter().enumerate() {
+        let room = |x: u16| usize::from(area.right().saturating_sub(x + 1));
+        if index > 0 {
+            x += canvas.put(x, area.y, " | ", room(x), Role::Dim);
+        }
+        let (word, role) = chrome::connectivity(app, &source.name);
+        x += canvas.put(x, area.y, source.name.as_str(), room(x), Role::Text);
+        x += canvas.put(x, area.y, " ", room(x), Role::Text);
+        x += canvas.put(x, area.y, &word, room(x), role);
+        x += canvas.put(x, area.y, &brief(app, source), room(x), Role::Dim);
+    }
+    if focused {
+        canvas.put(area.x, area.y, ">", 1, Role::Accent);
+    }
+}
+
+/// ` dns, probe 0:21` or ` 31 ms`
+fn brief(app: &App, source: &SourceSpec) -> String {
+    let Some(status) = app.world().status_of(&source.name) else { return String::new() };
+    let evidence = &status.connectivity.evidence;
+    if status.connectivity.state == ConnectivityState::Online {
+        return evidence.round_trips_ms.last().map(|last| format!(" {last} ms")).unwrap_or_default();
+    }
+    let broken = evidence.chain.iter().find(|fact| !fact.ok).map(|fact| format!(" {}", fact.link.word()));
+    let next = evidence.next_probe.filter(|next| *next > app.now().wall && !status.paused);
+    let probe = next.map(|next| format!(", probe {}", words::countdown(next.since(app.now().wall))));
+    format!("{}{}", broken.unwrap_or_default(), probe.unwrap_or_default())
+}

@@ -1,0 +1,135 @@
+//! Draws help: generated from the commands and the keymap, nothing written twice.
+
+use crate::{
+    app::{
+        App,
+        command::Scope,
+        geometry::{Area, Place},
+        pane::PaneName,
+    },
+    ui::{
+        canvas::{Border, Canvas},
+        panes::collections::LEGEND,
+        text,
+        theme::Role,
+    },
+};
+
+type Line = (String, String, Role);
+
+pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
+    let pane = app.help();
+    let title = format!("Help: {} pane", pane.about().title());
+    let inner = place.area.inner();
+    let wide = inner.width >= 96;
+    let here = section(app, &scopes(pane.about()));
+    let everywhere = section(app, &[Scope::Global]);
+    let count = format!("{} commands, from your keymap", here.len() + everywhere.len());
+    let body = Area::new(inner.x, inner.y + 2, inner.width, inner.height.saturating_sub(2));
+    let notes = if wide { 2 } else { 0 };
+    let height = body.height.saturating_sub(1 + notes);
+    let longest = here.len().max(everywhere.len());
+    let most = longest.saturating_sub(usize::from(height));
+    let scroll = pane.scroll().min(most);
+    let more = if scroll < most { "pgdn more | " } else { "" };
+    let below = format!("{more}{count}");
+    canvas.frame(place.area, &Border { title: &title, bottom_right: &below, focused: true, ..Border::default() });
+    let line = inner.row(0);
+    canvas.put(line.x + 1, line.y, "Search:", 7, Role::Dim);
+    let from = canvas.put_right(
+        line.right().saturating_sub(1),
+        line.y,
+        "enter runs it, tab shows another pane, esc closes",
+        usize::from(line.width / 2 + 12),
+        Role::Hint,
+    );
+    canvas.input(line.x + 9, line.y, usize::from(from.saturating_sub(line.x + 10)), pane.search(), true);
+    let columns: u16 = if wide { 3 } else { 2 };
+    let width = body.width / columns;
+    column(canvas, Area { width, ..body }, &format!("THIS PANE ({})", pane.about().title()), &here, scroll, height);
+    let second = Area { x: body.x + width, width, ..body };
+    column(canvas, second, "EVERYWHERE", &everywhere, scroll, height);
+    if wide {
+        let third = Area { x: body.x + 2 * width, width: body.width - 2 * width, ..body };
+        column(canvas, third, "WORDS AND MARKS", &legend(), 0, height);
+        places(app, canvas, Area { y: body.bottom().saturating_sub(notes), height: notes, ..body });
+    }
+}
+
+/// The tables whose keys work in a pane, beside the global one.
+fn scopes(about: PaneName) -> Vec<Scope> {
+    match about {
+        PaneName::Collections => vec![Scope::Collections, Scope::List],
+        PaneName::Records => vec![Scope::Records, Scope::List],
+        PaneName::Record => vec![Scope::Record, Scope::List],
+        PaneName::Outbox => vec![Scope::Outbox, Scope::List],
+        PaneName::Connectivity => vec![Scope::Connectivity, Scope::List],
+        PaneName::Sync => vec![Scope::Sync, Scope::List],
+        PaneName::Conflicts => vec![Scope::Conflicts, Scope::List],
+        PaneName::Editor => vec![Scope::Editor],
+        PaneName::Sessions => vec![Scope::Sessions, Scope::List],
+        PaneName::Palette | PaneName::Goto | PaneName::Help => vec![Scope::Input],
+        PaneName::Log | PaneName::Welcome => vec![Scope::List],
+    }
+}
+
+fn section(app: &App, scopes: &[Scope]) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for scope in scopes {
+        for command in app.help().commands_of(std::slice::from_ref(scope), app.setup().demo) {
+            let keys = app.keymap().keys_of(command.action, std::slice::from_ref(scope));
+            let known = lines.iter().any(|(_, title, _): &Line| title == command.title);
+            if !known && (!keys.is_empty() || *scope == Scope::Global) {
+                lines.push((keys.join("  "), command.title.to_owned(), Role::HintKey));
+            }
+        }
+    }
+    lines
+}
+
+fn legend() -> Vec<Line> {
+    let mut lines: Vec<Line> =
+        LEGEND.iter().map(|(mark, word, role)| ((*mark).to_owned(), meaning(word).to_owned(), *role)).collect();
+    lines.push((String::new(), String::new(), Role::Text));
+    let words = [
+        ("OFFLINE", "no way there; everything works", Role::Offline),
+        ("DEGRADED", "slow, or some requests fail", Role::Degraded),
+        ("AUTH", "the server wants credentials", Role::Auth),
+        ("STALLED", "interrupted, goes on by itself", Role::Degraded),
+    ];
+    lines.extend(words.map(|(word, meaning, role)| (word.to_owned(), meaning.to_owned(), role)));
+    lines
+}
+
+fn meaning(word: &str) -> &'static str {
+    match word {
+        "changed" => "changed here, queued",
+        "new" => "created here, queued",
+        "delete" => "delete queued",
+        "draft" => "half-typed draft",
+        "conflict" => "conflict, needs you",
+        "rejected" => "rejected, needs you",
+        _ => "held by you",
+    }
+}
+
+fn column(canvas: &mut Canvas<'_>, area: Area, title: &str, lines: &[Line], scroll: usize, height: u16) {
+    canvas.put(area.x + 1, area.y, title, usize::from(area.width.saturating_sub(2)), Role::Title);
+    let widest = lines.iter().map(|(keys, _, _)| text::width(keys)).max().unwrap_or(0).clamp(4, 14);
+    for (row, (keys, words, role)) in (0..height).zip(lines.iter().skip(scroll)) {
+        let y = area.y + 1 + row;
+        canvas.put(area.x + 1, y, keys, widest, *role);
+        let x = area.x + 3 + u16::try_from(widest).unwrap_or(0);
+        canvas.put(x, y, words, usize::from(area.right().saturating_sub(x + 1)), Role::Text);
+    }
+}
+
+fn places(app: &App, canvas: &mut Canvas<'_>, area: Area) {
+    let changed = app.keymap().changed();
+    let changed = if changed.is_empty() { "(none)".to_owned() } else { changed.join(", ") };
+    let room = usize::from(area.width.saturating_sub(2));
+    canvas.put(area.x + 1, area.y, &format!("Changed by your config: {changed}"), room, Role::Dim);
+    let places: Vec<String> = app.setup().places.iter().map(|(what, path)| format!("{what}: {path}")).collect();
+    let version = env!("CARGO_PKG_VERSION");
+    canvas.put(area.x + 1, area.y + 1, &format!("Version {version}   {}", places.join("   ")), room, Role::Dim);
+}

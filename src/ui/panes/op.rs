@@ -1,0 +1,259 @@
+//! Draws the inspector of one op: what it changes, why it waits, what was sent.
+
+use crate::{
+    app::{
+        App,
+        geometry::Area,
+        panes::{
+            outbox::{Outbox, Tab, dotted},
+            record::pretty,
+        },
+        words,
+    },
+    model::op::{Op, OpKind, OpState, Precondition},
+    ui::{
+        canvas::{Border, Canvas},
+        text,
+        theme::Role,
+    },
+};
+
+type Line = (String, Role);
+
+pub fn draw(app: &App, canvas: &mut Canvas<'_>, area: Area) {
+    let Some(op) = app.outbox().selected() else {
+        canvas.frame(area, &Border { title: "Op", ..Border::default() });
+        return super::say(canvas, area.inner(), &["Nothing is selected"]);
+    };
+    let title = format!("Op {}  {} {}", op.seq, op.kind.word().to_uppercase(), text::line(&op.record.to_string()));
+    let tabs = Outbox::tabs(op);
+    let chosen = app.outbox().tab(op);
+    let label = |tab: Tab| if tab == chosen { format!("[{}]", tab.word()) } else { tab.word().to_owned() };
+    let labels: Vec<String> = tabs.iter().map(|tab| label(*tab)).collect();
+    let labels = labels.join("  ");
+    let several = if tabs.len() > 1 { "[ ] other tab" } else { "" };
+    canvas.frame(area, &Border { title: &title, bottom_right: several, ..Border::default() });
+    let inner = area.inner();
+    let top = inner.row(0);
+    canvas.put(top.x + 1, top.y, &labels, usize::from(top.width.saturating_sub(2)), Role::Accent);
+    let room = usize::from(inner.width.saturating_sub(2));
+    let lines: Vec<Line> = match chosen {
+        Tab::Diff => diff(app, op, room),
+        Tab::Request => request(app, op, room),
+        Tab::Attempts => attempts(app, op, room),
+        Tab::Depends => depends(app, op),
+    };
+    let from = usize::from(app.outbox().scroll());
+    for (row, (line, role)) in (2..inner.height).zip(lines.iter().skip(from)) {
+        let at = inner.row(row);
+        canvas.put(at.x + 1, at.y, line, room, *role);
+    }
+}
+
+fn heading(text: &str) -> Line {
+    (text.to_owned(), Role::Title)
+}
+
+fn plain(text: impl Into<String>) -> Line {
+    (text.into(), Role::Text)
+}
+
+fn wrapped(lines: &mut Vec<Line>, text: &str, room: usize, role: Role) {
+    for line in text::wrap(text, room.saturating_sub(2)) {
+        lines.push((format!("  {line}"), role));
+    }
+}
+
+fn blank(lines: &mut Vec<Line>) {
+    lines.push((String::new(), Role::Text));
+}
+
+fn diff(app: &App, op: &Op, room: usize) -> Vec<Line> {
+    let mut lines = Vec::new();
+    why(app, op, room, &mut lines);
+    let what = match (op.kind, op.state) {
+        (_, OpState::Acked) => "WHAT WAS CHANGED",
+        (OpKind::Create, _) => "WHAT WILL BE SENT (new record)",
+        (OpKind::Update, _) => "WHAT CHANGES",
+        (OpKind::Delete, _) => "WHAT IS DELETED",
+    };
+    lines.push(heading(what));
+    match (op.kind, &op.document, &op.base) {
+        (OpKind::Create, Some(document), _) => document_lines(document, "+", Role::Created, &mut lines),
+        (OpKind::Delete, _, Some(base)) => document_lines(base, "-", Role::Deleted, &mut lines),
+        _ => changes(op, &mut lines),
+    }
+    blank(&mut lines);
+    lines.push(heading("SAFETY"));
+    for line in safety(app, op) {
+        wrapped(&mut lines, &line, room, Role::Text);
+    }
+    blank(&mut lines);
+    actions(app, op, &mut lines);
+    lines
+}
+
+/// Why it does not go on, where it does not.
+fn why(app: &App, op: &Op, room: usize, lines: &mut Vec<Line>) {
+    let zone = app.setup().zone_offset;
+    let said = op.last_error.as_ref().map(|error| match error.status {
+        Some(status) => format!("Server said {status}: \"{}\"", error.message),
+        None => error.message.clone(),
+    });
+    let (title, role, rest) = match op.state {
+        OpState::Rejected => ("WHY IT STOPPED", Role::Rejected, "This will not fix itself: edit it, or discard it"),
+        OpState::Conflict => {
+            ("WHY IT STOPPED", Role::Conflict, "The server changed this record too: compare and choose")
+        }
+        OpState::Blocked => ("WHY IT WAITS", Role::Blocked, "An earlier op of this record has to be settled first"),
+        OpState::InDoubt => {
+            ("WHY IT WAITS", Role::InDoubt, "It was sent and no answer came: the same request is repeated")
+        }
+        OpState::Auth => ("WHY IT WAITS", Role::AuthState, "The server wants credentials"),
+        OpState::Held => ("WHY IT WAITS", Role::Held, "You hold it back"),
+        _ if op.last_error.is_some() => ("LAST PROBLEM", Role::Retrying, ""),
+        _ => return,
+    };
+    lines.push((title.to_owned(), role));
+    if let Some(said) = said {
+        wrapped(lines, &said, room, Role::Text);
+    }
+    if !rest.is_empty() {
+        wrapped(lines, rest, room, Role::Text);
+    }
+    if let Some(next) = op.next_attempt_at.filter(|_| op.state == OpState::Queued) {
+        lines.push(plain(format!("  Next try at {}", next.clock_time(zone))));
+    }
+    blank(lines);
+}
+
+fn document_lines(document: &serde_json::Value, sign: &str, role: Role, lines: &mut Vec<Line>) {
+    for line in pretty(document).lines().take(200) {
+        lines.push((format!("  {sign} {line}"), role));
+    }
+}
+
+fn changes(op: &Op, lines: &mut Vec<Line>) {
+    for change in &op.changes {
+        let place = if change.pointer.is_root() { "the record".to_owned() } else { dotted(&change.pointer) };
+        lines.push((format!("  {place}"), Role::Key));
+        if let Some(from) = &change.from {
+            value_lines(from, "-", Role::Deleted, lines);
+        }
+        if let Some(to) = &change.to {
+            value_lines(to, "+", Role::Created, lines);
+        }
+    }
+}
+
+fn value_lines(value: &serde_json::Value, sign: &str, role: Role, lines: &mut Vec<Line>) {
+    let whole = value.to_string();
+    if text::width(&whole) <= 60 {
+        lines.push((format!("    {sign} {whole}"), role));
+        return;
+    }
+    for line in pretty(value).lines().take(60) {
+        lines.push((format!("    {sign} {line}"), role));
+    }
+}
+
+fn safety(app: &App, op: &Op) -> Vec<String> {
+    let mut lines = vec![format!("op id {}", op.op_id)];
+    lines.push(match (&op.base_revision, op.kind) {
+        (_, OpKind::Create) => "made where nothing was: it cannot overwrite".to_owned(),
+        (Some(revision), _) => format!("made on revision {revision}"),
+        (None, _) => "the revision is looked up before it is sent".to_owned(),
+    });
+    let behind = app.outbox().ops().iter().filter(|other| other.record == op.record && other.seq > op.seq).count();
+    lines.push(match behind {
+        0 => "nothing else waits behind it".to_owned(),
+        many => format!("{} of the same record behind it", words::count(many as u64, "op", "ops")),
+    });
+    lines
+}
+
+fn actions(app: &App, op: &Op, lines: &mut Vec<Line>) {
+    if !op.state.is_pending() {
+        return;
+    }
+    use crate::app::action::Action;
+    lines.push(heading("ACTIONS"));
+    let offered: &[Action] = match op.state {
+        OpState::Conflict => &[Action::ResolveConflict, Action::DiscardOp, Action::OpenTarget],
+        state if state.may_be_applied() => &[Action::OpenTarget],
+        _ => &[
+            Action::EditRecord,
+            Action::RetryOp,
+            Action::HoldOp,
+            Action::DiscardOp,
+            Action::OpenTarget,
+            Action::CopyJson,
+        ],
+    };
+    let scopes = [crate::app::command::Scope::Outbox, crate::app::command::Scope::Global];
+    for action in offered {
+        if let Some(key) = app.keymap().first_key(*action, &scopes) {
+            lines.push(plain(format!("  {key:<5}{}", action.command().title)));
+        }
+    }
+}
+
+fn request(app: &App, op: &Op, room: usize) -> Vec<Line> {
+    let mut lines = vec![heading("AS IT WAS CLAIMED")];
+    let precondition = match &op.precondition {
+        Some(Precondition::Absent) => "only if the record does not exist".to_owned(),
+        Some(Precondition::Revision(revision)) => format!("only if the record is at revision {revision}"),
+        None => "not claimed yet".to_owned(),
+    };
+    wrapped(&mut lines, &precondition, room, Role::Text);
+    if let Some(hash) = &op.request_hash {
+        wrapped(&mut lines, &format!("request hash {hash}"), room, Role::Dim);
+    }
+    if let Some(sent) = op.sent_at {
+        lines.push(plain(format!("  sent at {}", sent.clock_time(app.setup().zone_offset))));
+    }
+    if let Some(document) = op.sent_document.as_ref().or(op.document.as_ref()) {
+        blank(&mut lines);
+        lines.push(heading("DOCUMENT"));
+        document_lines(document, " ", Role::Text, &mut lines);
+    }
+    lines
+}
+
+fn attempts(app: &App, op: &Op, room: usize) -> Vec<Line> {
+    let zone = app.setup().zone_offset;
+    let mut lines = vec![heading("ATTEMPTS")];
+    lines.push(plain(format!("  made {}", words::ago(app.now().wall, op.created_at))));
+    lines.push(plain(format!("  {}", words::count(u64::from(op.attempts), "try", "tries"))));
+    if let Some(sent) = op.sent_at {
+        lines.push(plain(format!("  last sent at {}", sent.clock_time(zone))));
+    }
+    if let Some(settled) = op.settled_at {
+        lines.push(plain(format!("  settled at {}", settled.clock_time(zone))));
+    }
+    if let Some(next) = op.next_attempt_at.filter(|_| op.state.is_pending()) {
+        lines.push(plain(format!("  next try at {}", next.clock_time(zone))));
+    }
+    if op.was_in_doubt {
+        wrapped(&mut lines, "it was in doubt once: an answer was lost", room, Role::InDoubt);
+    }
+    if let Some(error) = &op.last_error {
+        blank(&mut lines);
+        lines.push(heading("LAST PROBLEM"));
+        let status = error.status.map(|status| format!("{status} ")).unwrap_or_default();
+        wrapped(&mut lines, &format!("{} {status}{}", error.at.clock_time(zone), error.message), room, Role::Text);
+    }
+    lines
+}
+
+fn depends(app: &App, op: &Op) -> Vec<Line> {
+    let mut lines = vec![heading("DEPENDS ON")];
+    let Some(after) = op.after else { return lines };
+    let earlier = app.outbox().ops().iter().find(|other| other.seq == after);
+    lines.push(match earlier {
+        Some(other) => plain(format!("  op {} {} {}", other.seq, other.kind.word(), other.state.label())),
+        None => plain(format!("  op {after}, settled")),
+    });
+    lines.push(plain("  edits of one record are sent in the order they were made"));
+    lines
+}

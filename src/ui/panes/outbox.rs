@@ -1,0 +1,270 @@
+//! Draws the outbox: the list on the main screen, list and inspector on the whole body.
+
+use crate::{
+    app::{
+        App,
+        geometry::{Area, Form, Place, outbox_split},
+        pane::PaneName,
+        panes::outbox::View,
+        words,
+    },
+    model::op::{Op, OpState, OutboxCounts},
+    ui::{
+        canvas::{Border, Canvas},
+        panes::{is_focused, op, say, select},
+        text,
+        theme::Role,
+    },
+};
+
+pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
+    if place.form != Form::Full {
+        return list(app, canvas, place.area, false);
+    }
+    let (left, right) = outbox_split(place.area);
+    list(app, canvas, left, true);
+    op::draw(app, canvas, right);
+}
+
+pub fn state_role(state: OpState) -> Role {
+    match state {
+        OpState::Queued => Role::Queued,
+        OpState::Held => Role::Held,
+        OpState::Blocked => Role::Blocked,
+        OpState::InFlight => Role::Sending,
+        OpState::InDoubt => Role::InDoubt,
+        OpState::Auth => Role::AuthState,
+        OpState::Conflict => Role::Conflict,
+        OpState::Rejected => Role::Rejected,
+        OpState::Acked | OpState::Superseded | OpState::Discarded => Role::Sent,
+    }
+}
+
+/// `4 queued 1 held 1 rejected 1 conflict`: only what there is.
+fn summary(counts: &OutboxCounts) -> String {
+    let named = [
+        (counts.queued, "queued"),
+        (counts.in_flight, "sending"),
+        (counts.in_doubt, "in doubt"),
+        (counts.held, "held"),
+        (counts.blocked, "blocked"),
+        (counts.auth, "auth"),
+        (counts.rejected, "rejected"),
+        (counts.conflict, "conflict"),
+    ];
+    let parts: Vec<String> =
+        named.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    parts.join("  ")
+}
+
+fn list(app: &App, canvas: &mut Canvas<'_>, area: Area, full: bool) {
+    let pane = app.outbox();
+    let focused = is_focused(app, PaneName::Outbox);
+    let counts = &app.world().counts;
+    let title = format!("4 Outbox {}", words::grouped(counts.pending()));
+    let below = if full { "order kept per record".to_owned() } else { summary(counts) };
+    canvas.frame(area, &Border { title: &title, bottom_right: &below, focused, ..Border::default() });
+    let mut inner = area.inner();
+    if full && inner.height > 6 {
+        views(app, canvas, inner.row(0));
+        inner = Area { y: inner.y + 1, height: inner.height - 1, ..inner };
+    }
+    let lines = pane.lines(full);
+    let saving: Vec<&crate::model::ids::RecordKey> = app.world().saving.values().map(|(record, _)| record).collect();
+    if lines.is_empty() && saving.is_empty() {
+        let sentence = match (pane.is_loaded(), pane.view()) {
+            (false, _) => "Reading the outbox",
+            (true, View::All) => "Empty: everything you did is on the server",
+            (true, _) => "No op is in this state (v shows the others)",
+        };
+        return say(canvas, inner, &[sentence]);
+    }
+    let columns = Columns::fit(inner.width);
+    if inner.height > 3 {
+        columns.heading(canvas, inner.row(0));
+        inner = Area { y: inner.y + 1, height: inner.height - 1, ..inner };
+    }
+    let legend = if full && inner.height >= 14 { 4 } else { 0 };
+    let height = inner.height - legend;
+    let (top, cursor) = pane.window(usize::from(height).saturating_sub(usize::from(full) * 2), full);
+    let pending = pane.shown().len();
+    let mut row = 0;
+    for (index, op) in lines.iter().enumerate().skip(top) {
+        if full && index == pending && index > 0 {
+            row += 1;
+            if row + 1 < height {
+                let at = inner.row(row);
+                canvas.put(at.x, at.y, " Recently settled", usize::from(at.width), Role::Title);
+            }
+            row += 1;
+        }
+        if row >= height {
+            break;
+        }
+        let at = inner.row(row);
+        columns.op(app, canvas, at, op);
+        if index == cursor {
+            select(canvas, at, focused);
+        }
+        row += 1;
+    }
+    for record in saving {
+        if row >= height {
+            break;
+        }
+        columns.saving(canvas, inner.row(row), &record.to_string());
+        row += 1;
+    }
+    let shown = lines.len() - top;
+    if !full && shown > usize::from(height) {
+        let more = format!(" {} more below ", shown - usize::from(height));
+        let at = inner.row(height - 1);
+        canvas.put_right(at.right(), at.y, &more, 20, Role::Dim);
+    }
+    if legend > 0 {
+        states(canvas, Area { y: inner.y + height, height: legend, ..inner });
+    }
+}
+
+fn views(app: &App, canvas: &mut Canvas<'_>, line: Area) {
+    let counts = &app.world().counts;
+    let mut x = line.x + 1;
+    let room = |x: u16| usize::from(line.right().saturating_sub(x));
+    x += canvas.put(x, line.y, "VIEW ", 5, Role::Dim);
+    for (index, view) in View::ALL.into_iter().enumerate() {
+        let count = match view {
+            View::All => None,
+            View::Queued => Some(counts.queued + counts.in_flight + counts.in_doubt + counts.blocked),
+            View::Held => Some(counts.held),
+            View::Rejected => Some(counts.rejected),
+            View::Conflict => Some(counts.conflict),
+        };
+        if index > 0 {
+            x += 2;
+        }
+        let label = match count {
+            Some(count) => format!("{} {}", view.word(), words::grouped(count)),
+            None => view.word().to_owned(),
+        };
+        let role = if app.outbox().view() == view { Role::Accent } else { Role::Text };
+        let label = if app.outbox().view() == view { format!("[{label}]") } else { label };
+        x += canvas.put(x, line.y, &label, room(x), role);
+    }
+}
+
+fn states(canvas: &mut Canvas<'_>, area: Area) {
+    let at = area.row(1);
+    canvas.put(at.x, at.y, " STATES", 8, Role::Title);
+    for (row, line) in ["  . queued   > sending  ? in doubt  h held", "  x rejected ! conflict = synced    b blocked"]
+        .into_iter()
+        .enumerate()
+    {
+        let at = area.row(2 + u16::try_from(row).unwrap_or(0));
+        canvas.put(at.x, at.y, line, usize::from(at.width), Role::Dim);
+    }
+}
+
+/// Which columns a width has room for.
+struct Columns {
+    target: usize,
+    note: usize,
+}
+
+/// `>` and a space, number, state, op.
+const LEAD: usize = 2 + 6 + 12 + 8;
+const TRY_AND_AGE: usize = 5 + 5;
+
+impl Columns {
+    fn fit(width: u16) -> Self {
+        let free = usize::from(width).saturating_sub(LEAD + TRY_AND_AGE + 1);
+        let target = if free >= 34 { (free - 22).clamp(16, 34) } else { free.min(24) };
+        Self { target, note: free.saturating_sub(target + 1) }
+    }
+
+    fn heading(&self, canvas: &mut Canvas<'_>, line: Area) {
+        let mut pieces = vec![(format!("  {:<6}{:<12}{:<8}", "#", "STATE", "OP"), Role::Dim)];
+        pieces.push((text::pad("TARGET", self.target, canvas.glyphs), Role::Dim));
+        pieces.push((format!("{:>5}{:>5}", "TRY", "AGE"), Role::Dim));
+        if self.note >= 6 {
+            pieces.push(("  NOTE".to_owned(), Role::Dim));
+        }
+        let borrowed: Vec<(&str, Role)> = pieces.iter().map(|(text, role)| (text.as_str(), *role)).collect();
+        canvas.pieces(line, &borrowed);
+    }
+
+    fn op(&self, app: &App, canvas: &mut Canvas<'_>, line: Area, op: &Op) {
+        let retrying = op.state == OpState::Queued && op.attempts > 0 && op.next_attempt_at.is_some();
+        let (state, role) = if retrying {
+            ("r retry".to_owned(), Role::Retrying)
+        } else {
+            (format!("{} {}", op.state.symbol(), op.state.label()), state_role(op.state))
+        };
+        let age = words::age_of(app.now().wall, op.settled_at.unwrap_or(op.created_at));
+        let note = note(app, op);
+        self.line(
+            canvas,
+            line,
+            &op.seq.to_string(),
+            (&state, role),
+            op.kind.word(),
+            &op.record.to_string(),
+            &format!("{:>5}{:>5}", op.attempts, age),
+        );
+        if self.note >= 3 {
+            let x = line.x + u16::try_from(LEAD + self.target + TRY_AND_AGE + 2).unwrap_or(0);
+            canvas.put(x, line.y, &note, usize::from(line.right().saturating_sub(x + 1)), role);
+        }
+    }
+
+    fn saving(&self, canvas: &mut Canvas<'_>, line: Area, record: &str) {
+        self.line(canvas, line, "", ("s saving", Role::Text), "", record, "");
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one line of a table: one argument per cell")]
+    fn line(
+        &self,
+        canvas: &mut Canvas<'_>,
+        line: Area,
+        seq: &str,
+        (state, role): (&str, Role),
+        kind: &str,
+        target: &str,
+        tail: &str,
+    ) {
+        let glyphs = canvas.glyphs;
+        let seq = format!("  {}", text::pad(seq, 6, glyphs));
+        let state = text::pad(state, 12, glyphs);
+        let kind = text::pad(&kind.to_uppercase(), 8, glyphs);
+        let target = text::pad(target, self.target, glyphs);
+        canvas.pieces(
+            line,
+            &[(&seq, Role::Text), (&state, role), (&kind, Role::Text), (&target, Role::Text), (tail, Role::Dim)],
+        );
+    }
+}
+
+/// The most useful thing to say about an op in a few words.
+fn note(app: &App, op: &Op) -> String {
+    match op.state {
+        OpState::Conflict => "c to resolve".to_owned(),
+        OpState::Held => "held by you".to_owned(),
+        OpState::Blocked => op.after.map(|after| format!("behind op {after}")).unwrap_or_default(),
+        OpState::Auth => "needs credentials".to_owned(),
+        OpState::Queued | OpState::InFlight | OpState::InDoubt => {
+            let next = op.next_attempt_at.filter(|next| *next > app.now().wall);
+            match (next, &op.last_error) {
+                (Some(next), _) => format!("at {}", next.clock_time(app.setup().zone_offset)),
+                (None, Some(error)) => error.message.clone(),
+                (None, None) => String::new(),
+            }
+        }
+        OpState::Rejected => match &op.last_error {
+            Some(error) => match error.status {
+                Some(status) => format!("{status} {}", error.message),
+                None => error.message.clone(),
+            },
+            None => String::new(),
+        },
+        OpState::Acked | OpState::Superseded | OpState::Discarded => String::new(),
+    }
+}

@@ -1,0 +1,247 @@
+//! Draws the records pane: a table whose widths come from the rows that are seen.
+
+use crate::{
+    app::{
+        App,
+        geometry::{Area, Form, Place},
+        pane::PaneName,
+        words,
+    },
+    model::{json::Pointer, query::Row, record::RecordMark, sync_status::PullPhase},
+    ui::{
+        canvas::{Border, Canvas},
+        panes::{is_focused, say, select},
+        text,
+        theme::Role,
+    },
+};
+
+const AGE: usize = 4;
+
+pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
+    let pane = app.records();
+    let focused = is_focused(app, PaneName::Records);
+    let inner = place.area.inner();
+    let height = pane.body_height(inner.size());
+    let name = pane.collection().map_or("records", |key| key.collection.as_str());
+    let title = format!("2 {}", text::line(name));
+    let position = if pane.rows().is_empty() { String::new() } else { position(app, height, place) };
+    let columns = Columns::fit(app, inner, height);
+    let constraints = constraints(app, &columns);
+    let zoomed = if place.form == Form::Full { "zoomed, z goes back" } else { "" };
+    canvas.frame(
+        place.area,
+        &Border { title: &title, title_right: zoomed, bottom_left: &constraints, bottom_right: &position, focused },
+    );
+    let mut row = 0;
+    if pane.shows_filter() {
+        filter(app, canvas, inner.row(0), focused);
+        row = 1;
+    }
+    if !pane.is_loaded() || pane.rows().is_empty() {
+        let below = Area::new(inner.x, inner.y + row, inner.width, inner.height.saturating_sub(row));
+        return empty(app, canvas, below);
+    }
+    columns.heading(app, canvas, inner.row(row));
+    let (top, cursor) = pane.window(height);
+    let body = pane.rows().iter().enumerate().skip(top).take(height);
+    for (line, (index, record)) in (row + 1..inner.height).zip(body) {
+        let line = inner.row(line);
+        columns.record(app, canvas, line, record);
+        if index == cursor {
+            select(canvas, line, focused);
+        }
+    }
+}
+
+fn position(app: &App, height: usize, place: &Place) -> String {
+    let position = app.records().position(height);
+    let whole = position.text();
+    let room = usize::from(place.area.width).saturating_sub(8);
+    if text::width(&whole) <= room {
+        return whole;
+    }
+    whole.split(" (").next().unwrap_or_default().to_owned()
+}
+
+/// What hides or orders rows, in words (R16).
+fn constraints(app: &App, columns: &Columns) -> String {
+    let view = app.records().view();
+    let mut parts = Vec::new();
+    if view.sort.by.is_some() || view.sort.descending {
+        let by = view.sort.by.as_ref().map_or_else(|| "id".to_owned(), crate::app::panes::outbox::dotted);
+        parts.push(format!("by {by}{}", if view.sort.descending { ", reversed" } else { "" }));
+    }
+    if !view.marks.is_empty() {
+        parts.push(format!("{} marked", view.marks.len()));
+    }
+    if columns.hidden > 0 {
+        parts.push(format!("+{}", words::count(columns.hidden as u64, "column", "columns")));
+    }
+    parts.join(" | ")
+}
+
+fn filter(app: &App, canvas: &mut Canvas<'_>, line: Area, focused: bool) {
+    let pane = app.records();
+    canvas.put(line.x + 1, line.y, "FILTER", 6, Role::Accent);
+    let hint = if pane.is_typing() { "enter keeps it" } else { "esc clears" };
+    let from = canvas.put_right(line.right().saturating_sub(1), line.y, hint, 14, Role::Hint);
+    let room = usize::from(from.saturating_sub(line.x + 9));
+    canvas.input(line.x + 8, line.y, room, &pane.view().filter, pane.is_typing() && focused);
+}
+
+fn empty(app: &App, canvas: &mut Canvas<'_>, area: Area) {
+    let pane = app.records();
+    let Some(key) = pane.collection() else {
+        return say(canvas, area, &["No collection is configured"]);
+    };
+    if !pane.is_loaded() {
+        return say(canvas, area, &[&format!("Reading {}", key.collection)]);
+    }
+    if !pane.view().filter.is_empty() {
+        let total = words::count(pane.position(1).total, "record", "records");
+        return say(canvas, area, &[&format!("Nothing matches in {total}"), "esc clears the filter"]);
+    }
+    let status = app.world().collection_status(key);
+    let phase = status.map(|status| status.phase.clone()).unwrap_or_default();
+    match phase {
+        PullPhase::NeverSynced | PullPhase::Waiting => {
+            say(canvas, area, &["Never synced: nothing is here yet", "R syncs now, a adds a record"])
+        }
+        PullPhase::Backfill => say(canvas, area, &["The first records are on their way"]),
+        _ => say(canvas, area, &[&format!("{} is empty", key.collection), "a adds a record"]),
+    }
+}
+
+/// The columns that fit, with their widths in cells.
+struct Columns {
+    id: usize,
+    /// (index into the cells, heading, width)
+    fields: Vec<(usize, String, usize)>,
+    hidden: usize,
+}
+
+impl Columns {
+    fn fit(app: &App, inner: Area, height: usize) -> Self {
+        let pane = app.records();
+        let (top, _) = pane.window(height);
+        let rows: Vec<&Row> = pane.rows().iter().skip(top).take(height).collect();
+        // Four cells before the id, one after the age.
+        let mut room = usize::from(inner.width).saturating_sub(4 + AGE + 2);
+        let widest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0);
+        let id = widest(&mut rows.iter().map(|row| text::width(&row.id.0)))
+            .next_multiple_of(2)
+            .clamp(6, (room * 35 / 100).clamp(8, 24))
+            .min(room);
+        room = room.saturating_sub(id + 2);
+        let mut fields = Vec::new();
+        let columns = pane.columns();
+        let first = pane.view().first_column.min(columns.len().saturating_sub(1));
+        let mut hidden = first;
+        let mut wanted: Vec<(usize, String, usize)> = columns
+            .iter()
+            .enumerate()
+            .skip(first)
+            .map(|(index, pointer)| {
+                let name = heading(pointer);
+                let cells =
+                    rows.iter().map(|row| row.cells.get(index).and_then(Option::as_deref).map_or(0, text::width));
+                let natural = widest(&mut cells.chain([text::width(&name)])).next_multiple_of(2).clamp(4, 40);
+                (index, name, natural)
+            })
+            .collect();
+        while !wanted.is_empty() {
+            let spaces = 2 * (wanted.len() - 1);
+            let natural: usize = wanted.iter().map(|(_, _, width)| *width).sum();
+            if natural + spaces <= room {
+                // The last column takes what is left.
+                fields = wanted;
+                break;
+            }
+            let least: usize = wanted.iter().map(|(_, _, width)| (*width).min(8)).sum();
+            if least + spaces > room && wanted.len() > 1 {
+                wanted.pop();
+                hidden += 1;
+                continue;
+            }
+            let mut over = (natural + spaces).saturating_sub(room);
+            while over > 0 {
+                let Some(widest) =
+                    wanted.iter_mut().max_by_key(|(_, _, width)| *width).filter(|(_, _, width)| *width > 1)
+                else {
+                    break;
+                };
+                widest.2 -= 1;
+                over -= 1;
+            }
+            fields = wanted;
+            break;
+        }
+        Self { id, fields, hidden }
+    }
+
+    fn heading(&self, app: &App, canvas: &mut Canvas<'_>, line: Area) {
+        let sort = &app.records().view().sort;
+        let arrow = if sort.descending { " v" } else { " ^" };
+        let sorted = |name: &str, is: bool| if is { format!("{name}{arrow}") } else { name.to_owned() };
+        let id = sorted("ID", sort.by.is_none() && sort.descending);
+        let mut x = line.x + 4;
+        canvas.put(x, line.y, &id, self.id, Role::Dim);
+        x += cells(self.id + 2);
+        for (index, name, width) in &self.fields {
+            let is = app.records().columns().get(*index) == sort.by.as_ref() && sort.by.is_some();
+            canvas.put(x, line.y, &sorted(name, is), *width, Role::Dim);
+            x += cells(width + 2);
+        }
+        canvas.put_right(line.right().saturating_sub(1), line.y, "AGE", AGE, Role::Dim);
+    }
+
+    fn record(&self, app: &App, canvas: &mut Canvas<'_>, line: Area, row: &Row) {
+        let saving = app
+            .world()
+            .saving
+            .values()
+            .any(|(record, _)| Some(&record.collection) == app.records().collection() && record.id == row.id);
+        let role = mark_role(row.mark);
+        let (symbol, mark) = if saving { ("s".to_owned(), Role::Text) } else { (row.mark.symbol().to_string(), role) };
+        canvas.put(line.x + 1, line.y, &symbol, 1, mark);
+        if app.records().view().marks.contains(&row.id) {
+            canvas.put(line.x + 2, line.y, "*", 1, Role::Accent);
+        }
+        let text_role = if row.mark == RecordMark::Deleted { Role::Deleted } else { Role::Text };
+        let mut x = line.x + 4;
+        canvas.put(x, line.y, &row.id.0, self.id, text_role);
+        x += cells(self.id + 2);
+        for (index, _, width) in &self.fields {
+            if let Some(cell) = row.cells.get(*index).and_then(Option::as_deref) {
+                canvas.put(x, line.y, cell, *width, text_role);
+            }
+            x += cells(width + 2);
+        }
+        if let Some(at) = row.changed_at {
+            let age = words::age_of(app.now().wall, at);
+            canvas.put_right(line.right().saturating_sub(1), line.y, &age, AGE, Role::Dim);
+        }
+    }
+}
+
+fn cells(count: usize) -> u16 {
+    u16::try_from(count).unwrap_or(u16::MAX / 4)
+}
+
+fn heading(pointer: &Pointer) -> String {
+    pointer.tokens().last().map_or_else(|| "VALUE".to_owned(), |name| text::line(name).to_uppercase())
+}
+
+pub fn mark_role(mark: RecordMark) -> Role {
+    match mark {
+        RecordMark::Synced => Role::Text,
+        RecordMark::Changed => Role::Changed,
+        RecordMark::Created => Role::Created,
+        RecordMark::Deleted => Role::Deleted,
+        RecordMark::Held => Role::Held,
+        RecordMark::Draft => Role::Draft,
+        RecordMark::Rejected => Role::Rejected,
+        RecordMark::Conflict => Role::Conflict,
+    }
+}

@@ -1,0 +1,201 @@
+//! Draws sync: progress per collection with true denominators, and the sending side.
+
+use crate::{
+    app::{
+        App,
+        geometry::{Area, Form, Place},
+        pane::PaneName,
+        panes::sync::Sync,
+        words,
+    },
+    model::{
+        ids::CollectionKey,
+        sync_status::{CollectionStatus, PullPhase},
+    },
+    ui::{
+        canvas::{Border, Canvas},
+        panes::{is_focused, say, select},
+        text,
+        theme::Role,
+    },
+};
+
+pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
+    let focused = is_focused(app, PaneName::Sync);
+    if place.form == Form::Line {
+        return line(app, canvas, place.area, focused);
+    }
+    canvas.frame(place.area, &Border { title: "6 Sync", focused, ..Border::default() });
+    let inner = place.area.inner();
+    let cx = app.cx(PaneName::Sync);
+    let order = Sync::order(&cx);
+    if order.is_empty() {
+        return say(canvas, inner, &["No collection is configured"]);
+    }
+    let selected = app.sync().selected(&cx);
+    let push = pushes(app);
+    let room = inner.height.saturating_sub(u16::try_from(push.len()).unwrap_or(1));
+    let mut row = 0;
+    let full = place.form == Form::Full;
+    let from = if full || order.len() <= usize::from(room) {
+        0
+    } else {
+        order.iter().position(|key| Some(key) == selected.as_ref()).filter(|_| focused).unwrap_or(0)
+    };
+    for key in order.iter().skip(from) {
+        if row >= room {
+            break;
+        }
+        let at = inner.row(row);
+        let (word, role) = phase(app, key);
+        let from = canvas.put_right(at.right(), at.y, &word, usize::from(at.width).saturating_sub(6), role);
+        canvas.put(at.x + 1, at.y, key.collection.as_str(), usize::from(from.saturating_sub(at.x + 2)), Role::Text);
+        if focused && Some(key) == selected.as_ref() {
+            select(canvas, at, focused);
+        }
+        row += 1;
+        for (line, role) in detail(app, key, usize::from(inner.width).saturating_sub(3), full, canvas) {
+            if row >= room {
+                break;
+            }
+            let at = inner.row(row);
+            canvas.put(at.x + 2, at.y, &line, usize::from(at.width.saturating_sub(3)), role);
+            row += 1;
+        }
+    }
+    for (index, (line, role)) in (0_u16..).zip(&push) {
+        let at = inner.row(room + index);
+        canvas.put(at.x + 1, at.y, line, usize::from(at.width.saturating_sub(1)), *role);
+    }
+}
+
+/// The state of a collection in one or two words with the age of the last pull.
+fn phase(app: &App, key: &CollectionKey) -> (String, Role) {
+    let never = ("never synced".to_owned(), Role::Dim);
+    let last = app.world().overview_of(key).and_then(|overview| overview.last_pull);
+    let Some(status) = app.world().collection_status(key) else {
+        return match last {
+            Some(at) => (words::ago(app.now().wall, at), Role::Dim),
+            None => never,
+        };
+    };
+    let ago = status.last_pull.or(last).map(|at| words::ago(app.now().wall, at));
+    match &status.phase {
+        PullPhase::NeverSynced => never,
+        PullPhase::Waiting => (ago.map_or_else(|| "waiting".to_owned(), |ago| format!("waiting  {ago}")), Role::Dim),
+        PullPhase::Backfill => (percent(status).unwrap_or_else(|| "pulling".to_owned()), Role::Sending),
+        PullPhase::Sweep => ("sweeping".to_owned(), Role::Sending),
+        PullPhase::Delta => ("updating".to_owned(), Role::Sending),
+        PullPhase::Live => ("live".to_owned(), Role::Online),
+        PullPhase::Settled => (format!("ok  {}", ago.unwrap_or_default()).trim_end().to_owned(), Role::Text),
+        PullPhase::Stalled => {
+            let percent = percent(status).map(|percent| format!("{percent}  ")).unwrap_or_default();
+            (format!("{percent}STALLED"), Role::Degraded)
+        }
+        PullPhase::Stopped(_) => ("STOPPED".to_owned(), Role::Problem),
+    }
+}
+
+fn percent(status: &CollectionStatus) -> Option<String> {
+    let total = status.total.filter(|total| *total > 0)?;
+    Some(format!("{}%", (status.done.min(total) * 100) / total))
+}
+
+fn detail(app: &App, key: &CollectionKey, room: usize, full: bool, canvas: &Canvas<'_>) -> Vec<(String, Role)> {
+    let Some(status) = app.world().collection_status(key) else { return Vec::new() };
+    let mut lines = Vec::new();
+    let pulling = matches!(status.phase, PullPhase::Backfill | PullPhase::Stalled);
+    if pulling {
+        if let Some(total) = status.total.filter(|total| *total > 0) {
+            lines.push((canvas.bar(status.done as f64 / total as f64, room.min(42)), Role::Sending));
+        }
+        let of = status.total.map(|total| format!(" / {}", words::grouped(total))).unwrap_or_default();
+        let rate = status.rate.filter(|rate| *rate >= 1.0).map(|rate| format!("  {}/s", words::grouped(rate as u64)));
+        let counts = format!("{}{of}{}", words::grouped(status.done), rate.unwrap_or_default());
+        let size = format!("  {}", words::bytes(status.bytes));
+        let fits = text::width(&counts) + text::width(&size) <= room;
+        lines.push((if fits { format!("{counts}{size}") } else { counts }, Role::Text));
+    }
+    if status.phase == PullPhase::Stalled {
+        lines.push(("goes on by itself".to_owned(), Role::Dim));
+    }
+    if let PullPhase::Stopped(found) = &status.phase {
+        lines.extend(text::wrap(found, room).into_iter().map(|line| (line, Role::Problem)));
+        lines.push(("A accept  U upload  D detach".to_owned(), Role::Hint));
+    }
+    if full {
+        if let Some(at) = status.last_pull {
+            lines.push((format!("last pull {}", at.clock_time(app.setup().zone_offset)), Role::Dim));
+        }
+        if let Some(next) = status.next_at.filter(|next| *next > app.now().wall) {
+            lines.push((format!("next at {}", next.clock_time(app.setup().zone_offset)), Role::Dim));
+        }
+        if let Some(error) = &status.last_error {
+            lines.push((error.clone(), Role::Degraded));
+        }
+    }
+    lines
+}
+
+/// One line per source that has something to send; at least one.
+fn pushes(app: &App) -> Vec<(String, Role)> {
+    let pending = app.world().counts.pending();
+    let mut lines = Vec::new();
+    for status in &app.world().sources {
+        let push = &status.push;
+        if push.total == 0 && push.waiting_for.is_none() {
+            continue;
+        }
+        let rate = push.rate.filter(|rate| *rate >= 0.1).map(|rate| format!("  {rate:.0}/s")).unwrap_or_default();
+        let busy = app.world().sources.iter().filter(|status| status.push.total > 0).count();
+        let name = if busy > 1 { format!(" {}", status.source) } else { String::new() };
+        let waiting = push.waiting_for.as_ref().map(|why| format!("  {why}")).unwrap_or_default();
+        let role = if push.in_flight > 0 { Role::Sending } else { Role::Text };
+        lines.push((format!("push{name}  {} of {}{rate}{waiting}", push.done, push.total), role));
+    }
+    if lines.is_empty() {
+        let line = if pending == 0 { "push  nothing to send".to_owned() } else { format!("push  {pending} waiting") };
+        lines.push((line, Role::Dim));
+    }
+    lines.truncate(3);
+    lines
+}
+
+fn line(app: &App, canvas: &mut Canvas<'_>, area: Area, focused: bool) {
+    let mut x = area.x + 1;
+    let role = if focused { Role::Title } else { Role::Dim };
+    x += canvas.put(x, area.y, "6 Sync", 6, role) + 2;
+    let room = |x: u16| usize::from(area.right().saturating_sub(x + 1));
+    let cx = app.cx(PaneName::Sync);
+    let first = Sync::order(&cx).into_iter().next();
+    if let Some(key) = first {
+        let (word, role) = phase(app, &key);
+        x += canvas.put(x, area.y, key.collection.as_str(), room(x), Role::Text);
+        x += canvas.put(x, area.y, " ", room(x), Role::Text);
+        let status = app.world().collection_status(&key);
+        let pulling = status.filter(|it| matches!(it.phase, PullPhase::Backfill | PullPhase::Stalled));
+        if let Some(total) = pulling.and_then(|status| status.total).filter(|total| *total > 0) {
+            let done = status.map_or(0, |status| status.done);
+            let bar = canvas.bar(done as f64 / total as f64, 12);
+            x += canvas.put(x, area.y, &format!("{bar} "), room(x), Role::Sending);
+            x += canvas.put(x, area.y, &word, room(x), role);
+            let counts = format!(" {}/{}", words::grouped(done), words::grouped(total));
+            x += canvas.put(x, area.y, &counts, room(x), Role::Text);
+        } else {
+            x += canvas.put(x, area.y, &word, room(x), role);
+        }
+        let stopped = app.world().sources.iter().flat_map(|source| &source.collections);
+        let others =
+            stopped.filter(|status| matches!(status.phase, PullPhase::Stopped(_)) && status.key != key).count();
+        if others > 0 {
+            x += canvas.put(x, area.y, &format!(" +{others} stopped"), room(x), Role::Problem);
+        }
+    }
+    x += canvas.put(x, area.y, " | ", room(x), Role::Dim);
+    if let Some((push, role)) = pushes(app).first() {
+        canvas.put(x, area.y, push, room(x), *role);
+    }
+    if focused {
+        canvas.put(area.x, area.y, ">", 1, Role::Accent);
+    }
+}

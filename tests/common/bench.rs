@@ -1,0 +1,288 @@
+//! The app on a bench: keys as the user presses them, a fake data source, and the frame as text.
+
+use std::collections::BTreeMap;
+
+use ebbtide::{
+    app::{
+        App, Setup,
+        effect::{DemoCommand, Effect},
+        event::{Changed, Event, Mouse, MouseKind},
+        keymap,
+        settings::UiSettings,
+    },
+    model::{
+        ids::{CollectionKey, SessionName},
+        json::Pointer,
+        session::{SavedSession, Slice},
+        source::{AuthSpec, CollectionSpec, PullMode, SourceKind, SourceSpec},
+        sync_status::{Leadership, SourceStatus},
+        time::At,
+    },
+    ui,
+};
+use ratatui::{Terminal, backend::TestBackend, buffer::Buffer};
+
+use super::fake::Fake;
+
+pub struct Bench {
+    pub app: App,
+    pub data: Fake,
+    /// Seconds since the epoch of the test.
+    pub clock: u64,
+    pub saved: BTreeMap<String, Slice>,
+    /// Effects that left the app and are not about data, in order.
+    pub effects: Vec<Effect>,
+    pub setup: Setup,
+    pub statuses: Vec<SourceStatus>,
+    pub fail_commits: bool,
+}
+
+pub fn setup(size: (u16, u16)) -> Setup {
+    let collection = |name: &str, columns: &[&str]| CollectionSpec {
+        name: name.into(),
+        path: name.to_owned(),
+        columns: columns.iter().map(|column| Pointer::parse(column)).collect(),
+        title: columns.first().map(|column| Pointer::parse(column)),
+        pull: PullMode::Auto,
+        updated_at: None,
+        conflicts: Default::default(),
+    };
+    let source = |name: &str, collections: Vec<CollectionSpec>| SourceSpec {
+        name: name.into(),
+        kind: SourceKind::Firebase,
+        url: format!("https://{name}.example.test"),
+        auth: AuthSpec::None,
+        read_only: false,
+        allow_plain: false,
+        collections,
+    };
+    Setup {
+        sources: vec![
+            source(
+                "acme-prod",
+                vec![
+                    collection("users", &["name", "role"]),
+                    collection("orders", &["customer", "total"]),
+                    collection("products", &["title", "price"]),
+                    collection("carts", &["customer"]),
+                ],
+            ),
+            source("field-notes", vec![collection("visits", &["place", "when"])]),
+        ],
+        session: SessionName::from("default"),
+        settings: UiSettings::default(),
+        read_only: false,
+        demo: false,
+        zone_offset: 0,
+        places: vec![
+            ("settings".to_owned(), "~/.config/ebbtide/config.toml".to_owned()),
+            ("your work".to_owned(), "~/.local/share/ebbtide/journal.db".to_owned()),
+            ("copies".to_owned(), "~/.local/share/ebbtide/mirror.db".to_owned()),
+        ],
+        size,
+        no_color: false,
+    }
+}
+
+impl Bench {
+    pub fn new(setup: Setup, data: Fake, clock: u64) -> Self {
+        Self::start(setup, data, clock, BTreeMap::new(), true)
+    }
+
+    pub fn start(setup: Setup, data: Fake, clock: u64, saved: BTreeMap<String, Slice>, clean: bool) -> Self {
+        let session = SavedSession {
+            slices: saved.values().cloned().collect(),
+            saved_at: Some(At::test(clock).wall),
+            closed_cleanly: clean,
+        };
+        let app = App::restore(&At::test(clock), setup.clone(), session, data.drafts.clone());
+        let mut bench =
+            Self { app, data, clock, saved, effects: Vec::new(), setup, statuses: Vec::new(), fail_commits: false };
+        bench.boot();
+        bench
+    }
+
+    fn keys(&self) -> Vec<CollectionKey> {
+        self.setup.sources.iter().flat_map(|source| source.keys()).collect()
+    }
+
+    /// What the runtime does before the first frame.
+    fn boot(&mut self) {
+        for _ in 0..50 {
+            let loads = self.app.pending_loads();
+            if loads.is_empty() {
+                break;
+            }
+            for (ticket, need) in loads {
+                let found = self.data.answer(&need, &self.keys());
+                self.app.handle(&At::test(self.clock), Event::Loaded { ticket, found });
+            }
+        }
+        self.commit();
+    }
+
+    /// A kill and a new start of the same session on the same data.
+    pub fn restart(self) -> Self {
+        let mut bench = Self::start(self.setup, self.data, self.clock, self.saved, false);
+        bench.statuses = self.statuses;
+        bench
+    }
+
+    pub fn status(&mut self, sources: Vec<SourceStatus>) {
+        self.statuses.clone_from(&sources);
+        self.event(Event::Status { sources, leadership: Leadership::This });
+    }
+
+    pub fn event(&mut self, event: Event) {
+        let effects = self.app.handle(&At::test(self.clock), event);
+        self.carry_out(effects);
+    }
+
+    fn commit(&mut self) {
+        if self.fail_commits {
+            let commit = self.app.take_commit();
+            if !commit.is_empty() {
+                let event = Event::CommitFailed { message: "disk is full".to_owned(), emergency_file: None };
+                self.app.handle(&At::test(self.clock), event);
+            }
+            return;
+        }
+        let commit = self.app.take_commit();
+        for slice in commit.slices {
+            self.saved.insert(slice.name.clone(), slice);
+        }
+        for write in &commit.drafts {
+            self.data.write_draft(write, At::test(self.clock).wall);
+        }
+        for activity in commit.activity {
+            let id = self.data.activity.len() as i64 + 1;
+            self.data.activity.push((id, activity));
+        }
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        self.commit();
+        let mut events = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Load { ticket, need } => {
+                    let found = self.data.answer(&need, &self.keys());
+                    events.push(Event::Loaded { ticket, found });
+                }
+                Effect::Queue { op, draft } => {
+                    let seq = self.data.queue(&op);
+                    if let Some(key) = &draft {
+                        self.data.drafts.retain(|draft| draft.key != *key);
+                    }
+                    events.push(Event::Queued { op_id: op.op_id, seq });
+                }
+                Effect::Outbox { seqs, command } => {
+                    self.data.command(&seqs, command);
+                    events.push(Event::Done { text: format!("{command:?} {}", seqs[0]) });
+                }
+                Effect::Undo { .. } => match self.data.undo() {
+                    Some(seq) => events.push(Event::Done { text: format!("Took op {seq} back") }),
+                    None => events.push(Event::Refused { text: "Nothing to undo".to_owned(), hint: None }),
+                },
+                Effect::Resolve { conflict, take, .. } => {
+                    self.data.resolve(conflict, take);
+                    events.push(Event::Done { text: format!("Conflict c{conflict}: {} kept", take.word()) });
+                }
+                Effect::Demo(command) => {
+                    events.push(Event::DemoNetwork { cut: command == DemoCommand::CutNetwork });
+                    self.effects.push(Effect::Demo(command));
+                }
+                Effect::DeleteSession { name } => {
+                    self.data.delete_session(&name);
+                    events.push(Event::Done { text: format!("Session `{name}` is deleted") });
+                }
+                other => self.effects.push(other),
+            }
+        }
+        for event in events {
+            self.event(event);
+        }
+    }
+
+    /// `jj<enter>7<esc>`; `<lt>` is `<`.
+    pub fn press(&mut self, keys: &str) -> &mut Self {
+        for key in parse(keys) {
+            self.event(Event::Key(key));
+        }
+        self
+    }
+
+    pub fn paste(&mut self, text: &str) {
+        self.event(Event::Pasted(text.to_owned()));
+    }
+
+    pub fn click(&mut self, column: u16, row: u16) {
+        self.event(Event::Mouse(Mouse { column, row, kind: MouseKind::Press }));
+    }
+
+    pub fn resize(&mut self, columns: u16, rows: u16) {
+        self.setup.size = (columns, rows);
+        self.event(Event::Resized { columns, rows });
+    }
+
+    pub fn changed(&mut self) {
+        let changed = Changed { records: true, outbox: true, activity: true, drafts: true };
+        self.event(Event::Changed(changed));
+    }
+
+    pub fn buffer(&self) -> Buffer {
+        let (columns, rows) = self.setup.size;
+        let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
+        terminal.draw(|frame| ui::draw(&self.app, frame)).unwrap();
+        terminal.backend().buffer().clone()
+    }
+
+    pub fn lines(&self) -> Vec<String> {
+        text_of(&self.buffer())
+    }
+
+    pub fn screen(&self) -> String {
+        self.lines().into_iter().map(|line| line.trim_end().to_owned() + "\n").collect()
+    }
+}
+
+/// A buffer as lines of text; the cell behind a wide character is left out.
+pub fn text_of(buffer: &Buffer) -> Vec<String> {
+    let area = buffer.area;
+    let mut lines = Vec::new();
+    for y in 0..area.height {
+        let mut line = String::new();
+        let mut skip = 0;
+        for x in 0..area.width {
+            if skip > 0 {
+                skip -= 1;
+                continue;
+            }
+            let symbol = buffer[(x, y)].symbol();
+            line.push_str(symbol);
+            skip = ebbtide::ui::text::width(symbol).saturating_sub(1);
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+pub fn parse(keys: &str) -> Vec<keybinds::KeyInput> {
+    let mut found = Vec::new();
+    let mut rest = keys;
+    while let Some(first) = rest.chars().next() {
+        let named = rest.strip_prefix('<').and_then(|rest| rest.split_once('>'));
+        let (name, after) = match named {
+            Some((name, after)) => (name.to_owned(), after),
+            None => (first.to_string(), &rest[first.len_utf8()..]),
+        };
+        let name = match name.as_str() {
+            "lt" => "<",
+            " " => "space",
+            other => other,
+        };
+        found.push(keymap::parse_key(name).unwrap_or_else(|error| panic!("{name}: {error}")));
+        rest = after;
+    }
+    found
+}

@@ -32,6 +32,7 @@ use crate::{
         op::Op,
         record::RecordView,
         rtdb,
+        time::Timestamp,
     },
 };
 use check::Reading;
@@ -41,11 +42,17 @@ pub use sheet::{Sheet, SheetSession, text_of};
 
 const TOPIC: &str = "editor";
 
+/// So many left sheets and ended drafts are remembered.
+const REMEMBERED: usize = 16;
+
 #[derive(Debug, Clone, Default)]
 pub struct Editor {
     open: Option<Box<Sheet>>,
-    /// The sheet left last, as it was: going back to it must not wait for the journal.
-    left: Option<Box<Sheet>>,
+    /// The sheets left last, as they were: going back to one must not wait for the journal.
+    left: Vec<Box<Sheet>>,
+    /// Drafts that were queued or dropped, and when: what was read before that may still show them.
+    ended: Vec<(DraftKey, Timestamp)>,
+    now: Timestamp,
     /// Handed over last for its durable commit.
     queueing: Option<(OpId, DraftKey)>,
 }
@@ -107,19 +114,20 @@ impl Editor {
                 .request(Request::Close);
         }
         let left = self.leave();
+        self.now = cx.at.wall;
+        let draft = draft.filter(|draft| !self.is_ended(draft));
         if key.target == DraftTarget::New && key.record.id.as_str().is_empty() {
             key.record.id = rtdb::push_id(cx.at).into();
         }
         // What was left a moment ago may not be in the loaded draft yet.
-        let mut sheet = match self.left.take_if(|sheet| sheet.key == key && sheet.begun) {
-            Some(sheet) => sheet,
+        let mut sheet = match self.left.iter().position(|sheet| sheet.key == key && sheet.begun) {
+            Some(index) => self.left.remove(index),
             None => Box::new(fresh(&key, draft.as_slice())),
         };
         if !sheet.ready {
             sheet.begin_with(base, base_revision);
         }
-        sheet.now = Some(document);
-        sheet.ops = ops;
+        sheet.see(document, ops);
         sheet.judge(cx.setup, false);
         self.open = Some(sheet);
         self.fit(cx);
@@ -153,7 +161,23 @@ impl Editor {
     /// The app took the editor off the screen, as it does for every [`Request::Close`] of the editor. What is still open
     /// then is a draft whose dropping was confirmed: nothing is written, nothing is kept.
     pub fn close(&mut self) {
-        self.open = None;
+        self.end();
+    }
+
+    /// Ends the sheet together with its draft.
+    fn end(&mut self) -> Option<Box<Sheet>> {
+        let sheet = self.open.take()?;
+        self.ended.retain(|(key, _)| *key != sheet.key);
+        self.ended.push((sheet.key.clone(), self.now));
+        let surplus = self.ended.len().saturating_sub(REMEMBERED);
+        self.ended.drain(..surplus);
+        Some(sheet)
+    }
+
+    /// True for a draft that was read before it was queued or dropped here. One whose queueing failed is alive.
+    fn is_ended(&self, draft: &Draft) -> bool {
+        let ended = self.ended.iter().find(|(key, _)| *key == draft.key);
+        draft.commit_requested.is_none() && ended.is_some_and(|(_, at)| draft.updated_at <= *at)
     }
 
     /// Ends the sheet and keeps its draft, written in one piece.
@@ -163,14 +187,19 @@ impl Editor {
         if sheet.wants_compaction() {
             outcome = outcome.draft(sheet.write_snapshot());
         }
-        self.left = Some(sheet);
+        sheet.rewrite = true;
+        self.left.retain(|other| other.key != sheet.key);
+        self.left.push(sheet);
+        let surplus = self.left.len().saturating_sub(REMEMBERED);
+        self.left.drain(..surplus);
         outcome
     }
 
     fn leave_and_close(&mut self) -> Outcome {
+        let kept = self.sheet().filter(|sheet| sheet.begun).map(|sheet| format!("Draft of {} kept", name_of(sheet)));
         let outcome = self.leave().request(Request::Close);
-        match self.left.as_deref().filter(|sheet| sheet.begun) {
-            Some(sheet) => outcome.notice(Severity::Draft, TOPIC, format!("Draft of {} kept", name_of(sheet))),
+        match kept {
+            Some(text) => outcome.notice(Severity::Draft, TOPIC, text),
             None => outcome,
         }
     }
@@ -196,13 +225,12 @@ impl Editor {
         let mut outcome = Outcome::used();
         outcome.drafts.extend(compacted);
         self.queueing = Some((op.op_id, sheet.key.clone()));
-        (self.open, self.left) = (None, None);
+        self.end();
         outcome.request(Request::Queue { op: Box::new(op), draft }).request(Request::Close)
     }
 
     fn end_unchanged(&mut self) -> Outcome {
-        let Some(sheet) = self.open.take() else { return Outcome::ignored() };
-        self.left = None;
+        let Some(sheet) = self.end() else { return Outcome::ignored() };
         let outcome = Outcome::used().request(Request::Close);
         let outcome = if sheet.begun { outcome.draft(DraftWrite::Remove { key: sheet.key.clone() }) } else { outcome };
         outcome.notice(Severity::Info, TOPIC, format!("No change: {} is as it was", name_of(&sheet)))
@@ -273,6 +301,7 @@ impl Editor {
     }
 
     fn fit(&mut self, cx: &Cx<'_>) {
+        self.now = cx.at.wall;
         let text = self.parts(cx).text;
         if let Some(sheet) = self.open.as_deref_mut() {
             sheet.buffer.set_room(usize::from(text.height), usize::from(text.width));
@@ -311,6 +340,8 @@ impl Editor {
 
     /// The record arrived. What was typed stays; what was only looked at follows the record.
     fn show(&mut self, view: &RecordView, cx: &Cx<'_>) -> Outcome {
+        let draft = view.drafts.iter().find(|draft| self.sheet().is_some_and(|sheet| sheet.key == draft.key));
+        let draft = draft.filter(|draft| !self.is_ended(draft));
         let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
         if sheet.is_new() {
             sheet.id_taken = view.local.is_some() && view.key == sheet.record_key();
@@ -320,9 +351,7 @@ impl Editor {
         if view.key != sheet.key.record {
             return Outcome::ignored();
         }
-        let draft = view.drafts.iter().find(|draft| draft.key == sheet.key);
-        sheet.now = Some(view.local.clone());
-        sheet.ops.clone_from(&view.ops);
+        sheet.see(view.local.clone(), view.ops.clone());
         match draft {
             _ if sheet.touched => {}
             Some(draft) if !sheet.begun => {

@@ -77,8 +77,12 @@ fn footer(sheet: &Sheet, wide: bool) -> String {
     let column = sheet.buffer.lines()[line][..at].chars().count() + 1;
     let size = words::bytes(sheet.buffer.len() as u64);
     let last = if wide { size } else { base_name(sheet) };
-    let selected = match sheet.buffer.selected_text() {
-        Some(text) => format!("{} selected | ", words::count(text.chars().count() as u64, "character", "characters")),
+    let selected = match sheet.buffer.selection() {
+        Some((from, to)) if from.line == to.line => {
+            let count = sheet.buffer.lines()[from.line][from.at..to.at].chars().count();
+            format!("{} selected | ", words::count(count as u64, "character", "characters"))
+        }
+        Some((from, to)) => format!("{} lines selected | ", words::grouped((to.line - from.line + 1) as u64)),
         None => String::new(),
     };
     format!("{selected}Ln {}, Col {column} | {last}", line + 1)
@@ -350,8 +354,9 @@ fn place(change: &Change) -> String {
 /// repeats the place is left out.
 fn incomplete(sheet: &Sheet) -> Vec<(String, Option<String>, Option<String>)> {
     let lines = sheet.buffer.lines();
-    let pairs = sheet.lines.pairs.iter().take(8).map(|(old, new)| {
-        let pointer = new.map(|line| tokens::place_of(lines, line).to_string()).unwrap_or_default();
+    let pairs = sheet.lines.pairs.iter().take(check::MOST_PLACED).enumerate().map(|(number, (old, new))| {
+        let pointer = sheet.lines.places.get(number).filter(|place| !place.is_root()).map(ToString::to_string);
+        let pointer = pointer.unwrap_or_default();
         let wrong = |line: usize| {
             let places = sheet.check.problems.iter().filter_map(|problem| problem.place);
             places.into_iter().any(|(number, _)| number == line + 1)

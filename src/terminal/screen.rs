@@ -176,7 +176,9 @@ mod tests {
 
     fn screen() -> (Terminal<Screen>, mpsc::Receiver<()>) {
         let (sent, written) = mpsc::channel();
-        let writer = Writer::start(move |_| drop(sent.send(())));
+        let writer = Writer::start(move |_| {
+            let _ = sent.send(());
+        });
         (Terminal::new(Screen::new(writer, 20, 3)).unwrap(), written)
     }
 

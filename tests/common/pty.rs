@@ -5,6 +5,7 @@
 
 use std::{
     io::{Read as _, Write as _},
+    num::NonZero,
     path::Path,
     sync::{Arc, Condvar, Mutex},
     time::{Duration, Instant},
@@ -72,7 +73,7 @@ impl Pty {
         drop(pair.slave);
         let mut reader = pair.master.try_clone_reader().expect("a pty can be read");
         let writer = pair.master.take_writer().expect("a pty can be written");
-        let parser = vt100::Parser::new(rows, columns, 0);
+        let parser = vt100::Parser::new(cells(rows), cells(columns), 0);
         let seen = Seen { parser, frames: Vec::new(), bytes: Vec::new(), tail: Vec::new(), closed: false };
         let seen = Arc::new((Mutex::new(seen), Condvar::new()));
         let sink = Arc::clone(&seen);
@@ -107,7 +108,7 @@ impl Pty {
     }
 
     pub fn resize(&mut self, columns: u16, rows: u16) {
-        self.seen.0.lock().unwrap().parser.screen_mut().set_size(rows, columns);
+        self.seen.0.lock().unwrap().parser.screen_mut().set_size(cells(rows), cells(columns));
         let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
         self.master.as_ref().expect("the terminal is open").resize(size).expect("a pty can be resized");
     }
@@ -241,8 +242,12 @@ impl Seen {
 impl Frame {
     fn of(screen: &vt100::Screen) -> Self {
         let (_, columns) = screen.size();
-        let rows = screen.rows(0, columns).collect();
+        let rows = screen.rows(0, columns.get()).collect();
         let (row, column) = screen.cursor_position();
         Self { rows, cursor: (!screen.hide_cursor()).then_some((column, row)) }
     }
+}
+
+fn cells(count: u16) -> NonZero<u16> {
+    NonZero::new(count).expect("a terminal has cells")
 }

@@ -151,7 +151,7 @@ fn play(workspace: &Workspace, columns: u16, rows: u16, random: &mut Random, tal
     let (mut pty, _) = start(workspace, columns, rows);
     settle(&mut pty);
     for _ in 0..2 + random.below(14) {
-        press(&mut pty, random.pick(KEYS));
+        press(&mut pty, *random.pick(KEYS));
         tally.events += 1;
     }
     // The last key: killed at a random moment after it was sent. The copy is what a second program starts from.

@@ -12,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ use crate::{
     config::{self, Config, Paths},
     model::{
         ids::{RecordKey, SessionName},
-        op::{OpKind, Precondition},
+        op::{OpKind, OpState, Precondition},
         source::SourceSpec,
         time::Clock,
         wire::{Answer, PushRequest},
@@ -148,7 +149,7 @@ impl World {
                 match backend(&data_dir).await {
                     Ok((server, gateway, address)) => {
                         let _ = ready.send(Ok(gateway.address()));
-                        serve_commands(server, gateway, address, incoming).await;
+                        serve_commands(data_dir, server, gateway, address, incoming).await;
                     }
                     Err(error) => drop(ready.send(Err(error))),
                 }
@@ -180,34 +181,30 @@ async fn backend(data_dir: &Path) -> Result<(Option<Server>, Gateway, SocketAddr
     let path = data_dir.join("demo.json");
     let last: Ports =
         std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-    let lock_path = data_dir.join("backend.lock");
-    let file = |what: &'static str, path: &Path| {
-        let path = path.to_owned();
-        move |source| RunError::File { what, path, source }
-    };
-    let lock = std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(&lock_path)
-        .map_err(file("open", &lock_path))?;
-    let (server, address) = if lock.try_lock().is_ok() {
-        let server = start_server(data_dir, last.backend).await?;
-        let address = server.address();
-        // Held for the life of the process: a second demo on this data dir uses this backend.
-        std::mem::forget(lock);
-        (Some(server), address)
-    } else {
-        (None, loopback(last.backend))
-    };
-    let gateway = Gateway::start(last.gateway, address).await.map_err(file("listen for", &path))?;
+    let server = take_over(data_dir, last.backend).await?;
+    let address = server.as_ref().map_or(loopback(last.backend), Server::address);
+    let gateway = Gateway::start(last.gateway, address).await;
+    let gateway = gateway.map_err(|source| RunError::File { what: "listen for", path: path.clone(), source })?;
     let ports = Ports { backend: address.port(), gateway: gateway.address().port() };
     if server.is_some() && ports != last {
         let text = serde_json::to_vec(&ports).expect("two numbers are JSON");
-        std::fs::write(&path, text).map_err(file("write", &path))?;
+        std::fs::write(&path, text).map_err(|source| RunError::File { what: "write", path, source })?;
     }
     Ok((server, gateway, address))
+}
+
+/// Starts the backend, unless another demo on this data dir runs it.
+async fn take_over(data_dir: &Path, port: u16) -> Result<Option<Server>, RunError> {
+    let path = data_dir.join("backend.lock");
+    let open = std::fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let lock = open.map_err(|source| RunError::File { what: "open", path, source })?;
+    if lock.try_lock().is_err() {
+        return Ok(None);
+    }
+    let server = start_server(data_dir, port).await?;
+    // Held for the life of the process.
+    std::mem::forget(lock);
+    Ok(Some(server))
 }
 
 async fn start_server(data_dir: &Path, preferred: u16) -> Result<Server, RunError> {
@@ -231,13 +228,27 @@ fn loopback(port: u16) -> SocketAddr {
 }
 
 async fn serve_commands(
+    data_dir: PathBuf,
     mut server: Option<Server>,
     gateway: Gateway,
     address: SocketAddr,
     mut commands: mpsc::UnboundedReceiver<Command>,
 ) {
     let mut somebody = None;
-    while let Some(command) = commands.recv().await {
+    let mut look = tokio::time::interval(Duration::from_millis(500));
+    loop {
+        let command = tokio::select! {
+            command = commands.recv() => command,
+            // The demo that ran the backend may have ended: the next one runs it, on the same port.
+            _ = look.tick(), if server.is_none() => {
+                match take_over(&data_dir, address.port()).await {
+                    Ok(taken) => server = taken,
+                    Err(error) => tracing::warn!("the backend of the demo that ended cannot be taken over: {error}"),
+                }
+                continue;
+            }
+        };
+        let Some(command) = command else { return };
         match command {
             Command::Cut(cut) => gateway.set_cut(cut),
             Command::Watch { source, data_dir } => somebody = Somebody::new(*source, address, data_dir),
@@ -279,7 +290,10 @@ impl Somebody {
     /// Changes up to two records with pending edits here (so that there is a conflict to see) and three others.
     async fn edit(&mut self) {
         self.turn += 1;
-        let mut records = self.pending_records();
+        let (data_dir, clock) = (self.data_dir.clone(), Arc::clone(&self.clock));
+        // The store's threads are waited for, which an async task must not do.
+        let pending = tokio::task::spawn_blocking(move || pending_records(&data_dir, clock)).await;
+        let mut records = pending.unwrap_or_default();
         records.truncate(2);
         for key in self.source.keys() {
             let after = self.random_id();
@@ -293,17 +307,6 @@ impl Somebody {
                 tracing::warn!("somebody else could not edit {record}: {reason}");
             }
         }
-    }
-
-    fn pending_records(&self) -> Vec<RecordKey> {
-        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        let read = Store::open(&self.data_dir, OpenMode::ReadWrite, clock).and_then(|store| {
-            let mut reader = store.reader()?;
-            reader.outbox(&[crate::model::op::OpState::Queued, crate::model::op::OpState::Held], None, 8)
-        });
-        let mut records: Vec<RecordKey> = read.unwrap_or_default().into_iter().map(|op| op.record).collect();
-        records.dedup();
-        records
     }
 
     /// An id to start from, so that other records change each time: a letter or digit as it falls.
@@ -336,6 +339,17 @@ impl Somebody {
             other => Err(format!("{other:?}")),
         }
     }
+}
+
+/// Records with edits that wait, the oldest first.
+fn pending_records(data_dir: &Path, clock: Arc<SystemClock>) -> Vec<RecordKey> {
+    let read = Store::open(data_dir, OpenMode::ReadWrite, clock).and_then(|store| {
+        let mut reader = store.reader()?;
+        reader.outbox(&[OpState::Queued, OpState::Held], None, 8)
+    });
+    let mut records: Vec<RecordKey> = read.unwrap_or_default().into_iter().map(|op| op.record).collect();
+    records.dedup();
+    records
 }
 
 #[cfg(test)]

@@ -85,8 +85,8 @@ pub fn release() {
     let _ = terminal::disable_raw_mode();
 }
 
-/// On a panic: the terminal is given back first, then the message goes to stderr. Never writes application state: what
-/// was painted is already on disk.
+/// On a panic, in whichever thread: the terminal is given back first, then the message goes to stderr and the process ends
+/// with 101. Never writes application state: what was painted is already on disk, and a start finds it.
 pub fn install_panic_hook() {
     let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
@@ -98,8 +98,8 @@ pub fn install_panic_hook() {
                 "ebbtide stopped because of a defect of its own: {info}\nYour work is saved; start it again to go on.\n"
             );
             let _ = std::io::stderr().write_all(text.as_bytes());
-        } else {
-            previous(info);
+            std::process::exit(101);
         }
+        previous(info);
     }));
 }

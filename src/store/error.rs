@@ -1,6 +1,8 @@
 //! Why the store could not do it, by what the caller can do about it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -31,3 +33,67 @@ pub enum StoreError {
         source: rusqlite::Error,
     },
 }
+
+impl From<rusqlite::Error> for StoreError {
+    /// Without context; [`StoreError::at`] adds it at the edge of the module.
+    fn from(source: rusqlite::Error) -> Self {
+        Self::Sqlite { context: String::new(), source }
+    }
+}
+
+impl StoreError {
+    /// Names the file and the intent, and turns SQLite's codes into what the caller can do.
+    pub(super) fn at(self, path: &Path, context: &str) -> Self {
+        let Self::Sqlite { context: known, source } = self else { return self };
+        let path = path.to_path_buf();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::DiskFull { path },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked { path },
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::Damaged { path, detail: source.to_string(), kept: None }
+            }
+            Some(
+                ErrorCode::ReadOnly
+                | ErrorCode::CannotOpen
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::PermissionDenied
+                | ErrorCode::AuthorizationForStatementDenied,
+            ) => Self::NotWritable { path, detail: source.to_string() },
+            _ => Self::Sqlite { context: if known.is_empty() { context.to_owned() } else { known }, source },
+        }
+    }
+
+    pub(super) fn is_interrupt(&self) -> bool {
+        matches!(self, Self::Sqlite { source, .. } if source.sqlite_error_code() == Some(ErrorCode::OperationInterrupted))
+    }
+
+    pub(super) fn is_disk_full(&self) -> bool {
+        matches!(self, Self::DiskFull { .. })
+            || matches!(self, Self::Sqlite { source, .. } if source.sqlite_error_code() == Some(ErrorCode::DiskFull))
+    }
+
+    /// The same error for each of several requests that failed in one commit.
+    pub(super) fn again(&self) -> Self {
+        match self {
+            Self::TooNew { path, found, known } => Self::TooNew { path: path.clone(), found: *found, known: *known },
+            Self::Damaged { path, detail, kept } => {
+                Self::Damaged { path: path.clone(), detail: detail.clone(), kept: kept.clone() }
+            }
+            Self::DiskFull { path } => Self::DiskFull { path: path.clone() },
+            Self::NotWritable { path, detail } => Self::NotWritable { path: path.clone(), detail: detail.clone() },
+            Self::Locked { path } => Self::Locked { path: path.clone() },
+            Self::ReadOnly => Self::ReadOnly,
+            Self::Refused(text) => Self::Refused(text.clone()),
+            Self::Closed => Self::Closed,
+            Self::Sqlite { context, source } => Self::Sqlite {
+                context: context.clone(),
+                source: match source {
+                    rusqlite::Error::SqliteFailure(code, text) => rusqlite::Error::SqliteFailure(*code, text.clone()),
+                    other => rusqlite::Error::ToSqlConversionFailure(other.to_string().into()),
+                },
+            },
+        }
+    }
+}
+
+pub(super) type Result<T, E = StoreError> = std::result::Result<T, E>;

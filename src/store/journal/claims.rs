@@ -1,0 +1,235 @@
+//! Taking ops for sending and recording what became of them.
+//!
+//! **Invariant:** a claim is committed, with the exact precondition, before the first byte is sent (write-ahead); at most
+//! one op per record is `in_flight` or `in_doubt` (I3), because only the oldest pending op of a record can be claimed.
+
+use rusqlite::params;
+use serde_json::Value;
+
+use crate::{
+    model::{
+        edit::Change,
+        ids::{RecordId, Revision, Seq, SourceName},
+        json,
+        json::Pointer,
+        op::{Op, OpError, OpKind, OpState},
+        time::Timestamp,
+    },
+    store::{
+        Claim, Outcome, Settle,
+        error::{Result, StoreError},
+        journal::{
+            Journal, Place, conflicts,
+            ops::{self, Standing},
+            shadow,
+            vault::{self, VaultReason},
+        },
+    },
+};
+
+pub(in crate::store) fn claim(journal: &Journal, claim: &Claim) -> Result<Option<Op>> {
+    let Some(head) = journal.op(claim.head)? else { return Ok(None) };
+    let place = journal.place(&head.record)?;
+    let chain = journal.chain(&place)?;
+    let fits = chain.first().is_some_and(|first| first.seq == claim.head)
+        && matches!(head.state, OpState::Queued | OpState::InDoubt)
+        && chain.len() > claim.absorbs.len()
+        && chain.iter().skip(1).zip(&claim.absorbs).all(|(op, seq)| op.seq == *seq && op.is_untouched())
+        && (claim.absorbs.is_empty() || head.is_untouched());
+    if !fits {
+        return Ok(None);
+    }
+    if head.state == OpState::InDoubt && head.precondition.as_ref().is_some_and(|stored| *stored != claim.precondition)
+    {
+        return Err(StoreError::Refused(format!(
+            "change {} is in doubt: it may only be repeated with the precondition it was sent with",
+            head.seq
+        )));
+    }
+    let mut changes = head.changes;
+    let mut document = head.document;
+    for absorbed in chain.into_iter().skip(1).take(claim.absorbs.len()) {
+        changes = ops::compose(changes, absorbed.changes);
+        document = absorbed.document;
+        journal.set_state(absorbed.seq, OpState::Superseded, claim.at)?;
+    }
+    let absorbed = !claim.absorbs.is_empty();
+    if absorbed && claim.kind != OpKind::Update {
+        let to = (claim.kind == OpKind::Create).then(|| document.clone()).flatten();
+        changes = vec![Change { pointer: Pointer::root(), from: head.base.clone(), to }];
+    }
+    journal
+        .connection
+        .prepare_cached(
+            "UPDATE ops SET state = ?2, attempts = attempts + 1, sent_at = ?3, request_hash = ?4, precondition = ?5, \
+             kind = ?6, sent_document = ?7, next_attempt_at = NULL WHERE seq = ?1",
+        )?
+        .execute(params![
+            head.seq.0,
+            OpState::InFlight.word(),
+            claim.at.0,
+            claim.request_hash,
+            serde_json::to_string(&claim.precondition).expect("preconditions are plain JSON"),
+            claim.kind.word(),
+            ops::text_of(claim.sent_document.as_ref()),
+        ])?;
+    if absorbed {
+        journal.connection.prepare_cached("UPDATE ops SET changes = ?2, document = ?3 WHERE seq = ?1")?.execute(
+            params![
+                head.seq.0,
+                serde_json::to_string(&changes).expect("changes are plain JSON"),
+                ops::text_of(document.as_ref()),
+            ],
+        )?;
+    }
+    if absorbed || claim.kind != head.kind {
+        shadow::refresh(journal, &place)?;
+    } else {
+        shadow::restate(journal, &place)?;
+    }
+    journal.op(head.seq)
+}
+
+pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()> {
+    let op = journal.expect_op(settle.seq)?;
+    let at = settle.at;
+    if !op.state.is_pending() {
+        return match (&settle.outcome, op.state) {
+            (Outcome::Acked, OpState::Acked) | (Outcome::Discarded, OpState::Discarded) => Ok(()),
+            _ => Err(StoreError::Refused(format!("change {} is {} already", op.seq, op.state.label()))),
+        };
+    }
+    let place = journal.place(&op.record)?;
+    let set = |state: OpState, error: Option<&OpError>, next: Option<Timestamp>, attempts: i64| -> Result<()> {
+        journal
+            .connection
+            .prepare_cached(
+                "UPDATE ops SET state = ?2, last_error = coalesce(?3, last_error), next_attempt_at = ?4, \
+                 attempts = max(0, attempts + ?5), was_in_doubt = was_in_doubt OR ?6 WHERE seq = ?1",
+            )?
+            .execute(params![
+                op.seq.0,
+                state.word(),
+                error.map(|error| serde_json::to_string(error).expect("errors are plain JSON")),
+                next.map(|next| next.0),
+                attempts,
+                state == OpState::InDoubt,
+            ])?;
+        Ok(())
+    };
+    let sent = op.state == OpState::InFlight;
+    match &settle.outcome {
+        Outcome::Acked => {
+            journal.set_state(op.seq, OpState::Acked, at)?;
+            follow_acknowledged(journal, &place)?;
+            journal.settle_order(&place, at)?;
+            shadow::refresh(journal, &place)?;
+            return Ok(());
+        }
+        Outcome::Queued { error, next_attempt_at, counts } => {
+            let back = if sent && !counts { -1 } else { 0 };
+            set(OpState::Queued, error.as_ref(), *next_attempt_at, back)?;
+        }
+        Outcome::InDoubt { error, next_attempt_at } => set(OpState::InDoubt, Some(error), *next_attempt_at, 0)?,
+        Outcome::Auth { error } => set(OpState::Auth, Some(error), None, if sent { -1 } else { 0 })?,
+        Outcome::Rejected { error } => set(OpState::Rejected, Some(error), None, 0)?,
+        Outcome::Conflict { theirs, theirs_revision, base } => {
+            set(OpState::Conflict, None, None, 0)?;
+            conflicts::open(journal, &place, &op, base.as_ref(), theirs.as_ref(), theirs_revision.as_ref(), at)?;
+        }
+        Outcome::Rebased { op: new } => {
+            let standing = journal.place_of(op.seq)?;
+            journal.set_state(op.seq, OpState::Superseded, at)?;
+            if journal.known(new.op_id)?.is_none() {
+                journal.insert(new, &place, OpState::Queued, op.after, Standing::At(standing), None)?;
+                journal.rebase_behind(&place, standing, new.document.as_ref(), None)?;
+            }
+            journal.settle_order(&place, at)?;
+            shadow::refresh(journal, &place)?;
+            return Ok(());
+        }
+        Outcome::Discarded => {
+            keep(journal, &place, &op, VaultReason::Discarded, at)?;
+            journal.set_state(op.seq, OpState::Discarded, at)?;
+            journal.settle_order(&place, at)?;
+            shadow::refresh(journal, &place)?;
+            return Ok(());
+        }
+    }
+    journal.settle_order(&place, at)?;
+    shadow::restate(journal, &place)
+}
+
+/// The op after an acknowledged one was made on exactly what the server now holds: then it knows the revision too.
+fn follow_acknowledged(journal: &Journal, place: &Place) -> Result<()> {
+    let Some(next) = journal.standing(place)?.first().map(|op| op.seq) else { return Ok(()) };
+    let Some(base) = journal.base(place)? else { return Ok(()) };
+    let Some(op) = journal.op(next)? else { return Ok(()) };
+    let held: Option<Value> = serde_json::from_str(&base.text).ok();
+    if op.attempts == 0
+        && let (Some(held), Some(made_on)) = (held, &op.base)
+        && json::same_value(&held, made_on)
+    {
+        journal
+            .connection
+            .prepare_cached("UPDATE ops SET base_revision = ?2 WHERE seq = ?1")?
+            .execute(params![next.0, base.revision])?;
+    }
+    Ok(())
+}
+
+/// Puts what an op would have made into the vault: its document, or for a delete what it would have deleted.
+pub(in crate::store) fn keep(
+    journal: &Journal,
+    place: &Place,
+    op: &Op,
+    reason: VaultReason,
+    at: Timestamp,
+) -> Result<()> {
+    let Some(document) = op.document.as_ref().or(op.base.as_ref()) else { return Ok(()) };
+    let revision = op.base_revision.as_ref().map(Revision::as_str);
+    vault::keep(journal, place, &ops::text(document), revision, reason, at)
+}
+
+/// A process that becomes leader: whatever was being sent may or may not have arrived.
+pub(in crate::store) fn recover(journal: &Journal) -> Result<u64> {
+    let mut select = journal
+        .connection
+        .prepare_cached("SELECT collection, key, record, seq FROM ops WHERE state = 'in_flight' ORDER BY seq")?;
+    let found = select
+        .query_map([], |row| {
+            let place = Place { collection: row.get(0)?, key: row.get(1)?, id: RecordId(row.get(2)?) };
+            Ok((place, Seq(row.get(3)?)))
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    for (place, seq) in &found {
+        journal
+            .connection
+            .prepare_cached("UPDATE ops SET state = ?2, was_in_doubt = 1, next_attempt_at = NULL WHERE seq = ?1")?
+            .execute(params![seq.0, OpState::InDoubt.word()])?;
+        shadow::restate(journal, place)?;
+    }
+    Ok(found.len() as u64)
+}
+
+/// New credentials: ops that waited for them may go.
+pub(in crate::store) fn release_auth(journal: &Journal, source: &SourceName) -> Result<u64> {
+    let mut select = journal.connection.prepare_cached(
+        "SELECT o.collection, o.key, o.record, o.seq FROM ops o JOIN collections c ON c.id = o.collection \
+         WHERE o.state = 'auth' AND c.source = ?1",
+    )?;
+    let found = select
+        .query_map([source.as_str()], |row| {
+            let place = Place { collection: row.get(0)?, key: row.get(1)?, id: RecordId(row.get(2)?) };
+            Ok((place, Seq(row.get(3)?)))
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    for (place, seq) in &found {
+        journal
+            .connection
+            .prepare_cached("UPDATE ops SET state = ?2, next_attempt_at = NULL WHERE seq = ?1")?
+            .execute(params![seq.0, OpState::Queued.word()])?;
+        shadow::restate(journal, place)?;
+    }
+    Ok(found.len() as u64)
+}

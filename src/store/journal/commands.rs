@@ -1,0 +1,165 @@
+//! What the user does to the outbox: hold, release, retry, discard, undo.
+
+use rusqlite::{OptionalExtension, params};
+
+use crate::{
+    model::{
+        activity::{Activity, Severity},
+        edit,
+        ids::{OpId, Seq},
+        op::{NewOp, Op, OpCommand, OpKind, OpState},
+        time::Timestamp,
+    },
+    store::{
+        error::{Result, StoreError},
+        journal::{Journal, activity, claims, conflicts, shadow, vault::VaultReason},
+    },
+};
+
+/// Carries a command out on each op, or on none: the first that does not fit is an error that says why.
+pub(in crate::store) fn command(
+    journal: &Journal,
+    seqs: &[Seq],
+    command: OpCommand,
+    at: Timestamp,
+) -> Result<Vec<Seq>> {
+    let mut changed: Vec<Seq> = Vec::new();
+    for seq in seqs {
+        if changed.contains(seq) {
+            continue;
+        }
+        let op = journal.expect_op(*seq)?;
+        let place = journal.place(&op.record)?;
+        let refuse = |why: &str| Err(StoreError::Refused(format!("change {seq} {why}")));
+        if !op.state.is_pending() {
+            return refuse(&format!("is {} already", op.state.label()));
+        }
+        let to = match (command, op.state) {
+            (OpCommand::Hold, OpState::Queued | OpState::Blocked | OpState::Auth) => OpState::Held,
+            (OpCommand::Hold, OpState::Held) => return refuse("is held already"),
+            (OpCommand::Hold, OpState::InFlight | OpState::InDoubt) => {
+                return refuse("may have reached the server; it can be held once that is known");
+            }
+            (OpCommand::Hold, OpState::Conflict) => return refuse("is in conflict; resolve or discard it"),
+            (OpCommand::Hold, OpState::Rejected) => return refuse("was rejected; retry or discard it"),
+            (OpCommand::Release, OpState::Held) => OpState::Queued,
+            (OpCommand::Release, state) => return refuse(&format!("is not held but {}", state.label())),
+            (OpCommand::Retry, OpState::Queued | OpState::Rejected | OpState::Auth) => OpState::Queued,
+            (OpCommand::Retry, OpState::InDoubt) => OpState::InDoubt,
+            (OpCommand::Retry, OpState::Held) => return refuse("is held; release it"),
+            (OpCommand::Retry, OpState::Blocked) => return refuse("waits for an earlier change of the same record"),
+            (OpCommand::Retry, OpState::InFlight) => return refuse("is being sent"),
+            (OpCommand::Retry, OpState::Conflict) => return refuse("is in conflict; resolve it"),
+            (OpCommand::Discard, _) => {
+                changed.extend(discard(journal, &op, VaultReason::Discarded, at)?);
+                continue;
+            }
+            (_, OpState::Acked | OpState::Superseded | OpState::Discarded) => {
+                return refuse(&format!("is {} already", op.state.label()));
+            }
+        };
+        journal
+            .connection
+            .prepare_cached("UPDATE ops SET state = ?2, next_attempt_at = NULL WHERE seq = ?1")?
+            .execute(params![seq.0, to.word()])?;
+        journal.settle_order(&place, at)?;
+        shadow::restate(journal, &place)?;
+        changed.push(*seq);
+    }
+    note(journal, command, &changed, at)?;
+    Ok(changed)
+}
+
+fn note(journal: &Journal, command: OpCommand, changed: &[Seq], at: Timestamp) -> Result<()> {
+    let (word, hint) = match command {
+        OpCommand::Hold => ("held", None),
+        OpCommand::Release => ("released", None),
+        OpCommand::Retry => ("retried", None),
+        OpCommand::Discard => ("discarded", Some("the vault keeps them")),
+    };
+    let numbers: Vec<String> = changed.iter().take(5).map(|seq| format!("#{seq}")).collect();
+    let more = changed.len().saturating_sub(5);
+    let text = match (changed.len(), more) {
+        (1, _) => format!("change {} {word}", numbers[0]),
+        (n, 0) => format!("{n} changes {word}: {}", numbers.join(" ")),
+        (n, _) => format!("{n} changes {word}: {} and {more} more", numbers.join(" ")),
+    };
+    let row = Activity::new(at, Severity::Info, "outbox", text);
+    let row = match hint {
+        Some(hint) => row.with_hint(hint),
+        None => row,
+    };
+    activity::note(journal, &[row])
+}
+
+/// Takes an op and the record's ops after it out. The vault keeps what each would have made.
+fn discard(journal: &Journal, op: &Op, reason: VaultReason, at: Timestamp) -> Result<Vec<Seq>> {
+    let place = journal.place(&op.record)?;
+    let from = journal.place_of(op.seq)?;
+    let doomed: Vec<Op> = journal.chain(&place)?.into_iter().skip_while(|other| other.seq != op.seq).collect();
+    if let Some(sent) = doomed.iter().find(|op| op.state.may_be_applied()) {
+        return Err(StoreError::Refused(format!(
+            "change {} may have reached the server; it can be discarded once that is known",
+            sent.seq
+        )));
+    }
+    let _ = from;
+    for op in &doomed {
+        claims::keep(journal, &place, op, reason, at)?;
+        journal.set_state(op.seq, OpState::Discarded, at)?;
+        conflicts::close(journal, op.seq, None, at)?;
+    }
+    journal.settle_order(&place, at)?;
+    shadow::refresh(journal, &place)?;
+    Ok(doomed.into_iter().map(|op| op.seq).collect())
+}
+
+/// Takes the newest edit back that is not taken back yet.
+pub(in crate::store) fn undo(journal: &Journal, op_id: OpId, at: Timestamp) -> Result<Option<Seq>> {
+    if let Some(done) = journal.known(op_id)? {
+        return Ok(journal.op(done)?.map(|op| op.seq));
+    }
+    let newest: Option<i64> = journal
+        .connection
+        .prepare_cached(
+            "SELECT o.seq FROM ops o WHERE o.settled_at IS NULL AND o.undoes IS NULL AND NOT EXISTS \
+             (SELECT 1 FROM ops u WHERE u.undoes = o.seq AND u.state <> 'discarded') ORDER BY o.place DESC, o.seq DESC LIMIT 1",
+        )?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    let Some(newest) = newest.map(Seq) else { return Ok(None) };
+    let op = journal.expect_op(newest)?;
+    let may_stand = op.state.may_be_applied() || (op.attempts > 0 && op.was_in_doubt);
+    if !may_stand {
+        discard(journal, &op, VaultReason::Undone, at)?;
+        let row = Activity::new(at, Severity::Info, "outbox", format!("change #{newest} of {} taken back", op.record))
+            .with_hint("the vault keeps it");
+        activity::note(journal, &[row])?;
+        return Ok(Some(newest));
+    }
+    let place = journal.place(&op.record)?;
+    let chain = journal.chain(&place)?;
+    let base = journal.base(&place)?.and_then(|base| serde_json::from_str(&base.text).ok());
+    let local = shadow::local(base, &chain);
+    let changes = edit::invert(&op.changes);
+    let (kind, document) = match op.kind {
+        OpKind::Create => (OpKind::Delete, None),
+        OpKind::Delete => (OpKind::Create, op.base.clone()),
+        OpKind::Update => (OpKind::Update, edit::apply(local.as_ref(), &changes)),
+    };
+    let inverse = NewOp {
+        op_id,
+        record: op.record.clone(),
+        kind,
+        changes: if kind == OpKind::Update { changes } else { edit::diff(local.as_ref(), document.as_ref()) },
+        document,
+        base: local,
+        base_revision: None,
+        created_at: at,
+        author: op.author.clone(),
+    };
+    let queued = journal.queue(&inverse, Some(newest))?;
+    let text = format!("change #{newest} of {} may have been sent: its reverse is queued", op.record);
+    activity::note(journal, &[Activity::new(at, Severity::Info, "outbox", text)])?;
+    Ok(Some(queued.seq))
+}

@@ -1,0 +1,217 @@
+//! Conflicts: kept when an answer or a pull brings one, closed by the user's choice.
+
+use rusqlite::{OptionalExtension, Row, params};
+use serde_json::Value;
+
+use crate::{
+    model::{
+        activity::{Activity, Severity},
+        conflict::{Conflict, Take},
+        edit,
+        ids::{CollectionKey, RecordId, RecordKey, Revision, Seq},
+        json,
+        op::{NewOp, Op, OpKind, OpState},
+        time::Timestamp,
+    },
+    store::{
+        Resolve,
+        error::{Result, StoreError},
+        journal::{
+            Journal, Place, activity,
+            ops::{self, Standing},
+            shadow,
+            vault::{self, VaultReason},
+        },
+    },
+};
+
+/// The columns [`read`] expects, of `conflicts f` joined with `collections c`.
+pub(in crate::store) const COLUMNS: &str = "f.id, c.source, c.name, f.record, f.seq, f.detected_at, f.base, f.mine, \
+     f.theirs, f.theirs_revision, f.was_in_doubt, f.resolved_at, f.resolution";
+
+pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Conflict> {
+    let resolution: Option<String> = row.get(12)?;
+    Ok(Conflict {
+        id: row.get(0)?,
+        record: RecordKey {
+            collection: CollectionKey::new(row.get::<_, String>(1)?, row.get::<_, String>(2)?),
+            id: RecordId(row.get(3)?),
+        },
+        seq: Seq(row.get(4)?),
+        detected_at: Timestamp(row.get(5)?),
+        base: ops::json(row.get(6)?),
+        mine: ops::json(row.get(7)?),
+        theirs: ops::json(row.get(8)?),
+        theirs_revision: row.get::<_, Option<String>>(9)?.map(Revision),
+        was_in_doubt: row.get(10)?,
+        resolved_at: row.get::<_, Option<i64>>(11)?.map(Timestamp),
+        resolution: resolution.and_then(|word| take_of(&word)),
+    })
+}
+
+fn take_of(word: &str) -> Option<Take> {
+    [Take::Mine, Take::Theirs, Take::Base, Take::Merged].into_iter().find(|take| take.word() == word)
+}
+
+/// Keeps a conflict of an op. One that is open for the op already gets the newer facts.
+pub(in crate::store) fn open(
+    journal: &Journal,
+    place: &Place,
+    op: &Op,
+    base: Option<&Value>,
+    theirs: Option<&Value>,
+    theirs_revision: Option<&Revision>,
+    at: Timestamp,
+) -> Result<()> {
+    let revision = theirs_revision.map(Revision::as_str);
+    let updated = journal
+        .connection
+        .prepare_cached(
+            "UPDATE conflicts SET theirs = ?2, theirs_revision = ?3, base = ?4, detected_at = ?5 \
+             WHERE seq = ?1 AND resolved_at IS NULL",
+        )?
+        .execute(params![op.seq.0, ops::text_of(theirs), revision, ops::text_of(base), at.0])?;
+    if updated == 0 {
+        journal
+            .connection
+            .prepare_cached(
+                "INSERT INTO conflicts (collection, key, record, seq, detected_at, was_in_doubt, theirs_revision, base, \
+                 mine, theirs) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                place.collection,
+                place.key,
+                place.id.as_str(),
+                op.seq.0,
+                at.0,
+                op.was_in_doubt || op.state == OpState::InDoubt,
+                revision,
+                ops::text_of(base),
+                ops::text_of(op.document.as_ref()),
+                ops::text_of(theirs),
+            ])?;
+    }
+    Ok(())
+}
+
+/// Closes the open conflict of an op, where there is one.
+pub(in crate::store) fn close(journal: &Journal, seq: Seq, take: Option<Take>, at: Timestamp) -> Result<()> {
+    journal
+        .connection
+        .prepare_cached(
+            "UPDATE conflicts SET resolved_at = ?2, resolution = ?3 WHERE seq = ?1 AND resolved_at IS NULL",
+        )?
+        .execute(params![seq.0, at.0, take.map(Take::word)])?;
+    Ok(())
+}
+
+pub(in crate::store) fn find(connection: &rusqlite::Connection, id: i64) -> Result<Option<Conflict>> {
+    Ok(connection
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM conflicts f JOIN collections c ON c.id = f.collection WHERE f.id = ?1"
+        ))?
+        .query_row([id], read)
+        .optional()?)
+}
+
+/// A pull found the server's copy gone or replaced while edits wait here.
+pub(in crate::store) fn from_pull(
+    journal: &Journal,
+    record: &RecordKey,
+    theirs: Option<&Value>,
+    revision: Option<&Revision>,
+    at: Timestamp,
+) -> Result<()> {
+    let place = journal.place(record)?;
+    let chain = journal.chain(&place)?;
+    let Some(head) = chain.first() else { return Ok(()) };
+    // What is on the wire gets its own answer; a delete of what is gone is no conflict.
+    if head.state.may_be_applied() || (theirs.is_none() && head.kind == OpKind::Delete) {
+        return Ok(());
+    }
+    journal.set_state(head.seq, OpState::Conflict, at)?;
+    open(journal, &place, head, head.base.as_ref(), theirs, revision, at)?;
+    journal.settle_order(&place, at)?;
+    shadow::restate(journal, &place)
+}
+
+/// Carries a resolution out. The mirror holds the server's side by now (see `Store::resolve`).
+pub(in crate::store) fn resolve(journal: &Journal, resolve: &Resolve) -> Result<Option<Seq>> {
+    let conflict = find(&journal.connection, resolve.conflict)?
+        .ok_or_else(|| StoreError::Refused(format!("there is no conflict c{}", resolve.conflict)))?;
+    if conflict.resolved_at.is_some() {
+        // The same answer again (a repeated command) is the answer that was given.
+        return match journal.known(resolve.op_id)? {
+            Some(seq) => Ok(Some(seq)),
+            None => Err(StoreError::Refused(format!("conflict c{} is resolved already", conflict.id))),
+        };
+    }
+    let at = resolve.at;
+    let op = journal.expect_op(conflict.seq)?;
+    let place = journal.place(&op.record)?;
+    let standing = journal.place_of(op.seq)?;
+    let theirs = conflict.theirs.as_ref();
+    let wanted = if resolve.take == Take::Theirs { theirs } else { resolve.document.as_ref() };
+    let same = match (wanted, theirs) {
+        (None, None) => true,
+        (Some(wanted), Some(theirs)) => json::same_value(wanted, theirs),
+        _ => false,
+    };
+    keep_losers(journal, &place, &conflict, &op, wanted, at)?;
+    close(journal, op.seq, Some(resolve.take), at)?;
+    let made = if same {
+        journal.set_state(op.seq, OpState::Discarded, at)?;
+        journal.rebase_behind(&place, standing, theirs, conflict.theirs_revision.as_ref())?;
+        None
+    } else {
+        journal.set_state(op.seq, OpState::Superseded, at)?;
+        let new = NewOp {
+            op_id: resolve.op_id,
+            record: op.record.clone(),
+            kind: match (theirs, wanted) {
+                (None, _) => OpKind::Create,
+                (Some(_), None) => OpKind::Delete,
+                (Some(_), Some(_)) => OpKind::Update,
+            },
+            changes: edit::diff(theirs, wanted),
+            document: wanted.cloned(),
+            base: conflict.theirs.clone(),
+            base_revision: conflict.theirs_revision.clone(),
+            created_at: at,
+            author: resolve.author.clone(),
+        };
+        let seq = journal.insert(&new, &place, OpState::Queued, op.after, Standing::At(standing), None)?;
+        journal.rebase_behind(&place, standing, wanted, None)?;
+        Some(seq)
+    };
+    journal.settle_order(&place, at)?;
+    shadow::refresh(journal, &place)?;
+    let text = format!("conflict c{} of {} resolved: {} taken", conflict.id, op.record, resolve.take.word());
+    let row = Activity::new(at, Severity::Info, "conflict", text).with_hint("the vault keeps the other version");
+    activity::note(journal, &[row])?;
+    Ok(made)
+}
+
+/// Every side that is not what was wanted goes to the vault; a delete that lost has nothing to keep.
+fn keep_losers(
+    journal: &Journal,
+    place: &Place,
+    conflict: &Conflict,
+    op: &Op,
+    wanted: Option<&Value>,
+    at: Timestamp,
+) -> Result<()> {
+    let lost = |side: Option<&Value>| match (side, wanted) {
+        (Some(side), Some(wanted)) if json::same_value(side, wanted) => None,
+        (side, _) => side.map(ops::text),
+    };
+    if let Some(text) = lost(conflict.mine.as_ref().or(op.document.as_ref())) {
+        let revision = op.base_revision.as_ref().map(Revision::as_str);
+        vault::keep(journal, place, &text, revision, VaultReason::LocalOverwritten, at)?;
+    }
+    if let Some(text) = lost(conflict.theirs.as_ref()) {
+        let revision = conflict.theirs_revision.as_ref().map(Revision::as_str);
+        vault::keep(journal, place, &text, revision, VaultReason::RemoteOverwritten, at)?;
+    }
+    Ok(())
+}

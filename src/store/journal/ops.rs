@@ -1,0 +1,374 @@
+//! The outbox's rows: how an op is written, read and put at its place.
+
+use rusqlite::{OptionalExtension, Row, named_params};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::{
+    model::{
+        edit::{self, Change},
+        ids::{CollectionKey, OpId, RecordId, RecordKey, Revision, Seq},
+        json::Pointer,
+        op::{NewOp, Op, OpError, OpKind, OpState},
+        time::Timestamp,
+    },
+    store::{
+        Queued,
+        error::{Result, StoreError},
+        journal::{Journal, Place, shadow},
+    },
+};
+
+/// The version of the JSON columns of an op row. A row of a later version is shown, never sent.
+const FORMAT: i64 = 1;
+
+/// The columns [`read`] expects, of `ops o` joined with `collections c`.
+pub(in crate::store) const COLUMNS: &str = "o.seq, o.op_id, c.source, c.name, o.record, o.kind, o.state, o.changes, \
+     o.document, o.base, o.base_revision, o.after, o.attempts, o.created_at, o.next_attempt_at, o.sent_at, \
+     o.settled_at, o.request_hash, o.precondition, o.sent_document, o.last_error, o.author, o.was_in_doubt, o.format";
+
+pub(in crate::store) fn text(value: &Value) -> String {
+    value.to_string()
+}
+
+pub(in crate::store) fn text_of(value: Option<&Value>) -> Option<String> {
+    value.map(text)
+}
+
+/// Reads JSON of a row; `None` for what cannot be read.
+pub(in crate::store) fn json<T: DeserializeOwned>(text: Option<String>) -> Option<T> {
+    text.and_then(|text| serde_json::from_str(&text).ok())
+}
+
+/// Reads an op. A row that cannot be decoded comes back as `rejected` with the reason: it is shown, it is never sent,
+/// and the others go on.
+pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Op> {
+    let mut trouble = None;
+    let mut note = |what: &str| trouble = Some(format!("the row cannot be read: {what}"));
+    let op_id: String = row.get(1)?;
+    let kind: String = row.get(5)?;
+    let state: String = row.get(6)?;
+    let changes: String = row.get(7)?;
+    let document: Option<String> = row.get(8)?;
+    let base: Option<String> = row.get(9)?;
+    let sent: Option<String> = row.get(19)?;
+    let format: i64 = row.get(23)?;
+    if format > FORMAT {
+        note("it was written by a newer ebbtide");
+    }
+    let mut value = |text: Option<String>, what: &str| {
+        let text = text?;
+        serde_json::from_str::<Value>(&text).map_err(|_| note(what)).ok()
+    };
+    let document = value(document, "document");
+    let base = value(base, "base");
+    let sent_document = value(sent, "sent document");
+    let op_id = op_id.parse().map(OpId).unwrap_or_else(|_| {
+        note("op id");
+        OpId(uuid::Uuid::nil())
+    });
+    let changes = serde_json::from_str(&changes).unwrap_or_else(|_| {
+        note("changes");
+        Vec::new()
+    });
+    let kind = kind_of(&kind).unwrap_or_else(|| {
+        note("kind");
+        OpKind::Update
+    });
+    let state = OpState::parse(&state).unwrap_or_else(|| {
+        note("state");
+        OpState::Rejected
+    });
+    let mut op = Op {
+        seq: Seq(row.get(0)?),
+        op_id,
+        record: RecordKey {
+            collection: CollectionKey::new(row.get::<_, String>(2)?, row.get::<_, String>(3)?),
+            id: RecordId(row.get(4)?),
+        },
+        kind,
+        state,
+        changes,
+        document,
+        base,
+        base_revision: row.get::<_, Option<String>>(10)?.map(Revision),
+        after: row.get::<_, Option<i64>>(11)?.map(Seq),
+        attempts: row.get(12)?,
+        created_at: Timestamp(row.get(13)?),
+        next_attempt_at: row.get::<_, Option<i64>>(14)?.map(Timestamp),
+        sent_at: row.get::<_, Option<i64>>(15)?.map(Timestamp),
+        settled_at: row.get::<_, Option<i64>>(16)?.map(Timestamp),
+        request_hash: row.get(17)?,
+        precondition: json(row.get(18)?),
+        sent_document,
+        last_error: json(row.get(20)?),
+        author: row.get(21)?,
+        was_in_doubt: row.get(22)?,
+    };
+    if let Some(message) = trouble
+        && op.state.is_pending()
+    {
+        op.state = OpState::Rejected;
+        op.last_error = Some(OpError { at: op.created_at, status: None, message });
+    }
+    Ok(op)
+}
+
+pub(in crate::store) fn kind_of(word: &str) -> Option<OpKind> {
+    [OpKind::Create, OpKind::Update, OpKind::Delete].into_iter().find(|kind| kind.word() == word)
+}
+
+/// What an op makes of a document. An update whose record is gone shows the document the user meant, whole.
+pub(in crate::store) fn apply(
+    local: Option<Value>,
+    kind: OpKind,
+    changes: &[Change],
+    document: Option<&Value>,
+) -> Option<Value> {
+    match kind {
+        OpKind::Delete => None,
+        OpKind::Create => document.cloned().or_else(|| edit::apply(local.as_ref(), changes)),
+        OpKind::Update if local.is_none() => document.cloned().or_else(|| edit::apply(None, changes)),
+        OpKind::Update => edit::apply(local.as_ref(), changes),
+    }
+}
+
+/// The changes of `earlier` then `later` as one list: a place set again keeps its first `from` and its last `to`.
+pub(in crate::store) fn compose(mut earlier: Vec<Change>, later: Vec<Change>) -> Vec<Change> {
+    let overlap = |a: &Pointer, b: &Pointer| a.contains(b) || b.contains(a);
+    for change in later {
+        let same = earlier.iter().rposition(|known| overlap(&known.pointer, &change.pointer));
+        match same {
+            Some(at) if earlier[at].pointer == change.pointer => earlier[at].to = change.to,
+            _ => earlier.push(change),
+        }
+    }
+    earlier
+}
+
+/// Where a new op stands.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) enum Standing {
+    /// Behind everything.
+    Last,
+    /// At the place of an op it replaces.
+    At(i64),
+}
+
+impl Journal {
+    /// The op with this id, where it is in the outbox already.
+    pub fn known(&self, op_id: OpId) -> Result<Option<Seq>> {
+        Ok(self
+            .connection
+            .prepare_cached("SELECT seq FROM ops WHERE op_id = ?1")?
+            .query_row([op_id.to_string()], |row| Ok(Seq(row.get(0)?)))
+            .optional()?)
+    }
+
+    pub fn op(&self, seq: Seq) -> Result<Option<Op>> {
+        Ok(self
+            .connection
+            .prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM ops o JOIN collections c ON c.id = o.collection WHERE o.seq = ?1"
+            ))?
+            .query_row([seq.0], read)
+            .optional()?)
+    }
+
+    pub fn expect_op(&self, seq: Seq) -> Result<Op> {
+        self.op(seq)?.ok_or_else(|| StoreError::Refused(format!("there is no change {seq} in the outbox")))
+    }
+
+    /// The pending ops of a record, in order.
+    pub fn chain(&self, place: &Place) -> Result<Vec<Op>> {
+        let mut select = self.connection.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM ops o JOIN collections c ON c.id = o.collection \
+             WHERE o.collection = ?1 AND o.key = ?2 AND o.settled_at IS NULL ORDER BY o.place, o.seq"
+        ))?;
+        let ops = select.query_map((place.collection, &place.key), read)?.collect::<rusqlite::Result<_>>()?;
+        Ok(ops)
+    }
+
+    /// The pending ops of a record without their documents: number, place, kind, state.
+    pub fn standing(&self, place: &Place) -> Result<Vec<Standee>> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT seq, place, kind, state, next_attempt_at FROM ops \
+             WHERE collection = ?1 AND key = ?2 AND settled_at IS NULL ORDER BY place, seq",
+        )?;
+        let rows = select
+            .query_map((place.collection, &place.key), |row| {
+                Ok(Standee {
+                    seq: Seq(row.get(0)?),
+                    place: row.get(1)?,
+                    kind: kind_of(&row.get::<_, String>(2)?).unwrap_or(OpKind::Update),
+                    state: OpState::parse(&row.get::<_, String>(3)?).unwrap_or(OpState::Rejected),
+                    next_attempt_at: row.get(4)?,
+                })
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(rows)
+    }
+
+    pub fn place_of(&self, seq: Seq) -> Result<i64> {
+        Ok(self
+            .connection
+            .prepare_cached("SELECT place FROM ops WHERE seq = ?1")?
+            .query_row([seq.0], |row| row.get(0))?)
+    }
+
+    /// Puts an op into the outbox, or answers the one that is there under its id.
+    pub fn queue(&self, op: &NewOp, undoes: Option<Seq>) -> Result<Queued> {
+        if let Some(seq) = self.known(op.op_id)? {
+            return Ok(Queued { seq, op_id: op.op_id });
+        }
+        let place = self.place(&op.record)?;
+        let before = self.standing(&place)?;
+        let state = if before.iter().any(|op| is_trouble(op.state)) { OpState::Blocked } else { OpState::Queued };
+        let seq = self.insert(op, &place, state, before.last().map(|op| op.seq), Standing::Last, undoes)?;
+        shadow::append(self, &place, op)?;
+        Ok(Queued { seq, op_id: op.op_id })
+    }
+
+    /// Writes the row. The caller refreshes the shadow.
+    pub fn insert(
+        &self,
+        op: &NewOp,
+        place: &Place,
+        state: OpState,
+        after: Option<Seq>,
+        standing: Standing,
+        undoes: Option<Seq>,
+    ) -> Result<Seq> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO ops (op_id, format, collection, key, record, kind, state, place, after, undoes, created_at, \
+                 base_revision, author, changes, document, base) \
+                 VALUES (:op_id, :format, :collection, :key, :record, :kind, :state, \
+                 coalesce(:place, (SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'ops'), 1), \
+                 :after, :undoes, :created_at, :base_revision, :author, :changes, :document, :base)",
+            )?
+            .execute(named_params! {
+                ":op_id": op.op_id.to_string(),
+                ":format": FORMAT,
+                ":collection": place.collection,
+                ":key": place.key,
+                ":record": place.id.as_str(),
+                ":kind": op.kind.word(),
+                ":state": state.word(),
+                ":place": match standing { Standing::Last => None, Standing::At(place) => Some(place) },
+                ":after": after.map(|seq| seq.0),
+                ":undoes": undoes.map(|seq| seq.0),
+                ":created_at": op.created_at.0,
+                ":base_revision": op.base_revision.as_ref().map(Revision::as_str),
+                ":author": op.author,
+                ":changes": serde_json::to_string(&op.changes).expect("changes are plain JSON"),
+                ":document": text_of(op.document.as_ref()),
+                ":base": text_of(op.base.as_ref()),
+            })?;
+        Ok(Seq(self.connection.last_insert_rowid()))
+    }
+
+    pub fn set_state(&self, seq: Seq, state: OpState, at: Timestamp) -> Result<()> {
+        self.connection.prepare_cached("UPDATE ops SET state = ?2, settled_at = ?3 WHERE seq = ?1")?.execute((
+            seq.0,
+            state.word(),
+            (!state.is_pending()).then_some(at.0),
+        ))?;
+        Ok(())
+    }
+
+    /// After an op's state changed: ops behind one in trouble are `blocked`, others are not. Held ops stay held.
+    pub fn settle_order(&self, place: &Place, at: Timestamp) -> Result<()> {
+        let mut trouble = false;
+        for op in self.standing(place)? {
+            match op.state {
+                OpState::Queued if trouble => self.set_state(op.seq, OpState::Blocked, at)?,
+                OpState::Blocked if !trouble => self.set_state(op.seq, OpState::Queued, at)?,
+                _ => {}
+            }
+            trouble |= is_trouble(op.state);
+        }
+        Ok(())
+    }
+
+    /// Puts the never-attempted ops behind `place_number` on a new document: their bases, documents and kinds follow.
+    pub fn rebase_behind(
+        &self,
+        place: &Place,
+        behind: i64,
+        document: Option<&Value>,
+        revision: Option<&Revision>,
+    ) -> Result<()> {
+        let mut local = document.cloned();
+        let mut revision = revision.map(Revision::as_str);
+        for op in self.chain(place)? {
+            let at = self.place_of(op.seq)?;
+            if at <= behind || op.attempts > 0 {
+                continue;
+            }
+            let base = local.clone();
+            let kind = match (op.kind, &base) {
+                (OpKind::Update, None) => OpKind::Create,
+                (OpKind::Create, Some(_)) => OpKind::Update,
+                (kind, _) => kind,
+            };
+            // A whole-document create that became an update sets the whole document.
+            let changes = match op.kind {
+                _ if kind == op.kind => op.changes,
+                _ => edit::diff(base.as_ref(), op.document.as_ref()),
+            };
+            local = apply(base.clone(), kind, &changes, op.document.as_ref());
+            self.connection
+                .prepare_cached(
+                    "UPDATE ops SET kind = ?2, changes = ?3, document = ?4, base = ?5, base_revision = ?6 WHERE seq = ?1",
+                )?
+                .execute((
+                    op.seq.0,
+                    kind.word(),
+                    serde_json::to_string(&changes).expect("changes are plain JSON"),
+                    text_of(local.as_ref()),
+                    text_of(base.as_ref()),
+                    revision,
+                ))?;
+            revision = None;
+        }
+        Ok(())
+    }
+}
+
+/// An op without its documents.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct Standee {
+    pub seq: Seq,
+    pub place: i64,
+    pub kind: OpKind,
+    pub state: OpState,
+    pub next_attempt_at: Option<i64>,
+}
+
+/// States that block the ops of the record behind them.
+pub(in crate::store) fn is_trouble(state: OpState) -> bool {
+    matches!(state, OpState::Conflict | OpState::Rejected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn change(pointer: &str, from: Option<Value>, to: Option<Value>) -> Change {
+        Change { pointer: Pointer::parse(pointer), from, to }
+    }
+
+    #[test]
+    fn composed_changes_do_what_the_two_lists_do() {
+        let earlier = vec![change("/a", Some(json!(1)), Some(json!(2))), change("/b", None, Some(json!({"c": 1})))];
+        let later = vec![change("/a", Some(json!(2)), Some(json!(3))), change("/b/c", Some(json!(1)), None)];
+        let start = json!({"a": 1});
+        let both = edit::apply(edit::apply(Some(&start), &earlier).as_ref(), &later);
+        let composed = compose(earlier, later);
+        assert_eq!(edit::apply(Some(&start), &composed), both);
+        assert_eq!(composed.len(), 3);
+        assert_eq!(composed[0].to, Some(json!(3)));
+    }
+}

@@ -1,0 +1,238 @@
+//! Pull pages and acknowledgements: how a server copy becomes a row, and when it is the row that is there already.
+//!
+//! Idempotent by revision; where the backend gives none, by the value of the text. The text is compared first, so that
+//! nothing is parsed for a page that repeats what is known.
+
+use rusqlite::OptionalExtension;
+use serde_json::Value;
+
+use crate::{
+    model::{
+        ids::{CollectionKey, RecordId, Revision},
+        json,
+        time::Timestamp,
+        wire::{RemoteChange, RemoteRecord},
+    },
+    store::{
+        Applied, NewBase, PullPage,
+        error::{Result, StoreError},
+        journal::vault::{self, VaultReason},
+        keys,
+        mirror::{Mirror, Row, Watch, sweeps},
+        writer::{Durability, Lane, Manner},
+    },
+};
+
+/// Changed records named in an answer at most.
+const NAMED: usize = 1_000;
+
+enum Wrote {
+    Inserted,
+    Updated,
+    Unchanged,
+}
+
+pub(in crate::store) fn apply(mirror: &Mirror, page: &PullPage) -> Result<Applied> {
+    let collection = mirror.collection(&page.collection)?;
+    let watch = mirror.watch(&page.collection)?;
+    if let Some(sweep) = page.sweep {
+        sweeps::begin(mirror, collection, sweep)?;
+    }
+    let mut applied = Applied { changed: Some(Vec::new()), ..Applied::default() };
+    let mut doomed = Vec::new();
+    for change in &page.changes {
+        match change {
+            RemoteChange::Upsert(record) => {
+                let key = keys::of(&record.id);
+                let wrote = upsert(mirror, collection, &key, record, page.at.0)?;
+                match wrote {
+                    Wrote::Inserted => applied.inserted += 1,
+                    Wrote::Updated => applied.updated += 1,
+                    Wrote::Unchanged => {
+                        applied.unchanged += 1;
+                        if let Some(sweep) = page.sweep {
+                            sweeps::see(mirror, collection, sweep, &key)?;
+                        }
+                        continue;
+                    }
+                }
+                watch.moved(&key, &record.id)?;
+                name(&mut applied, &record.id);
+            }
+            RemoteChange::Tombstone { id } => {
+                let key = keys::of(id);
+                let Some(row) = mirror.row(collection, &key)? else { continue };
+                if page.protected.contains(id) || watch.protects(&key)? {
+                    applied.protected.push(id.clone());
+                    continue;
+                }
+                // In the order of the page: what comes after a tombstone is a new record.
+                mirror.remove(row.change)?;
+                applied.deleted += 1;
+                name(&mut applied, id);
+                doomed.push(Burial { id: id.clone(), revision: row.revision, body: row.body });
+            }
+        }
+    }
+    // Durable in the vault before this transaction commits.
+    bury_all(mirror, &page.collection, &doomed, page.at)?;
+    let grown = i64::try_from(applied.inserted).unwrap_or(0) - i64::try_from(applied.deleted).unwrap_or(0);
+    mirror.count(collection, grown)?;
+    mirror
+        .connection
+        .prepare_cached("UPDATE collections SET checkpoint = coalesce(?2, checkpoint), last_pull = ?3 WHERE id = ?1")?
+        .execute((collection, &page.checkpoint, page.at.0))?;
+    mirror.keep_change()?;
+    Ok(applied)
+}
+
+fn name(applied: &mut Applied, id: &RecordId) {
+    match &mut applied.changed {
+        Some(named) if named.len() < NAMED => named.push(id.clone()),
+        named => *named = None,
+    }
+}
+
+fn upsert(mirror: &Mirror, collection: i64, key: &[u8], record: &RemoteRecord, at: i64) -> Result<Wrote> {
+    let revision = record.revision.as_ref().map(Revision::as_str);
+    // Most rows of a backfill are new: try that first, it needs no look before.
+    if mirror.insert(collection, key, record.id.as_str(), revision, at, &record.text)? {
+        return Ok(Wrote::Inserted);
+    }
+    let row = mirror.row(collection, key)?.ok_or_else(|| StoreError::Refused("a row vanished".to_owned()))?;
+    if is_same(&row, revision, &record.text) {
+        if revision.is_some() && row.revision.as_deref() != revision {
+            mirror
+                .connection
+                .prepare_cached("UPDATE records SET revision = ?2 WHERE change = ?1")?
+                .execute((row.change, revision))?;
+        }
+        return Ok(Wrote::Unchanged);
+    }
+    mirror.remove(row.change)?;
+    mirror.insert(collection, key, record.id.as_str(), revision, at, &record.text)?;
+    Ok(Wrote::Updated)
+}
+
+/// True where the text says what the row says.
+fn is_same(row: &Row, revision: Option<&str>, text: &str) -> bool {
+    if row.body == text || (revision.is_some() && row.revision.as_deref() == revision) {
+        return true;
+    }
+    let value = |text: &str| serde_json::from_str::<Value>(text).ok();
+    match (value(&row.body), value(text)) {
+        (Some(there), Some(here)) => json::same_value(&there, &here),
+        _ => false,
+    }
+}
+
+/// A body on its way to the vault.
+#[derive(Clone)]
+pub(in crate::store) struct Burial {
+    pub id: RecordId,
+    pub revision: Option<String>,
+    pub body: String,
+}
+
+/// Puts bodies that are being deleted into the vault. The journal's writer never waits for the mirror's, so waiting for it here cannot lock up.
+pub(in crate::store) fn bury_all(
+    mirror: &Mirror,
+    collection: &CollectionKey,
+    bodies: &[Burial],
+    at: Timestamp,
+) -> Result<()> {
+    for part in bodies.chunks(50) {
+        let (collection, part) = (collection.clone(), part.to_vec());
+        let manner = Manner {
+            lane: Lane::Engine,
+            durability: Durability::Full,
+            rows: part.len() * 2,
+            bytes: part.iter().map(|burial| burial.body.len()).sum(),
+            intent: "keeping deleted records in the vault",
+        };
+        mirror
+            .journal
+            .submit(manner, move |journal| {
+                for burial in &part {
+                    let place = journal.place(&collection.record(burial.id.clone()))?;
+                    vault::keep(
+                        journal,
+                        &place,
+                        &burial.body,
+                        burial.revision.as_deref(),
+                        VaultReason::RemovedByPull,
+                        at,
+                    )?;
+                }
+                Ok(())
+            })
+            .wait()?;
+    }
+    Ok(())
+}
+
+/// New bases after acknowledgements.
+pub(in crate::store) fn acknowledge(mirror: &Mirror, bases: &[NewBase]) -> Result<()> {
+    for base in bases {
+        let collection = mirror.collection(&base.record.collection)?;
+        let watch = mirror.watch(&base.record.collection)?;
+        store_base(mirror, &watch, collection, base)?;
+    }
+    mirror.keep_change()
+}
+
+fn store_base(mirror: &Mirror, watch: &Watch<'_>, collection: i64, base: &NewBase) -> Result<()> {
+    let key = keys::of(&base.record.id);
+    let row = mirror.row(collection, &key)?;
+    let Some(document) = &base.document else {
+        if let Some(row) = row {
+            mirror.remove(row.change)?;
+            mirror.count(collection, -1)?;
+            watch.moved(&key, &base.record.id)?;
+        }
+        return Ok(());
+    };
+    let record =
+        RemoteRecord { id: base.record.id.clone(), revision: base.revision.clone(), text: document.to_string() };
+    if let Some(row) = &row
+        && serde_json::from_str::<Value>(&row.body).is_ok_and(|there| json::same_value(&there, document))
+    {
+        // The same value: the server's own text stays, the revision is the new one (or is not known any more).
+        mirror
+            .connection
+            .prepare_cached("UPDATE records SET revision = ?2, received_at = ?3 WHERE change = ?1")?
+            .execute((row.change, base.revision.as_ref().map(Revision::as_str), base.at.0))?;
+        return Ok(());
+    }
+    // A revision that stands on another text than ours must not make the row look unchanged.
+    if let Some(row) = row {
+        mirror.remove(row.change)?;
+        mirror.count(collection, -1)?;
+    }
+    upsert(mirror, collection, &key, &record, base.at.0)?;
+    mirror.count(collection, 1)?;
+    watch.moved(&key, &base.record.id)
+}
+
+/// Before a resolution: the server's side of the conflict becomes the base, unless a newer copy is here already.
+pub(in crate::store) fn take_theirs(mirror: &Mirror, conflict: i64) -> Result<()> {
+    let Some(conflict) = mirror.conflict(conflict)?.filter(|conflict| conflict.resolved_at.is_none()) else {
+        return Ok(());
+    };
+    let collection = mirror.collection(&conflict.record.collection)?;
+    let received: Option<i64> = mirror
+        .connection
+        .prepare_cached("SELECT received_at FROM records WHERE collection = ?1 AND key = ?2")?
+        .query_row((collection, keys::of(&conflict.record.id)), |row| row.get(0))
+        .optional()?;
+    if received.is_some_and(|at| at > conflict.detected_at.0) {
+        return Ok(());
+    }
+    let base = NewBase {
+        record: conflict.record,
+        document: conflict.theirs,
+        revision: conflict.theirs_revision,
+        at: conflict.detected_at,
+    };
+    acknowledge(mirror, &[base])
+}

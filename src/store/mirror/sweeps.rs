@@ -1,0 +1,125 @@
+//! Sweeps: a complete walk over a collection proves what is gone. Nothing is deleted before it is complete.
+//!
+//! A row counts as seen where it was written since the sweep began (by a page of it, or by an acknowledgement, which
+//! proves as much), or where `seen` names it.
+
+use std::collections::HashSet;
+
+use rusqlite::OptionalExtension;
+
+use crate::{
+    model::{
+        ids::{CollectionKey, RecordId},
+        time::Timestamp,
+    },
+    store::{
+        Applied, Missing,
+        error::Result,
+        mirror::{
+            Mirror,
+            pages::{self, Burial},
+        },
+    },
+};
+
+const UNSEEN: &str = "FROM records r WHERE r.collection = ?1 AND r.change <= ?3 AND r.key > ?4 AND NOT EXISTS \
+     (SELECT 1 FROM seen s WHERE s.collection = ?1 AND s.sweep = ?2 AND s.key = r.key)";
+
+/// Notes where a sweep began; its pages may come over several runs of the program.
+pub(in crate::store) fn begin(mirror: &Mirror, collection: i64, sweep: i64) -> Result<()> {
+    let known = mirror
+        .connection
+        .prepare_cached("SELECT 1 FROM sweeps WHERE collection = ?1 AND sweep = ?2")?
+        .exists((collection, sweep))?;
+    if !known {
+        let after = mirror.new_change()?;
+        mirror
+            .connection
+            .execute("INSERT INTO sweeps (collection, sweep, after) VALUES (?1, ?2, ?3)", (collection, sweep, after))?;
+        // An earlier sweep that was given up proves nothing any more.
+        mirror.connection.execute("DELETE FROM sweeps WHERE collection = ?1 AND sweep < ?2", (collection, sweep))?;
+        mirror.connection.execute("DELETE FROM seen WHERE collection = ?1 AND sweep < ?2", (collection, sweep))?;
+    }
+    Ok(())
+}
+
+pub(in crate::store) fn see(mirror: &Mirror, collection: i64, sweep: i64, key: &[u8]) -> Result<()> {
+    mirror
+        .connection
+        .prepare_cached("INSERT OR IGNORE INTO seen (collection, sweep, key) VALUES (?1, ?2, ?3)")?
+        .execute((collection, sweep, key))?;
+    Ok(())
+}
+
+fn after(mirror: &Mirror, collection: i64, sweep: i64) -> Result<Option<i64>> {
+    Ok(mirror
+        .connection
+        .prepare_cached("SELECT after FROM sweeps WHERE collection = ?1 AND sweep = ?2")?
+        .query_row((collection, sweep), |row| row.get(0))
+        .optional()?)
+}
+
+pub(in crate::store) fn missing(mirror: &Mirror, key: &CollectionKey, sweep: i64) -> Result<Missing> {
+    let collection = mirror.collection(key)?;
+    let rows: i64 =
+        mirror.connection.query_row("SELECT rows FROM collections WHERE id = ?1", [collection], |row| row.get(0))?;
+    // A sweep of an empty collection has no page with rows and saw nothing: everything is missing.
+    let after = after(mirror, collection, sweep)?.unwrap_or(i64::MAX);
+    let parameters = (collection, sweep, after, &[][..] as &[u8]);
+    let missing: i64 =
+        mirror.connection.query_row(&format!("SELECT count(*) {UNSEEN}"), parameters, |row| row.get(0))?;
+    let mut select = mirror.connection.prepare(&format!("SELECT r.id {UNSEEN} ORDER BY r.key LIMIT 25"))?;
+    let sample = select.query_map(parameters, |row| Ok(RecordId(row.get(0)?)))?.collect::<rusqlite::Result<_>>()?;
+    Ok(Missing { missing: unsigned(missing), rows: unsigned(rows), sample })
+}
+
+fn unsigned(n: i64) -> u64 {
+    u64::try_from(n).unwrap_or(0)
+}
+
+/// One step of the deletion: at most `limit` rows from `from`. Answers where to go on, `None` at the end.
+pub(in crate::store) fn finish_part(
+    mirror: &Mirror,
+    key: &CollectionKey,
+    sweep: i64,
+    protected: &HashSet<RecordId>,
+    from: &[u8],
+    limit: usize,
+    at: Timestamp,
+) -> Result<(Applied, Option<Vec<u8>>)> {
+    let collection = mirror.collection(key)?;
+    let watch = mirror.watch(key)?;
+    let after = after(mirror, collection, sweep)?.unwrap_or(i64::MAX);
+    let mut select = mirror.connection.prepare_cached(&format!(
+        "SELECT r.change, r.key, r.id, r.revision, r.body {UNSEEN} ORDER BY r.key LIMIT {limit}"
+    ))?;
+    let rows = select
+        .query_map((collection, sweep, after, from), |row| {
+            let burial = Burial { id: RecordId(row.get(2)?), revision: row.get(3)?, body: row.get(4)? };
+            Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?, burial))
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let next = (rows.len() == limit).then(|| rows.last().map(|(_, key, _)| key.clone())).flatten();
+    let mut applied = Applied { changed: Some(Vec::new()), ..Applied::default() };
+    let mut doomed = Vec::new();
+    for (change, row_key, burial) in rows {
+        if protected.contains(&burial.id) || watch.protects(&row_key)? {
+            applied.protected.push(burial.id);
+            continue;
+        }
+        mirror.remove(change)?;
+        applied.deleted += 1;
+        if let Some(named) = &mut applied.changed {
+            named.push(burial.id.clone());
+        }
+        doomed.push(burial);
+    }
+    // Durable in the vault before this transaction commits.
+    pages::bury_all(mirror, key, &doomed, at)?;
+    mirror.count(collection, -i64::try_from(applied.deleted).unwrap_or(0))?;
+    if next.is_none() {
+        mirror.connection.execute("DELETE FROM sweeps WHERE collection = ?1", [collection])?;
+        mirror.connection.execute("DELETE FROM seen WHERE collection = ?1", [collection])?;
+    }
+    Ok((applied, next))
+}

@@ -1,0 +1,725 @@
+//! The handle: opening a data dir, and one method per intention, each a request to a writer.
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rusqlite::Connection;
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use crate::{
+    model::{
+        activity::{Activity, Severity},
+        ids::{CollectionKey, OpId, RecordId, RecordKey, Revision, Seq, SessionName, SourceName},
+        op::{NewOp, Op, OpCommand},
+        session::{SavedSession, UiCommit},
+        sync_status::{SourceStatus, SyncRequest},
+        time::{Clock, Timestamp},
+    },
+    store::{
+        Applied, Claim, Missing, NewBase, OpenMode, PullPage, QueueEdit, Queued, Reader, Reply, Resolve, Settle,
+        error::{Result, StoreError},
+        files::{self, Files, Lock},
+        journal::{Journal, activity, claims, commands, conflicts, drafts, requests, sessions, shadow},
+        mirror::{Mirror, pages, sweeps},
+        schema::{self, Need, Schema},
+        search::{self, Nudge, Search},
+        writer::{Durability, Lane, Manner, Writer},
+    },
+};
+
+/// Ops of one import transaction.
+const BULK: usize = 100;
+
+/// A handle to the writer threads of one data dir; cheap to clone. The threads end when the last handle is dropped.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    /// The dir the user named.
+    dir: PathBuf,
+    /// Where the files read are: the same, or the private copy of a read-only opening.
+    files: Files,
+    clock: Arc<dyn Clock>,
+    /// `None` where the data was opened read-only.
+    writers: Option<Writers>,
+    _lock: Option<Lock>,
+    _copy: Option<tempfile::TempDir>,
+}
+
+struct Writers {
+    journal: Writer<Journal>,
+    mirror: Writer<Mirror>,
+    search: Search,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(writers) = &self.writers {
+            // The mirror's last requests may still ask the journal.
+            writers.mirror.close();
+            writers.journal.close();
+            writers.search.close();
+        }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("dir", &self.0.dir).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens or creates the files of a data dir (0700/0600), copying before a migration. `clock` stamps what the store
+    /// itself notes (generations, backups).
+    pub fn open(dir: &Path, mode: OpenMode, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        match mode {
+            OpenMode::ReadWrite => Self::open_for_writing(dir, clock),
+            OpenMode::ReadOnly => Self::open_copy(dir, clock),
+        }
+    }
+
+    fn open_for_writing(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
+        files::private_dir(dir)?;
+        let files = Files { dir: dir.to_path_buf() };
+        let (lock, notes) = prepare(&files, clock.as_ref())?;
+        let nudge = Nudge::default();
+        let open = |path: &Path| schema::open(path).map_err(|error| error.at(path, "opening the data"));
+        let read = |path: &Path| schema::open_for_reading(path).map_err(|error| error.at(path, "opening the data"));
+        let (journal_path, mirror_path) = (files.journal(), files.mirror());
+        let journal =
+            Journal::new(open(&journal_path)?, read(&mirror_path)?, files.clone(), Arc::clone(&clock), nudge.clone());
+        let journal = Writer::start("journal", journal, open(&journal_path)?)?;
+        let mirror_connection = open(&mirror_path)?;
+        // Pages are written in key order; 16 MiB hold the path to the end of every index.
+        mirror_connection.pragma_update(None, "cache_size", -16_384).map_err(StoreError::from)?;
+        let mirror = Mirror::new(
+            mirror_connection,
+            read(&journal_path)?,
+            journal.clone(),
+            files.clone(),
+            Arc::clone(&clock),
+            nudge.clone(),
+        );
+        let mirror = Writer::start("mirror", mirror, open(&mirror_path)?)?;
+        let search = Search::start(&files, Arc::clone(&clock), nudge, journal.clone(), mirror.clone())?;
+        let inner = Inner {
+            dir: dir.to_path_buf(),
+            files,
+            clock,
+            writers: Some(Writers { journal, mirror, search }),
+            _lock: Some(lock),
+            _copy: None,
+        };
+        let store = Self(Arc::new(inner));
+        store.after_opening(notes)?;
+        Ok(store)
+    }
+
+    /// What opening found out, noted; and what depends on a mirror that is not the one the journal knew, made anew.
+    fn after_opening(&self, notes: Vec<Activity>) -> Result<()> {
+        if !notes.is_empty() {
+            let _ = self.log(notes);
+        }
+        let identity = self.0.files.mirror();
+        let identity = schema::open_for_reading(&identity)
+            .and_then(|connection| search::identity(&connection))
+            .map_err(|error| error.at(&identity, "opening the mirror"))?;
+        let mut manner = FULL_USER;
+        manner.intent = "following a new mirror";
+        // Only waited for where it has to be done: readers trust the table's base numbers.
+        let known = self.ask(manner, {
+            let identity = identity.clone();
+            move |journal| {
+                Ok(search::meta(&journal.connection, "mirror_identity")?.is_some_and(|known| known == identity))
+            }
+        });
+        if !known.wait()? {
+            self.ask(manner, move |journal| {
+                shadow::rebuild(journal)?;
+                search::set_meta(&journal.connection, "mirror_identity", &identity)
+            })
+            .wait()?;
+        }
+        Ok(())
+    }
+
+    /// Copies the journal (and the mirror, where it cannot be read in place) into a private directory and reads there.
+    fn open_copy(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
+        let journal = dir.join("journal.db");
+        match files::look(&journal)? {
+            files::Look::Missing => {
+                let detail = "there is no data here to read".to_owned();
+                return Err(StoreError::NotWritable { path: journal, detail });
+            }
+            files::Look::Sqlite => {}
+            _ => return Err(StoreError::Damaged { path: journal, detail: "not a database".to_owned(), kept: None }),
+        }
+        let copy = tempfile::Builder::new()
+            .prefix("ebbtide-read-")
+            .tempdir()
+            .map_err(|error| files::not_writable(&std::env::temp_dir(), &error))?;
+        let files = Files { dir: copy.path().to_path_buf() };
+        let from = Files { dir: dir.to_path_buf() };
+        for (schema, from, to) in
+            [(&schema::JOURNAL, from.journal(), files.journal()), (&schema::MIRROR, from.mirror(), files.mirror())]
+        {
+            if files::look(&from)? == files::Look::Sqlite {
+                files::copy_live(&from, &to)?;
+                // An older schema is brought up in the copy; a newer one is read as far as it can be.
+                if schema.need(&to).is_ok_and(|need| need == Need::Migrate) {
+                    let mut connection = schema::open(&to)?;
+                    schema.upgrade(&mut connection, &to)?;
+                }
+            } else {
+                schema.create(&to)?;
+            }
+        }
+        schema::SEARCH.create(&files.search())?;
+        let inner = Inner { dir: dir.to_path_buf(), files, clock, writers: None, _lock: None, _copy: Some(copy) };
+        Ok(Self(Arc::new(inner)))
+    }
+
+    pub fn dir(&self) -> PathBuf {
+        self.0.dir.clone()
+    }
+
+    /// A reader of its own connections (journal first, mirror and search attached).
+    pub fn reader(&self) -> Result<Reader, StoreError> {
+        let nudge = self.0.writers.as_ref().map(|writers| writers.search.nudge());
+        Reader::open(&self.0.files, self.session_locks(), Arc::clone(&self.0.clock), nudge)
+    }
+
+    fn session_locks(&self) -> Files {
+        Files { dir: self.0.dir.clone() }
+    }
+
+    /// Makes this process the sync leader of the data dir, while the lock is kept; `None` where another one is.
+    pub fn lock_leader(&self) -> Result<Option<Lock>, StoreError> {
+        self.writers()?;
+        files::try_hold(&self.0.files.leader())
+    }
+
+    /// Makes this process the writer of a session, while the lock is kept; `None` where another one is.
+    pub fn lock_session(&self, session: &SessionName) -> Result<Option<Lock>, StoreError> {
+        self.writers()?;
+        files::try_hold(&self.0.files.session(session.as_str()))
+    }
+
+    fn writers(&self) -> Result<&Writers> {
+        self.0.writers.as_ref().ok_or(StoreError::ReadOnly)
+    }
+
+    /// A request to the journal's writer.
+    fn ask<T: Send + 'static>(
+        &self,
+        manner: Manner,
+        work: impl FnMut(&Journal) -> Result<T> + Send + 'static,
+    ) -> Reply<T> {
+        match self.writers() {
+            Ok(writers) => writers.journal.submit(manner, work),
+            Err(error) => Reply::ready(Err(error)),
+        }
+    }
+
+    fn ask_mirror<T: Send + 'static>(
+        &self,
+        manner: Manner,
+        work: impl FnMut(&Mirror) -> Result<T> + Send + 'static,
+    ) -> Reply<T> {
+        match self.writers() {
+            Ok(writers) => writers.mirror.submit(manner, work),
+            Err(error) => Reply::ready(Err(error)),
+        }
+    }
+
+    // --- journal: screen state -----------------------------------------------------------------------------------
+
+    /// The commit before a paint (`NORMAL`). Rows are upserted; an older generation of another writer never wins.
+    ///
+    /// A small commit with nothing ahead of it is carried out before this returns, on the calling thread: at 10 µs, a
+    /// switch to another thread and back would cost more than the commit.
+    pub fn commit_ui(&self, session: &SessionName, commit: UiCommit) -> Reply<()> {
+        let bytes = weight(&commit);
+        let rows = commit.slices.len() + commit.drafts.len() + commit.activity.len();
+        let manner =
+            Manner { lane: Lane::User, durability: Durability::Normal, rows, bytes, intent: "saving the screen" };
+        let session = session.clone();
+        let work = move |journal: &Journal| {
+            sessions::commit(journal, &session, &commit)?;
+            Ok(())
+        };
+        match self.writers() {
+            Ok(writers) if bytes <= 64 << 10 => writers.journal.submit_here(manner, work),
+            Ok(writers) => writers.journal.submit(manner, work),
+            Err(error) => Reply::ready(Err(error)),
+        }
+    }
+
+    /// Opens a session for writing: what was saved, and its generation raised. `fresh` ignores the saved slices.
+    pub fn begin_session(&self, session: &SessionName, fresh: bool) -> Reply<SavedSession> {
+        let session = session.clone();
+        let manner = Manner { intent: "opening a session", durability: Durability::Normal, ..FULL_USER };
+        self.ask(manner, move |journal| sessions::begin(journal, &session, fresh))
+    }
+
+    /// Says goodbye: the next start knows the run ended by itself. Checkpoints the WAL.
+    pub fn end_session(&self, session: &SessionName) -> Reply<()> {
+        let session = session.clone();
+        let manner = Manner { intent: "closing a session", ..FULL_USER };
+        let reply = self.ask(manner, move |journal| sessions::end(journal, &session));
+        if let Ok(writers) = self.writers() {
+            writers.journal.checkpoint_soon();
+        }
+        reply
+    }
+
+    pub fn delete_session(&self, session: &SessionName) -> Reply<bool> {
+        let session = session.clone();
+        let manner = Manner { intent: "deleting a session", ..FULL_USER };
+        self.ask(manner, move |journal| sessions::delete(journal, &session))
+    }
+
+    pub fn log(&self, activity: Vec<Activity>) -> Reply<()> {
+        let manner = Manner {
+            rows: activity.len(),
+            intent: "writing the activity log",
+            lane: Lane::Engine,
+            durability: Durability::Normal,
+            ..FULL_USER
+        };
+        self.ask(manner, move |journal| activity::note(journal, &activity))
+    }
+
+    // --- journal: ops (all `FULL`, group-committed) --------------------------------------------------------------
+
+    /// Puts an edit into the outbox. The same `op_id` again answers the op that is there.
+    pub fn queue(&self, edit: QueueEdit) -> Reply<Queued> {
+        let manner = Manner { rows: 3, bytes: 8192, intent: "saving an edit", ..FULL_USER };
+        self.ask(manner, move |journal| {
+            let queued = journal.queue(&edit.op, None)?;
+            if let Some(draft) = &edit.draft {
+                drafts::remove(journal, draft)?;
+            }
+            if let Some((session, commit)) = &edit.session {
+                sessions::commit(journal, session, commit)?;
+            }
+            activity::note(journal, edit.activity.as_slice())?;
+            journal.nudge.journal_changed();
+            Ok(queued)
+        })
+    }
+
+    /// Many edits in transactions of at most 100 rows (`import`).
+    pub fn queue_many(&self, edits: Vec<NewOp>) -> Reply<Vec<Queued>> {
+        let writers = match self.writers() {
+            Ok(writers) => writers,
+            Err(error) => return Reply::ready(Err(error)),
+        };
+        if edits.is_empty() {
+            return Reply::ready(Ok(Vec::new()));
+        }
+        let (sender, receiver) = oneshot::channel();
+        let gathered = Arc::new(Mutex::new(Gathered { queued: Vec::with_capacity(edits.len()), sender: Some(sender) }));
+        let mut edits = edits.into_iter().peekable();
+        while edits.peek().is_some() {
+            let part: Vec<NewOp> = edits.by_ref().take(BULK).collect();
+            let last = edits.peek().is_none();
+            let manner = Manner {
+                lane: Lane::Bulk,
+                durability: Durability::Full,
+                rows: part.len(),
+                bytes: part.len() * 2048,
+                intent: "saving edits",
+            };
+            let (stopped, gathered) = (Arc::clone(&gathered), Arc::clone(&gathered));
+            let work = move |journal: &Journal| {
+                if stopped.lock().unwrap_or_else(PoisonError::into_inner).sender.is_none() {
+                    // An earlier part failed, and the caller knows.
+                    return Ok(Vec::new());
+                }
+                let queued = part.iter().map(|op| journal.queue(op, None)).collect::<Result<Vec<_>>>()?;
+                journal.nudge.journal_changed();
+                Ok(queued)
+            };
+            writers.journal.submit_then(manner, work, move |result| {
+                let mut gathered = gathered.lock().unwrap_or_else(PoisonError::into_inner);
+                let failed = match result {
+                    Ok(queued) => {
+                        gathered.queued.extend(queued);
+                        None
+                    }
+                    Err(error) => Some(error),
+                };
+                if (failed.is_some() || last)
+                    && let Some(sender) = gathered.sender.take()
+                {
+                    let _ = sender.send(failed.map_or_else(|| Ok(std::mem::take(&mut gathered.queued)), Err));
+                }
+            });
+        }
+        Reply(receiver)
+    }
+
+    /// Hold, release, retry, discard. Answers the ops it changed; an op the command does not fit is an error that says
+    /// why and changes nothing.
+    pub fn command(&self, seqs: Vec<Seq>, command: OpCommand, at: Timestamp) -> Reply<Vec<Seq>> {
+        let manner = Manner { rows: seqs.len() * 3, intent: "changing the outbox", ..FULL_USER };
+        self.ask(manner, move |journal| {
+            journal.nudge.journal_changed();
+            commands::command(journal, &seqs, command, at)
+        })
+    }
+
+    /// Takes back the newest pending edit: an untouched op is discarded (vault keeps it), one that was attempted gets
+    /// an inverse edit queued behind it under `op_id`. `None`: nothing to undo.
+    pub fn undo(&self, op_id: OpId, at: Timestamp) -> Reply<Option<Seq>> {
+        let manner = Manner { rows: 3, intent: "taking an edit back", ..FULL_USER };
+        self.ask(manner, move |journal| {
+            journal.nudge.journal_changed();
+            commands::undo(journal, op_id, at)
+        })
+    }
+
+    pub fn claim(&self, claim: Claim) -> Reply<Option<Op>> {
+        let manner = Manner { rows: 2, intent: "claiming a change", ..FULL_ENGINE };
+        self.ask(manner, move |journal| claims::claim(journal, &claim))
+    }
+
+    pub fn settle(&self, settle: Settle) -> Reply<()> {
+        let manner = Manner { rows: 2, intent: "recording an answer", ..FULL_ENGINE };
+        self.ask(manner, move |journal| {
+            journal.nudge.journal_changed();
+            claims::settle(journal, &settle)
+        })
+    }
+
+    /// On becoming leader: every `in_flight` of these sources becomes `in_doubt`.
+    pub fn recover_in_flight(&self, at: Timestamp) -> Reply<u64> {
+        let manner = Manner { rows: 4, intent: "taking over the outbox", ..FULL_ENGINE };
+        self.ask(manner, move |journal| {
+            let recovered = claims::recover(journal)?;
+            if recovered > 0 {
+                let text = format!("{recovered} changes were being sent when the last run ended: they are in doubt");
+                activity::note(journal, &[Activity::new(at, Severity::Warning, "outbox", text)])?;
+            }
+            Ok(recovered)
+        })
+    }
+
+    /// `auth` ops of a source become `queued` again (new credentials).
+    pub fn release_auth(&self, source: SourceName) -> Reply<u64> {
+        let manner = Manner { rows: 10, intent: "releasing changes that needed credentials", ..FULL_ENGINE };
+        self.ask(manner, move |journal| claims::release_auth(journal, &source))
+    }
+
+    /// Resolves a conflict: the op is superseded (or dropped for `Theirs`), the loser goes to the vault, a new op on the
+    /// remote revision takes its place, blocked ops behind it are released. Answers the new op's number.
+    ///
+    /// The mirror is given the server's side first, where it does not have a newer one: the new op stands on it.
+    pub fn resolve(&self, resolve: Resolve) -> Reply<Option<Seq>> {
+        let writers = match self.writers() {
+            Ok(writers) => writers,
+            Err(error) => return Reply::ready(Err(error)),
+        };
+        let (sender, receiver) = oneshot::channel();
+        let journal = writers.journal.clone();
+        let conflict = resolve.conflict;
+        let manner = Manner { rows: 2, intent: "resolving a conflict", ..FULL_ENGINE };
+        writers.mirror.submit_then(
+            manner,
+            move |mirror| pages::take_theirs(mirror, conflict),
+            move |placed| {
+                if let Err(error) = placed {
+                    let _ = sender.send(Err(error));
+                    return;
+                }
+                let manner = Manner { rows: 5, intent: "resolving a conflict", ..FULL_USER };
+                journal.submit_then(
+                    manner,
+                    move |journal| {
+                        journal.nudge.journal_changed();
+                        conflicts::resolve(journal, &resolve)
+                    },
+                    move |result| {
+                        let _ = sender.send(result);
+                    },
+                );
+            },
+        );
+        Reply(receiver)
+    }
+
+    /// Keeps a conflict for a record whose server copy is gone while edits are pending (a pull, not an answer).
+    pub fn conflict_from_pull(
+        &self,
+        record: RecordKey,
+        theirs: Option<Value>,
+        revision: Option<Revision>,
+        at: Timestamp,
+    ) -> Reply<()> {
+        let manner = Manner { rows: 3, intent: "keeping a conflict", ..FULL_ENGINE };
+        self.ask(manner, move |journal| conflicts::from_pull(journal, &record, theirs.as_ref(), revision.as_ref(), at))
+    }
+
+    /// A wish to the sync leader, wherever it runs.
+    pub fn request(&self, request: SyncRequest, at: Timestamp) -> Reply<()> {
+        let manner = Manner { intent: "asking the sync leader", durability: Durability::Normal, ..FULL_ENGINE };
+        self.ask(manner, move |journal| requests::leave(journal, &request, at))
+    }
+
+    /// Takes all waiting wishes (leader only), oldest first.
+    pub fn take_requests(&self) -> Reply<Vec<SyncRequest>> {
+        let manner = Manner { intent: "taking requests", durability: Durability::Normal, ..FULL_ENGINE };
+        self.ask(manner, requests::take)
+    }
+
+    /// Removes settled ops, resolved conflicts, vault entries and activity older than `before`.
+    pub fn prune(&self, before: Timestamp) -> Reply<()> {
+        let manner = Manner { lane: Lane::Bulk, rows: 100, intent: "removing old history", ..FULL_USER };
+        self.ask(manner, move |journal| journal.prune(before))
+    }
+
+    /// Makes the derived table of pending records anew from the ops; answers how many of its rows were not as they
+    /// should be. For `doctor`.
+    pub fn rebuild_shadow(&self) -> Reply<u64> {
+        let manner = Manner { lane: Lane::Bulk, rows: 100, intent: "rebuilding the pending records", ..FULL_USER };
+        self.ask(manner, shadow::rebuild)
+    }
+
+    // --- mirror ----------------------------------------------------------------------------------------------------
+
+    /// One page with its checkpoint (`NORMAL`). Idempotent by revision, else by fingerprint of the text.
+    pub fn apply_page(&self, page: PullPage) -> Reply<Applied> {
+        let manner = Manner {
+            lane: Lane::Bulk,
+            durability: Durability::Normal,
+            rows: page.changes.len(),
+            bytes: page.changes.len() * 1024,
+            intent: "storing a page",
+        };
+        self.ask_mirror(manner, move |mirror| pages::apply(mirror, &page))
+    }
+
+    /// What the sweep did not see. Deletes nothing.
+    pub fn missing(&self, collection: CollectionKey, sweep: i64) -> Reply<Missing> {
+        let manner = Manner { lane: Lane::Bulk, durability: Durability::Normal, intent: "ending a sweep", ..FULL_USER };
+        self.ask_mirror(manner, move |mirror| sweeps::missing(mirror, &collection, sweep))
+    }
+
+    /// Deletes what the sweep did not see, except `protected` (answered); every deleted body goes to the vault first.
+    pub fn finish_sweep(
+        &self,
+        collection: CollectionKey,
+        sweep: i64,
+        protected: HashSet<RecordId>,
+        at: Timestamp,
+    ) -> Reply<Applied> {
+        let writers = match self.writers() {
+            Ok(writers) => writers,
+            Err(error) => return Reply::ready(Err(error)),
+        };
+        let (sender, receiver) = oneshot::channel();
+        let sum = Applied { changed: Some(Vec::new()), ..Applied::default() };
+        let sweep = Sweep { collection, sweep, protected: Arc::new(protected), at, sum, sender };
+        sweep.go_on(&writers.mirror, Vec::new());
+        Reply(receiver)
+    }
+
+    /// Acknowledgements (`FULL`, grouped): the reply comes when they are durable.
+    pub fn acknowledge(&self, bases: Vec<NewBase>) -> Reply<()> {
+        let manner = Manner { rows: bases.len(), intent: "storing an acknowledged record", ..FULL_ENGINE };
+        self.ask_mirror(manner, move |mirror| pages::acknowledge(mirror, &bases))
+    }
+
+    /// Publishes the leader's status rows (at most 2 a second).
+    pub fn publish_status(&self, status: Vec<SourceStatus>) -> Reply<()> {
+        let manner = Manner { intent: "publishing the status", durability: Durability::Normal, ..FULL_ENGINE };
+        self.ask_mirror(manner, move |mirror| mirror.publish(&status))
+    }
+
+    /// Forgets a collection's rows and checkpoint, so that it is pulled again.
+    pub fn forget(&self, collection: CollectionKey) -> Reply<()> {
+        let manner = Manner { lane: Lane::Bulk, intent: "forgetting a collection", ..FULL_USER };
+        self.ask_mirror(manner, move |mirror| mirror.forget(&collection))
+    }
+
+    /// Whether new rows wait for the search index, and a nudge to feed it (on idle).
+    pub fn feed_search(&self) -> Reply<bool> {
+        match self.writers() {
+            Ok(writers) => writers.search.feed_now(),
+            Err(error) => Reply::ready(Err(error)),
+        }
+    }
+}
+
+const FULL_USER: Manner =
+    Manner { lane: Lane::User, durability: Durability::Full, rows: 1, bytes: 4096, intent: "writing" };
+const FULL_ENGINE: Manner = Manner { lane: Lane::Engine, ..FULL_USER };
+
+struct Gathered {
+    queued: Vec<Queued>,
+    sender: Option<oneshot::Sender<Result<Vec<Queued>>>>,
+}
+
+/// A sweep's deletions, a part of 200 rows per transaction, so that acknowledgements go in between.
+struct Sweep {
+    collection: CollectionKey,
+    sweep: i64,
+    protected: Arc<HashSet<RecordId>>,
+    at: Timestamp,
+    sum: Applied,
+    sender: oneshot::Sender<Result<Applied>>,
+}
+
+impl Sweep {
+    fn go_on(mut self, mirror: &Writer<Mirror>, from: Vec<u8>) {
+        const PART: usize = 200;
+        let manner = Manner { lane: Lane::Bulk, rows: PART, intent: "deleting what a sweep did not find", ..FULL_USER };
+        let (collection, number, protected, at) =
+            (self.collection.clone(), self.sweep, Arc::clone(&self.protected), self.at);
+        let again = mirror.clone();
+        mirror.submit_then(
+            manner,
+            move |mirror| sweeps::finish_part(mirror, &collection, number, &protected, &from, PART, at),
+            move |result| match result {
+                Ok((part, next)) => {
+                    self.sum.deleted += part.deleted;
+                    self.sum.protected.extend(part.protected);
+                    self.sum.changed = match (self.sum.changed.take(), part.changed) {
+                        (Some(mut named), Some(more)) if named.len() + more.len() <= 1_000 => {
+                            named.extend(more);
+                            Some(named)
+                        }
+                        _ => None,
+                    };
+                    match next {
+                        Some(next) => self.go_on(&again, next),
+                        None => {
+                            let _ = self.sender.send(Ok(self.sum));
+                        }
+                    }
+                }
+                Err(error) => {
+                    let _ = self.sender.send(Err(error));
+                }
+            },
+        );
+    }
+}
+
+fn weight(commit: &UiCommit) -> usize {
+    use crate::model::draft::DraftWrite;
+    let slices: usize = commit.slices.iter().map(|slice| slice.body.len()).sum();
+    let drafts: usize = commit
+        .drafts
+        .iter()
+        .map(|draft| match draft {
+            DraftWrite::Snapshot { snapshot, .. } => snapshot.len() * 2,
+            DraftWrite::Append { edit, .. } => edit.len(),
+            DraftWrite::RequestCommit { .. } => 4096,
+            DraftWrite::Remove { .. } => 64,
+        })
+        .sum();
+    slices + drafts + commit.activity.len() * 128
+}
+
+/// Brings the files into a state they can be used in and holds the data dir. Answers what the user should know.
+fn prepare(files: &Files, clock: &dyn Clock) -> Result<(Lock, Vec<Activity>)> {
+    let mut notes = Vec::new();
+    for _ in 0..10 {
+        let lock = files::hold(files)?;
+        if !needs_work(files)? {
+            return Ok((lock, notes));
+        }
+        drop(lock);
+        let alone = files::hold_alone(files)?;
+        let at = clock.at();
+        let made_anew = !files.journal().exists() && files.mirror().exists();
+        bring_up(files, &schema::JOURNAL, &files.journal(), at.wall)
+            .or_else(|error| keep_damaged(files, &files.journal(), error).map(|_| ()))?;
+        if made_anew {
+            let text = "`journal.db` was missing: a new one was made";
+            notes.push(
+                Activity::new(at.wall, Severity::Problem, "journal", text)
+                    .with_hint("edits that were not sent may be in a backup: see the folder `backups`"),
+            );
+        }
+        for (schema, path) in [(&schema::MIRROR, files.mirror()), (&schema::SEARCH, files.search())] {
+            if let Err(error) = bring_up(files, schema, &path, at.wall) {
+                let StoreError::Damaged { detail, .. } = &error else { return Err(error) };
+                let kept = files::set_aside(files, &path)?;
+                bring_up(files, schema, &path, at.wall)?;
+                let text = format!("the {} was damaged ({detail}) and is being made again", schema.name);
+                notes.push(
+                    Activity::new(at.wall, Severity::Warning, schema.name, text)
+                        .with_hint(format!("a copy is kept at {}", kept.display())),
+                );
+            }
+        }
+        search::identify(files, &at)?;
+        drop(alone);
+    }
+    // Somebody else keeps changing the files between our locks.
+    Err(StoreError::Locked { path: files.lock() })
+}
+
+fn needs_work(files: &Files) -> Result<bool> {
+    let journal = files.journal();
+    let need = schema::JOURNAL.need(&journal).or_else(|error| keep_damaged(files, &journal, error))?;
+    if need != Need::Nothing || is_suspect(files, &journal) {
+        return Ok(true);
+    }
+    for (schema, path) in [(&schema::MIRROR, files.mirror()), (&schema::SEARCH, files.search())] {
+        match schema.need(&path) {
+            Ok(Need::Nothing) if !is_suspect(files, &path) => {}
+            Ok(_) | Err(StoreError::Damaged { .. }) => return Ok(true),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
+fn is_suspect(files: &Files, path: &Path) -> bool {
+    files.suspect(path).exists()
+}
+
+/// A damaged journal is never treated as empty: it stays where it is, a copy is kept, and the caller is told.
+fn keep_damaged(files: &Files, path: &Path, error: StoreError) -> Result<Need> {
+    match error {
+        StoreError::Damaged { path: damaged, detail, .. } => {
+            let kept = files::keep_copy(files, path)?;
+            Err(StoreError::Damaged { path: damaged, detail, kept: Some(kept) })
+        }
+        other => Err(other),
+    }
+}
+
+fn bring_up(files: &Files, schema: &Schema, path: &Path, at: Timestamp) -> Result<()> {
+    match schema.need(path)? {
+        Need::Nothing => {}
+        Need::Create => schema.create(path)?,
+        Need::Migrate => schema.migrate(files, path, at.0)?,
+    }
+    if is_suspect(files, path) {
+        check(path)?;
+        let _ = std::fs::remove_file(files.suspect(path));
+    }
+    Ok(())
+}
+
+/// Reads the whole file, after SQLite reported damage in an earlier run.
+fn check(path: &Path) -> Result<()> {
+    let connection: Connection = schema::open(path).map_err(|error| error.at(path, "checking a database"))?;
+    let said: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| StoreError::from(error).at(path, "checking a database"))?;
+    if said == "ok" {
+        return Ok(());
+    }
+    Err(StoreError::Damaged { path: path.to_path_buf(), detail: said, kept: None })
+}

@@ -1,0 +1,270 @@
+//! Everything else a screen or a script asks: collections, drafts, sessions, the log, status, the vault.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use crate::{
+    model::{
+        activity::{Activity, Severity},
+        draft::{Draft, DraftKey, DraftTarget},
+        ids::{CollectionKey, OpId, RecordId, Revision, SessionName},
+        op::NewOp,
+        query::CollectionOverview,
+        session::{SavedSession, SessionInfo},
+        sync_status::SourceStatus,
+        time::Timestamp,
+    },
+    store::{
+        Reader, StoreError, VaultEntry, VaultReason,
+        error::Result,
+        files,
+        journal::{ops, sessions},
+        sql,
+    },
+};
+
+impl Reader {
+    pub fn overview(&mut self, keys: &[CollectionKey]) -> Result<Vec<CollectionOverview>, StoreError> {
+        self.look("reading the collections", |reader| keys.iter().map(|key| reader.overview_of(key)).collect())
+    }
+
+    fn overview_of(&self, key: &CollectionKey) -> Result<CollectionOverview> {
+        let journal = self.journal_collection(key)?.unwrap_or(-1);
+        let mirror = self.mirror_collection(key)?.unwrap_or(-1);
+        let state = |word: &str| -> Result<u64> {
+            let n: Option<i64> = self
+                .connection
+                .prepare_cached("SELECT n FROM main.op_counts WHERE collection = ?1 AND state = ?2")?
+                .query_row(params![journal, word], |row| row.get(0))
+                .optional()?;
+            Ok(u64::try_from(n.unwrap_or(0)).unwrap_or(0))
+        };
+        let mut pending = 0;
+        for word in crate::store::pending_states() {
+            pending += state(word)?;
+        }
+        let deleted: i64 = self
+            .connection
+            .prepare_cached("SELECT deleted FROM main.shadow_counts WHERE collection = ?1")?
+            .query_row([journal], |row| row.get(0))
+            .optional()?
+            .unwrap_or(0);
+        let count = |sql: &str| -> Result<u64> {
+            let n: i64 = self.connection.prepare_cached(sql)?.query_row([journal], |row| row.get(0))?;
+            Ok(u64::try_from(n).unwrap_or(0))
+        };
+        let (checkpoint, last_pull): (Option<String>, Option<i64>) = self
+            .connection
+            .prepare_cached("SELECT checkpoint, last_pull FROM m.collections WHERE id = ?1")?
+            .query_row([mirror], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?
+            .unwrap_or_default();
+        Ok(CollectionOverview {
+            key: key.clone(),
+            records: self.total(journal, mirror)?.saturating_sub(u64::try_from(deleted).unwrap_or(0)),
+            pending,
+            held: state("held")?,
+            drafts: count("SELECT count(*) FROM main.drafts WHERE collection = ?1")?,
+            conflicts: count("SELECT count(*) FROM main.conflicts WHERE collection = ?1 AND resolved_at IS NULL")?,
+            rejected: state("rejected")?,
+            last_pull: last_pull.map(Timestamp),
+            checkpoint,
+        })
+    }
+
+    /// Every collection the data dir holds anything of, configured or not.
+    pub fn collections(&mut self) -> Result<Vec<CollectionKey>, StoreError> {
+        self.look("reading the collections", |reader| {
+            let mut select = reader.connection.prepare_cached(
+                "SELECT source, name FROM main.collections UNION SELECT source, name FROM m.collections ORDER BY 1, 2",
+            )?;
+            let found = select
+                .query_map([], |row| Ok(CollectionKey::new(row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?
+                .collect::<rusqlite::Result<_>>()?;
+            Ok(found)
+        })
+    }
+
+    pub fn checkpoint(&mut self, collection: &CollectionKey) -> Result<Option<String>, StoreError> {
+        self.look("reading a checkpoint", |reader| {
+            let mirror = reader.mirror_collection(collection)?;
+            let found: Option<Option<String>> = reader
+                .connection
+                .prepare_cached("SELECT checkpoint FROM m.collections WHERE id = ?1")?
+                .query_row([mirror], |row| row.get(0))
+                .optional()?;
+            Ok(found.flatten())
+        })
+    }
+
+    pub(super) fn drafts_where(&self, condition: &str, parameters: impl rusqlite::Params) -> Result<Vec<Draft>> {
+        let mut select = self.connection.prepare_cached(&format!(
+            "SELECT d.id, c.source, c.name, d.record, d.target, d.snapshot, d.base, d.base_revision, d.commit_requested, \
+             d.updated_at FROM main.drafts d JOIN main.collections c ON c.id = d.collection WHERE {condition} \
+             ORDER BY d.id"
+        ))?;
+        let mut rows = select.query(parameters)?;
+        let mut drafts = Vec::new();
+        while let Some(row) = rows.next()? {
+            let id: i64 = row.get(0)?;
+            // A target of a newer ebbtide stays in the table and is not shown.
+            let Some(key) = draft_key(row, 1)? else { continue };
+            drafts.push(Draft {
+                key,
+                snapshot: row.get(5)?,
+                edits: self
+                    .connection
+                    .prepare_cached("SELECT edit FROM main.draft_edits WHERE draft = ?1 ORDER BY id")?
+                    .query_map([id], |row| row.get(0))?
+                    .collect::<rusqlite::Result<_>>()?,
+                base: ops::json(row.get(6)?),
+                base_revision: row.get::<_, Option<String>>(7)?.map(Revision),
+                commit_requested: row.get::<_, Option<String>>(8)?.and_then(|id| id.parse().ok()).map(OpId),
+                updated_at: Timestamp(row.get(9)?),
+            });
+        }
+        Ok(drafts)
+    }
+
+    /// Drafts whose save was painted as `saving` and not confirmed: each is queued again under the same id.
+    pub fn commit_requests(&mut self) -> Result<Vec<(DraftKey, NewOp)>, StoreError> {
+        self.look("reading the drafts", |reader| {
+            let mut select = reader.connection.prepare_cached(
+                "SELECT c.source, c.name, d.record, d.target, d.commit_op FROM main.drafts d \
+                 JOIN main.collections c ON c.id = d.collection WHERE d.commit_requested IS NOT NULL ORDER BY d.id",
+            )?;
+            let mut rows = select.query([])?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                if let (Some(key), Some(op)) = (draft_key(row, 0)?, ops::json(row.get(4)?)) {
+                    found.push((key, op));
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// The newest rows, newest first, before `before`.
+    pub fn activity(&mut self, before: Option<i64>, limit: usize) -> Result<Vec<(i64, Activity)>, StoreError> {
+        self.look("reading the activity log", |reader| {
+            let mut select = reader.connection.prepare_cached(
+                "SELECT id, at, severity, topic, text, hint FROM main.activity WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
+            )?;
+            let found = select
+                .query_map(params![before.unwrap_or(i64::MAX), sql(limit)], |row| {
+                    let severity: String = row.get(2)?;
+                    let activity = Activity {
+                        at: Timestamp(row.get(1)?),
+                        severity: [Severity::Info, Severity::Draft, Severity::Warning, Severity::Problem]
+                            .into_iter()
+                            .find(|known| known.word() == severity)
+                            .unwrap_or(Severity::Info),
+                        topic: row.get(3)?,
+                        text: row.get(4)?,
+                        hint: row.get(5)?,
+                    };
+                    Ok((row.get(0)?, activity))
+                })?
+                .collect::<rusqlite::Result<_>>()?;
+            Ok(found)
+        })
+    }
+
+    pub fn session(&mut self, name: &SessionName) -> Result<SavedSession, StoreError> {
+        self.look("reading a session", |reader| sessions::saved(&reader.connection, name))
+    }
+
+    pub fn sessions(&mut self) -> Result<Vec<SessionInfo>, StoreError> {
+        let mut found = self.look("reading the sessions", |reader| {
+            let mut select = reader.connection.prepare_cached(
+                "SELECT s.name, coalesce(max(l.saved_at), s.opened_at), count(l.id) FROM main.sessions s \
+                 LEFT JOIN main.slices l ON l.session = s.name GROUP BY s.name ORDER BY s.name",
+            )?;
+            let found = select
+                .query_map([], |row| {
+                    Ok(SessionInfo {
+                        name: SessionName(row.get(0)?),
+                        saved_at: Timestamp(row.get(1)?),
+                        slices: usize::try_from(row.get::<_, i64>(2)?).unwrap_or(0),
+                        open: false,
+                    })
+                })?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            Ok(found)
+        })?;
+        for session in &mut found {
+            session.open = files::is_held(&self.locks.session(session.name.as_str()));
+        }
+        Ok(found)
+    }
+
+    pub fn statuses(&mut self) -> Result<Vec<SourceStatus>, StoreError> {
+        self.look("reading the sync status", |reader| {
+            let mut select = reader.connection.prepare_cached("SELECT body FROM m.sync_status ORDER BY source")?;
+            let bodies = select.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+            // A row of another version tells nothing to this one.
+            Ok(bodies.iter().filter_map(|body| serde_json::from_str(body).ok()).collect())
+        })
+    }
+
+    /// Kept versions, newest first, before `before`; of one collection or of all.
+    pub fn vault_list(
+        &mut self,
+        collection: Option<&CollectionKey>,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<VaultEntry>, StoreError> {
+        self.look("reading the vault", |reader| {
+            let wanted = match collection {
+                Some(key) => Some(reader.journal_collection(key)?.unwrap_or(-1)),
+                None => None,
+            };
+            let mut select = reader.connection.prepare_cached(
+                "SELECT v.id, c.source, c.name, v.record, v.reason, v.at, v.revision, hex(v.hash), b.size \
+                 FROM main.vault v JOIN main.collections c ON c.id = v.collection JOIN main.vault_blobs b ON b.hash = v.hash \
+                 WHERE v.id < ?1 AND (?2 IS NULL OR v.collection = ?2) ORDER BY v.id DESC LIMIT ?3",
+            )?;
+            let found = select
+                .query_map(params![before.unwrap_or(i64::MAX), wanted, sql(limit)], |row| {
+                    let reason: String = row.get(4)?;
+                    Ok(VaultEntry {
+                        id: row.get(0)?,
+                        record: CollectionKey::new(row.get::<_, String>(1)?, row.get::<_, String>(2)?)
+                            .record(row.get::<_, String>(3)?),
+                        reason: VaultReason::parse(&reason).unwrap_or(VaultReason::Discarded),
+                        at: Timestamp(row.get(5)?),
+                        revision: row.get::<_, Option<String>>(6)?.map(Revision),
+                        hash: row.get::<_, String>(7)?.to_lowercase(),
+                        size: u64::try_from(row.get::<_, i64>(8)?).unwrap_or(0),
+                    })
+                })?
+                .collect::<rusqlite::Result<_>>()?;
+            Ok(found)
+        })
+    }
+
+    /// The text of a kept version.
+    pub fn vault_text(&mut self, id: i64) -> Result<Option<String>, StoreError> {
+        self.look("reading the vault", |reader| {
+            let found: Option<(Vec<u8>, i64)> = reader
+                .connection
+                .prepare_cached(
+                    "SELECT b.body, b.size FROM main.vault v JOIN main.vault_blobs b ON b.hash = v.hash WHERE v.id = ?1",
+                )?
+                .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            let Some((body, size)) = found else { return Ok(None) };
+            let text = zstd::bulk::decompress(&body, usize::try_from(size).unwrap_or(0))
+                .ok()
+                .and_then(|bytes| String::from_utf8(bytes).ok())
+                .ok_or_else(|| StoreError::Refused(format!("version {id} of the vault cannot be read")))?;
+            Ok(Some(text))
+        })
+    }
+}
+
+fn draft_key(row: &Row<'_>, from: usize) -> rusqlite::Result<Option<DraftKey>> {
+    let collection = CollectionKey::new(row.get::<_, String>(from)?, row.get::<_, String>(from + 1)?);
+    let record = collection.record(RecordId(row.get(from + 2)?));
+    let target: String = row.get(from + 3)?;
+    Ok(DraftTarget::from_key(&target).map(|target| DraftKey { record, target }))
+}

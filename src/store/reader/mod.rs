@@ -1,0 +1,343 @@
+//! Readings: journal first, then mirror, in one transaction over attached files, so that an acknowledgement between the
+//! two can never show an old base without its pending op.
+
+mod cells;
+mod filter;
+mod hits;
+mod lists;
+mod outbox;
+mod window;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::{
+    model::{
+        draft::Draft,
+        ids::{CollectionKey, RecordId, RecordKey, Revision},
+        json::Pointer,
+        op::Op,
+        query::{Anchor, Filter, ListQuery, Sort, Window},
+        record::{Base, RecordView},
+        time::{Clock, Timestamp},
+    },
+    store::{
+        StoreError,
+        error::Result,
+        files::Files,
+        journal::{ops, shadow},
+        keys, schema,
+        search::{Nudge, meta},
+    },
+};
+
+/// Synchronous questions on connections of the reader's own. One per thread.
+pub struct Reader {
+    connection: Connection,
+    /// Where the session locks are.
+    locks: Files,
+    clock: Arc<dyn Clock>,
+    /// Monotonic microseconds at which the present question ends.
+    deadline: Arc<AtomicU64>,
+    nudge: Option<Nudge>,
+    path: std::path::PathBuf,
+}
+
+/// A record's pending ops, oldest first, with what the engine must know to send the head.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chain {
+    pub record: RecordKey,
+    pub ops: Vec<Op>,
+    /// The mirror's present base of the record.
+    pub base: Option<crate::model::record::Base>,
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl Reader {
+    pub(super) fn open(files: &Files, locks: Files, clock: Arc<dyn Clock>, nudge: Option<Nudge>) -> Result<Self> {
+        let path = files.journal();
+        let open = || -> Result<Connection> {
+            let connection = schema::open_for_reading(&path)?;
+            connection.execute("ATTACH ?1 AS m", [files.mirror().to_string_lossy()])?;
+            connection.execute("ATTACH ?1 AS s", [files.search().to_string_lossy()])?;
+            connection.busy_timeout(Duration::from_secs(2))?;
+            for schema in ["main", "m", "s"] {
+                connection.pragma_update(Some(schema), "cache_size", -2_048)?;
+            }
+            Ok(connection)
+        };
+        let connection = open().map_err(|error| error.at(&path, "opening the data for reading"))?;
+        let deadline = Arc::new(AtomicU64::new(u64::MAX));
+        let (watched, at) = (Arc::clone(&deadline), Arc::clone(&clock));
+        let late = move || {
+            let deadline = watched.load(Ordering::Relaxed);
+            deadline != u64::MAX && micros(at.at().mono) > deadline
+        };
+        connection.progress_handler(20_000, Some(late)).map_err(StoreError::from)?;
+        Ok(Self { connection, locks, clock, deadline, nudge, path })
+    }
+
+    /// One consistent look: search, journal, mirror, in that order (see the module's doc).
+    fn look<T>(&mut self, intent: &str, ask: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let asked = (|| {
+            self.connection.prepare_cached("BEGIN")?.execute([])?;
+            for touch in ["SELECT 1 FROM s.meta", "SELECT 1 FROM main.meta", "SELECT 1 FROM m.meta"] {
+                self.connection.prepare_cached(touch)?.exists([])?;
+            }
+            ask(self)
+        })();
+        self.deadline.store(u64::MAX, Ordering::Relaxed);
+        if !self.connection.is_autocommit() {
+            let _ = self.connection.prepare_cached("ROLLBACK").and_then(|mut end| end.execute([]));
+        }
+        asked.map_err(|error| error.at(&self.path, intent))
+    }
+
+    fn set_deadline(&self, span: Duration) {
+        let at = self.clock.at().mono.saturating_add(span);
+        self.deadline.store(micros(at), Ordering::Relaxed);
+    }
+
+    fn is_late(&self) -> bool {
+        let deadline = self.deadline.load(Ordering::Relaxed);
+        deadline != u64::MAX && micros(self.clock.at().mono) > deadline
+    }
+
+    /// What is left to do is bounded by the window: nothing interrupts it any more.
+    fn relax(&self) {
+        self.deadline.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// A first way of looking took all the time: the second one gets a little.
+    fn relax_a_little(&self) {
+        self.set_deadline(Duration::from_millis(10));
+    }
+
+    fn wish_sorted(&self, collection: &CollectionKey, by: &Pointer) {
+        if let Some(nudge) = &self.nudge {
+            nudge.sort_by(collection, by);
+        }
+    }
+
+    fn journal_collection(&self, key: &CollectionKey) -> Result<Option<i64>> {
+        Ok(self
+            .connection
+            .prepare_cached("SELECT id FROM main.collections WHERE source = ?1 AND name = ?2")?
+            .query_row([key.source.as_str(), key.collection.as_str()], |row| row.get(0))
+            .optional()?)
+    }
+
+    fn mirror_collection(&self, key: &CollectionKey) -> Result<Option<i64>> {
+        Ok(self
+            .connection
+            .prepare_cached("SELECT id FROM m.collections WHERE source = ?1 AND name = ?2")?
+            .query_row([key.source.as_str(), key.collection.as_str()], |row| row.get(0))
+            .optional()?)
+    }
+
+    /// How far the index is fed.
+    fn fed(&self, name: &str) -> Result<i64> {
+        Ok(self
+            .connection
+            .prepare_cached("SELECT value FROM s.meta WHERE name = ?1")?
+            .query_row([name], |row| row.get::<_, String>(0))
+            .optional()?
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0))
+    }
+
+    /// Rows of a collection: the mirror's, and records that only exist as pending ops. Exact while those are few; above,
+    /// a create that is acknowledged this instant may count twice.
+    fn total(&self, journal: i64, mirror: i64) -> Result<u64> {
+        let rows: i64 = self
+            .connection
+            .prepare_cached("SELECT rows FROM m.collections WHERE id = ?1")?
+            .query_row([mirror], |row| row.get(0))
+            .optional()?
+            .unwrap_or(0);
+        let counts: Option<(i64, i64)> = self
+            .connection
+            .prepare_cached("SELECT records, created FROM main.shadow_counts WHERE collection = ?1")?
+            .query_row([journal], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let alone = match counts {
+            None | Some((0, _)) => 0,
+            Some((records, _)) if records <= 256 => self
+                .connection
+                .prepare_cached(
+                    "SELECT count(*) FROM main.shadow h WHERE h.collection = ?1 AND NOT EXISTS \
+                     (SELECT 1 FROM m.records r WHERE r.collection = ?2 AND r.key = h.key)",
+                )?
+                .query_row((journal, mirror), |row| row.get(0))?,
+            Some((_, created)) => created,
+        };
+        Ok(u64::try_from(rows + alone).unwrap_or(0))
+    }
+
+    fn chain_by_key(&self, journal: i64, key: &[u8]) -> Result<Vec<Op>> {
+        let mut select = self.connection.prepare_cached(&format!(
+            "SELECT {} FROM main.ops o JOIN main.collections c ON c.id = o.collection \
+             WHERE o.collection = ?1 AND o.key = ?2 AND o.settled_at IS NULL ORDER BY o.place, o.seq",
+            ops::COLUMNS
+        ))?;
+        let ops = select.query_map((journal, key), ops::read)?.collect::<rusqlite::Result<_>>()?;
+        Ok(ops)
+    }
+
+    fn base(&self, mirror: i64, key: &[u8]) -> Result<Option<Base>> {
+        let found: Option<(String, Option<String>, i64)> = self
+            .connection
+            .prepare_cached("SELECT body, revision, received_at FROM m.records WHERE collection = ?1 AND key = ?2")?
+            .query_row((mirror, key), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        Ok(found.and_then(|(body, revision, at)| {
+            Some(Base {
+                document: serde_json::from_str(&body).ok()?,
+                revision: revision.map(Revision),
+                received_at: Timestamp(at),
+            })
+        }))
+    }
+
+    /// A window of a list, overlaid with pending edits: creates stand at their place, deletes keep their row with its
+    /// mark. Ends after `deadline` with `partial` set.
+    pub fn window(
+        &mut self,
+        query: &ListQuery,
+        anchor: &Anchor,
+        limit: usize,
+        deadline: Duration,
+    ) -> Result<Window, StoreError> {
+        self.set_deadline(deadline);
+        self.look("reading a list", |reader| window::read(reader, query, anchor, limit))
+    }
+
+    /// How many rows come before `id` in the list, and how many match in all. Counts; may take tens of milliseconds on
+    /// a million rows, so it runs after the frame.
+    pub fn rank(
+        &mut self,
+        query: &ListQuery,
+        id: &RecordId,
+        deadline: Duration,
+    ) -> Result<(Option<u64>, Option<u64>), StoreError> {
+        self.set_deadline(deadline);
+        match self.look("counting a list", |reader| window::rank(reader, query, id)) {
+            Err(error) if error.is_interrupt() => Ok((None, None)),
+            other => other,
+        }
+    }
+
+    /// Calls `each` with every record of a collection as it stands here (pending edits applied, deletes left out), in
+    /// key order, each as its JSON text; ends early where `each` answers false.
+    pub fn export(
+        &mut self,
+        collection: &CollectionKey,
+        mut each: impl FnMut(&RecordId, &str) -> bool,
+    ) -> Result<(), StoreError> {
+        let query = ListQuery {
+            collection: collection.clone(),
+            columns: Vec::new(),
+            filter: Filter::default(),
+            sort: Sort::default(),
+        };
+        self.look("reading a collection", |reader| window::export(reader, &query, &mut each))
+    }
+
+    pub fn record(&mut self, key: &RecordKey) -> Result<RecordView, StoreError> {
+        self.look("reading a record", |reader| {
+            let row_key = keys::of(&key.id);
+            let journal = reader.journal_collection(&key.collection)?.unwrap_or(-1);
+            let mirror = reader.mirror_collection(&key.collection)?.unwrap_or(-1);
+            let chain = reader.chain_by_key(journal, &row_key)?;
+            let base = reader.base(mirror, &row_key)?;
+            let drafts = reader.drafts_where("d.collection = ?1 AND d.key = ?2", params![journal, row_key])?;
+            let conflict = reader.open_conflict(journal, &row_key)?;
+            let marks: i64 = reader
+                .connection
+                .prepare_cached("SELECT marks FROM main.shadow WHERE collection = ?1 AND key = ?2")?
+                .query_row((journal, &row_key), |row| row.get(0))
+                .optional()?
+                .unwrap_or(0);
+            let local = shadow::local(base.as_ref().map(|base| base.document.clone()), &chain);
+            let mark = shadow::record_mark(marks, !drafts.is_empty());
+            Ok(RecordView { key: key.clone(), base, local, mark, ops: chain, drafts, conflict })
+        })
+    }
+
+    pub fn drafts(&mut self) -> Result<Vec<Draft>, StoreError> {
+        self.look("reading the drafts", |reader| reader.drafts_where("1", []))
+    }
+
+    /// Changes whenever any process wrote to the journal or the mirror: a cheap question for watchers.
+    pub fn data_version(&mut self) -> Result<(i64, i64), StoreError> {
+        let version = |schema: &str| self.connection.pragma_query_value(Some(schema), "data_version", |row| row.get(0));
+        let both = (|| Ok((version("main")?, version("m")?)))();
+        both.map_err(|error| StoreError::Sqlite { context: String::new(), source: error }.at(&self.path, "watching"))
+    }
+
+    /// Interrupts whatever the reader is doing, from another thread.
+    pub fn interrupt(&self) -> rusqlite::InterruptHandle {
+        self.connection.get_interrupt_handle()
+    }
+
+    /// What `quick_check` and the rules between the tables find wrong, in words; empty where all is well. Reads
+    /// everything: seconds on a million records.
+    pub fn check(&mut self) -> Result<Vec<String>, StoreError> {
+        self.look("checking the data", |reader| {
+            let mut findings = Vec::new();
+            for (schema, name) in [("main", "journal"), ("m", "mirror"), ("s", "search index")] {
+                let mut check = reader.connection.prepare(&format!("PRAGMA {schema}.quick_check(5)"))?;
+                let said = check.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+                findings.extend(said.into_iter().filter(|line| line != "ok").map(|line| format!("{name}: {line}")));
+            }
+            let count = |sql: &str| -> Result<i64> { Ok(reader.connection.query_row(sql, [], |row| row.get(0))?) };
+            let rules = [
+                (
+                    "SELECT count(*) FROM (SELECT 1 FROM main.ops WHERE state IN ('in_flight', 'in_doubt') \
+                     GROUP BY collection, key HAVING count(*) > 1)",
+                    "records with more than one change being sent",
+                ),
+                (
+                    "SELECT count(*) FROM (SELECT DISTINCT collection, key FROM main.ops WHERE settled_at IS NULL \
+                     EXCEPT SELECT collection, key FROM main.shadow)",
+                    "records with pending changes that lists do not show",
+                ),
+                (
+                    "SELECT count(*) FROM (SELECT collection, key FROM main.shadow \
+                     EXCEPT SELECT collection, key FROM main.ops WHERE settled_at IS NULL)",
+                    "records marked as pending without a pending change",
+                ),
+                (
+                    "SELECT count(*) FROM m.collections c WHERE c.rows <> \
+                     (SELECT count(*) FROM m.records r WHERE r.collection = c.id)",
+                    "collections with a wrong record count",
+                ),
+                (
+                    "SELECT count(*) FROM (SELECT collection, state, count(*) FROM main.ops GROUP BY 1, 2 \
+                     EXCEPT SELECT collection, state, n FROM main.op_counts)",
+                    "wrong counts of changes",
+                ),
+            ];
+            for (sql, what) in rules {
+                let n = count(sql)?;
+                if n > 0 {
+                    findings.push(format!("{n} {what}"));
+                }
+            }
+            if meta(&reader.connection, "mirror_identity")?.is_none() {
+                findings.push("the journal does not know its mirror".to_owned());
+            }
+            Ok(findings)
+        })
+    }
+}

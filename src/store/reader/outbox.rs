@@ -1,0 +1,248 @@
+//! Questions about the outbox: what waits, what may go, what went wrong.
+
+use rusqlite::{OptionalExtension, params, types::Value as Sql};
+
+use crate::{
+    model::{
+        conflict::Conflict,
+        ids::{CollectionKey, RecordId, RecordKey, Seq, SourceName},
+        op::{Op, OpState, OutboxCounts},
+        time::Timestamp,
+    },
+    store::{
+        Reader, StoreError,
+        error::Result,
+        journal::{conflicts, ops},
+        keys,
+        reader::Chain,
+        sql,
+    },
+};
+
+impl Reader {
+    /// Pending ops in the order they will be sent; then, for `history > 0`, that many settled ones, newest first.
+    /// A keyset page: `after` is the last number already had. No states means all pending ones.
+    pub fn outbox(&mut self, states: &[OpState], after: Option<Seq>, limit: usize) -> Result<Vec<Op>, StoreError> {
+        self.look("reading the outbox", |reader| {
+            let (pending, settled): (Vec<OpState>, Vec<OpState>) = match states {
+                [] => (OpState::ALL.into_iter().filter(|state| state.is_pending()).collect(), Vec::new()),
+                some => some.iter().copied().partition(|state| state.is_pending()),
+            };
+            let from: Option<(i64, Option<i64>)> = match after {
+                None => None,
+                Some(seq) => reader
+                    .connection
+                    .prepare_cached("SELECT place, settled_at FROM main.ops WHERE seq = ?1")?
+                    .query_row([seq.0], |row| Ok((row.get(0)?, row.get(1)?)))
+                    .optional()?
+                    .or(Some((seq.0, None))),
+            };
+            let after = after.map_or(0, |seq| seq.0);
+            let mut found = Vec::new();
+            if !pending.is_empty() && from.is_none_or(|(_, settled)| settled.is_none()) {
+                let place = from.map_or(i64::MIN, |(place, _)| place);
+                found = reader.ops_where(
+                    &format!(
+                        "o.settled_at IS NULL AND (o.place, o.seq) > (?1, ?2) AND o.state IN ({}) \
+                         ORDER BY o.place, o.seq LIMIT ?3",
+                        words(&pending)
+                    ),
+                    params![place, after, sql(limit)],
+                )?;
+            }
+            if !settled.is_empty() && found.len() < limit {
+                let before = match from {
+                    Some((_, Some(_))) => after,
+                    _ => i64::MAX,
+                };
+                let room = limit - found.len();
+                found.extend(reader.ops_where(
+                    &format!(
+                        "o.settled_at IS NOT NULL AND o.seq < ?1 AND o.state IN ({}) ORDER BY o.seq DESC LIMIT ?2",
+                        words(&settled)
+                    ),
+                    params![before, sql(room)],
+                )?);
+            }
+            Ok(found)
+        })
+    }
+
+    fn ops_where(&self, condition: &str, parameters: &[&dyn rusqlite::ToSql]) -> Result<Vec<Op>> {
+        let mut select = self.connection.prepare_cached(&format!(
+            "SELECT {} FROM main.ops o JOIN main.collections c ON c.id = o.collection WHERE {condition}",
+            ops::COLUMNS
+        ))?;
+        let ops = select.query_map(parameters, ops::read)?.collect::<rusqlite::Result<_>>()?;
+        Ok(ops)
+    }
+
+    pub fn op(&mut self, seq: Seq) -> Result<Option<Op>, StoreError> {
+        self.look("reading a change", |reader| Ok(reader.ops_where("o.seq = ?1", params![seq.0])?.pop()))
+    }
+
+    /// The op queued under an id, whatever became of it.
+    pub fn op_by_id(&mut self, op_id: crate::model::ids::OpId) -> Result<Option<Op>, StoreError> {
+        self.look("reading a change", |reader| Ok(reader.ops_where("o.op_id = ?1", params![op_id.to_string()])?.pop()))
+    }
+
+    pub fn counts(&mut self) -> Result<OutboxCounts, StoreError> {
+        self.look("counting the outbox", |reader| {
+            let mut select =
+                reader.connection.prepare_cached("SELECT state, sum(n) FROM main.op_counts GROUP BY state")?;
+            let mut rows = select.query([])?;
+            let mut counts = OutboxCounts::default();
+            while let Some(row) = rows.next()? {
+                let n = u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
+                match OpState::parse(&row.get::<_, String>(0)?) {
+                    Some(OpState::Queued) => counts.queued = n,
+                    Some(OpState::Held) => counts.held = n,
+                    Some(OpState::Blocked) => counts.blocked = n,
+                    Some(OpState::InFlight) => counts.in_flight = n,
+                    Some(OpState::InDoubt) => counts.in_doubt = n,
+                    Some(OpState::Auth) => counts.auth = n,
+                    Some(OpState::Conflict) => counts.conflict = n,
+                    Some(OpState::Rejected) => counts.rejected = n,
+                    Some(OpState::Acked | OpState::Superseded | OpState::Discarded) | None => {}
+                }
+            }
+            Ok(counts)
+        })
+    }
+
+    /// Open conflicts, oldest first; `resolved` adds the settled ones.
+    pub fn conflicts(&mut self, resolved: bool) -> Result<Vec<Conflict>, StoreError> {
+        self.look("reading the conflicts", |reader| {
+            let mut select = reader.connection.prepare_cached(&format!(
+                "SELECT {} FROM main.conflicts f JOIN main.collections c ON c.id = f.collection \
+                 WHERE (?1 OR f.resolved_at IS NULL) ORDER BY f.resolved_at IS NOT NULL, f.id",
+                conflicts::COLUMNS
+            ))?;
+            let found = select.query_map([resolved], conflicts::read)?.collect::<rusqlite::Result<_>>()?;
+            Ok(found)
+        })
+    }
+
+    pub fn conflict(&mut self, id: i64) -> Result<Option<Conflict>, StoreError> {
+        self.look("reading a conflict", |reader| conflicts::find(&reader.connection, id))
+    }
+
+    pub(super) fn open_conflict(&self, journal: i64, key: &[u8]) -> Result<Option<Conflict>> {
+        Ok(self
+            .connection
+            .prepare_cached(&format!(
+                "SELECT {} FROM main.conflicts f JOIN main.collections c ON c.id = f.collection \
+                 WHERE f.collection = ?1 AND f.key = ?2 AND f.resolved_at IS NULL ORDER BY f.id LIMIT 1",
+                conflicts::COLUMNS
+            ))?
+            .query_row((journal, key), conflicts::read)
+            .optional()?)
+    }
+
+    /// Records whose oldest op may go now (`queued` or `in_doubt`, its time come), in order of that op, with their whole
+    /// chains. `exclude` are records already being worked on.
+    pub fn ready(
+        &mut self,
+        source: &SourceName,
+        now: Timestamp,
+        exclude: &[RecordKey],
+        limit: usize,
+    ) -> Result<Vec<Chain>, StoreError> {
+        self.look("looking for changes to send", |reader| {
+            let mut heads: Vec<(i64, i64, Vec<u8>, RecordKey)> = Vec::new();
+            for (collection, key) in reader.collections_of(source)? {
+                // One walk along the ready heads of a collection; those excluded are few.
+                let mut select = reader.connection.prepare_cached(
+                    "SELECT head_place, key, record FROM main.shadow WHERE collection = ?1 AND head_ready = 1 \
+                     AND (head_next_at IS NULL OR head_next_at <= ?2) ORDER BY head_place LIMIT ?3",
+                )?;
+                let mut rows = select.query(params![collection, now.0, sql(limit + exclude.len())])?;
+                let mut taken = 0;
+                while let Some(row) = rows.next()? {
+                    let record = key.record(row.get::<_, String>(2)?);
+                    if exclude.contains(&record) {
+                        continue;
+                    }
+                    heads.push((row.get(0)?, collection, row.get(1)?, record));
+                    taken += 1;
+                    if taken == limit {
+                        break;
+                    }
+                }
+            }
+            heads.sort_by_key(|(place, ..)| *place);
+            let mut chains = Vec::new();
+            for (_, collection, key, record) in heads.into_iter().take(limit) {
+                let ops = reader.chain_by_key(collection, &key)?;
+                // A head that cannot be decoded shows as rejected and is never sent.
+                let sendable = ops.first().is_some_and(|op| matches!(op.state, OpState::Queued | OpState::InDoubt));
+                if sendable {
+                    let mirror = reader.mirror_collection(&record.collection)?.unwrap_or(-1);
+                    let base = reader.base(mirror, &key)?;
+                    chains.push(Chain { record, ops, base });
+                }
+            }
+            Ok(chains)
+        })
+    }
+
+    /// The chain of one record, whatever the state of its head; `None` where nothing is pending.
+    pub fn chain(&mut self, record: &RecordKey) -> Result<Option<Chain>, StoreError> {
+        self.look("reading the changes of a record", |reader| {
+            let Some(journal) = reader.journal_collection(&record.collection)? else { return Ok(None) };
+            let key = keys::of(&record.id);
+            let ops = reader.chain_by_key(journal, &key)?;
+            let mirror = reader.mirror_collection(&record.collection)?.unwrap_or(-1);
+            let base = reader.base(mirror, &key)?;
+            Ok((!ops.is_empty()).then(|| Chain { record: record.clone(), ops, base }))
+        })
+    }
+
+    /// The earliest time at which an op that waits may go; `None` where none waits for a time.
+    pub fn next_attempt(&mut self, source: &SourceName) -> Result<Option<Timestamp>, StoreError> {
+        self.look("looking for the next attempt", |reader| {
+            let mut earliest: Option<i64> = None;
+            for (collection, _) in reader.collections_of(source)? {
+                let at: Option<i64> = reader
+                    .connection
+                    .prepare_cached(
+                        "SELECT min(head_next_at) FROM main.shadow WHERE collection = ?1 AND head_ready = 1 \
+                         AND head_next_at IS NOT NULL",
+                    )?
+                    .query_row([collection], |row| row.get(0))?;
+                earliest = match (earliest, at) {
+                    (Some(a), Some(b)) => Some(a.min(b)),
+                    (a, b) => a.or(b),
+                };
+            }
+            Ok(earliest.map(Timestamp))
+        })
+    }
+
+    pub(super) fn collections_of(&self, source: &SourceName) -> Result<Vec<(i64, CollectionKey)>> {
+        let mut select = self.connection.prepare_cached("SELECT id, name FROM main.collections WHERE source = ?1")?;
+        let found = select
+            .query_map([source.as_str()], |row| {
+                Ok((row.get(0)?, CollectionKey::new(source.clone(), row.get::<_, String>(1)?)))
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(found)
+    }
+
+    /// Ids with pending ops or drafts: a pull never deletes them.
+    pub fn protected(&mut self, collection: &CollectionKey) -> Result<std::collections::HashSet<RecordId>, StoreError> {
+        self.look("reading what must be kept", |reader| {
+            let journal = reader.journal_collection(collection)?.map_or(Sql::Null, Sql::Integer);
+            let mut select = reader.connection.prepare_cached(
+                "SELECT record FROM main.shadow WHERE collection = ?1 UNION SELECT record FROM main.drafts WHERE collection = ?1",
+            )?;
+            let found = select.query_map([journal], |row| Ok(RecordId(row.get(0)?)))?.collect::<rusqlite::Result<_>>()?;
+            Ok(found)
+        })
+    }
+}
+
+fn words(states: &[OpState]) -> String {
+    let quoted: Vec<String> = states.iter().map(|state| format!("'{}'", state.word())).collect();
+    quoted.join(", ")
+}

@@ -1,0 +1,163 @@
+//! Opening the three files: connections with their settings, migrations with a copy before, what is done with a
+//! damaged one.
+
+use std::{fs, path::Path, sync::LazyLock, time::Duration};
+
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
+use rusqlite_migration::{M, Migrations};
+
+use crate::store::{
+    error::{Result, StoreError},
+    files::{self, Files, Look},
+};
+
+/// One of the files, with what may be done when it cannot be read.
+pub(super) struct Schema {
+    pub name: &'static str,
+    migrations: &'static LazyLock<Migrations<'static>>,
+    known: i64,
+}
+
+macro_rules! migrations {
+    ($($path:literal),* $(,)?) => {
+        LazyLock::new(|| Migrations::new(vec![$(M::up(include_str!(concat!("../../assets/migrations/", $path)))),*]))
+    };
+}
+
+static JOURNAL_STEPS: LazyLock<Migrations<'static>> = migrations!["journal/01-floor.sql"];
+static MIRROR_STEPS: LazyLock<Migrations<'static>> = migrations!["mirror/01-floor.sql"];
+static SEARCH_STEPS: LazyLock<Migrations<'static>> = migrations!["search/01-floor.sql"];
+
+pub(super) static JOURNAL: Schema = Schema { name: "journal", migrations: &JOURNAL_STEPS, known: 1 };
+pub(super) static MIRROR: Schema = Schema { name: "mirror", migrations: &MIRROR_STEPS, known: 1 };
+pub(super) static SEARCH: Schema = Schema { name: "search", migrations: &SEARCH_STEPS, known: 1 };
+
+/// What a file needs before it can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    Nothing,
+    Create,
+    Migrate,
+}
+
+impl Schema {
+    /// Looks at a file without changing it. Damage and newer schemas are errors here.
+    pub fn need(&self, path: &Path) -> Result<Need> {
+        let damaged =
+            |detail: &str| StoreError::Damaged { path: path.to_path_buf(), detail: detail.to_owned(), kept: None };
+        match files::look(path)? {
+            Look::Missing if files::beside(path, "-wal").exists() => {
+                Err(damaged("the database is missing, its write-ahead log is there"))
+            }
+            Look::Missing => Ok(Need::Create),
+            Look::Empty => Err(damaged("the file is empty")),
+            Look::NotSqlite => Err(damaged("the file is not a database")),
+            Look::Sqlite => {
+                let found = (|| -> Result<i64> {
+                    let connection = open(path)?;
+                    // Reading the schema is what notices a first page that makes no sense.
+                    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
+                    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+                })()
+                .map_err(|error| error.at(path, "opening a database"))?;
+                match found {
+                    0 => Err(damaged("the database holds no schema")),
+                    found if found > self.known => {
+                        Err(StoreError::TooNew { path: path.to_path_buf(), found, known: self.known })
+                    }
+                    found if found < self.known => Ok(Need::Migrate),
+                    _ => Ok(Need::Nothing),
+                }
+            }
+        }
+    }
+
+    /// Makes the file under another name and moves it into place whole, so that an empty file is never one of ours.
+    pub fn create(&self, path: &Path) -> Result<()> {
+        let growing = files::beside(path, ".new");
+        let _ = fs::remove_file(&growing);
+        let _ = fs::remove_file(files::beside(&growing, "-journal"));
+        files::private_file(&growing)?;
+        let context = format!("creating the {}", self.name);
+        let made = (|| -> Result<()> {
+            let mut connection = Connection::open(&growing)?;
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            self.upgrade(&mut connection, path)
+        })();
+        made.map_err(|error| error.at(path, &context))?;
+        fs::rename(&growing, path).map_err(|error| files::not_writable(path, &error))?;
+        if let Some(folder) = path.parent().and_then(|folder| fs::File::open(folder).ok()) {
+            // The new name must survive a power cut as well as the content.
+            let _ = folder.sync_all();
+        }
+        Ok(())
+    }
+
+    /// Copies the file aside, then brings it to the present schema. The caller holds the data dir alone.
+    pub fn migrate(&self, files: &Files, path: &Path, stamp: i64) -> Result<()> {
+        let backups = files.backups();
+        files::private_dir(&backups)?;
+        let context = format!("migrating the {}", self.name);
+        let mut connection = open(path).map_err(|error| error.at(path, &context))?;
+        let step = |connection: &mut Connection| -> Result<()> {
+            let from: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            let copy = backups.join(format!("{}-schema{from}-{stamp}.db", self.name));
+            if !copy.exists() {
+                // VACUUM INTO accepts an empty file that is there: made private before the first byte.
+                files::private_file(&copy)?;
+                connection.execute("VACUUM INTO ?1", [copy.to_string_lossy()])?;
+            }
+            self.upgrade(connection, path)
+        };
+        step(&mut connection).map_err(|error| error.at(path, &context))
+    }
+
+    pub fn upgrade(&self, connection: &mut Connection, path: &Path) -> Result<()> {
+        self.migrations.to_latest(connection).map_err(|error| match error {
+            rusqlite_migration::Error::RusqliteError { err, .. } => StoreError::from(err),
+            other => StoreError::Damaged { path: path.to_path_buf(), detail: other.to_string(), kept: None },
+        })
+    }
+}
+
+/// A connection for writing: WAL, own checkpoints, nothing a hostile file could run.
+pub(super) fn open(path: &Path) -> Result<Connection> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE,
+    )?;
+    harden(&connection)?;
+    let mode: String = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        tracing::warn!(path = %path.display(), mode, "the file system does not allow a write-ahead log");
+    }
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "journal_size_limit", 16 << 20)?;
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(connection)
+}
+
+/// A connection that only reads, of a file a writer of this or another process has open.
+pub(super) fn open_for_reading(path: &Path) -> Result<Connection> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE,
+    )?;
+    harden(&connection)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(connection)
+}
+
+fn harden(connection: &Connection) -> Result<()> {
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
+    connection.set_prepared_statement_cache_capacity(128);
+    Ok(())
+}

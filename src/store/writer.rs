@@ -1,0 +1,593 @@
+//! One writer per file: a thread, its connection, and the order in which requests reach it.
+//!
+//! Requests wait in three lanes. The first is what the user does (screen commits, edits), in the order it was done; the
+//! second is the engine's claims and settles; the third is bulk work, one transaction at a time with a pause after
+//! each, so that neither this process's keys nor another process's wait behind an import.
+//!
+//! ```text
+//!  commit_ui ---- state free, nothing waiting ----> runs on the caller's thread, same connection
+//!      |                                            (two thread switches would cost more than the commit)
+//!      v
+//!  lanes [ user | engine | bulk ] --> thread: BEGIN IMMEDIATE, SAVEPOINT per request, COMMIT --> replies
+//! ```
+//!
+//! ## Group commit
+//!
+//! Durable requests that wait together share one transaction and one fsync; each runs in a savepoint of its own, so one
+//! that fails undoes nothing of the others. A request may run twice (after the ballast was given up on a full disk), so
+//! work is `FnMut` and speaks to the database only.
+
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use crate::store::{
+    Reply,
+    error::{Result, StoreError},
+};
+
+/// How long nothing must happen before the log is checkpointed.
+const IDLE: Duration = Duration::from_millis(300);
+const PAUSE: Duration = Duration::from_millis(5);
+/// No transaction goes on adding requests after this long.
+const LONG: Duration = Duration::from_millis(2);
+/// How long a lock of another process is waited for before requests fail.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The WAL is checkpointed at about this size at the latest.
+const WAL_BYTES: u64 = 16 << 20;
+
+/// What a writer thread owns.
+pub(super) trait State: Send + 'static {
+    fn connection(&self) -> &Connection;
+    fn path(&self) -> &Path;
+    /// Monotonic time, from the clock the store was given.
+    fn now(&self) -> Duration;
+    /// Rows one transaction may hold.
+    const MAX_ROWS: usize;
+    /// Called after a rollback: whatever was remembered of the transaction is not so.
+    fn rolled_back(&self);
+    /// Called after a commit, before the replies.
+    fn committed(&self);
+    /// Gives up what was held back for a full disk; true where there was something.
+    fn make_room(&self) -> bool;
+    /// SQLite reported damage.
+    fn suspect(&self);
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    User = 0,
+    Engine = 1,
+    Bulk = 2,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    Normal,
+    Full,
+}
+
+/// How a request is carried out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    pub lane: Lane,
+    pub durability: Durability,
+    /// Rows it writes, about.
+    pub rows: usize,
+    /// Bytes it writes, about.
+    pub bytes: usize,
+    /// What it does, for an error text: `saving an edit`.
+    pub intent: &'static str,
+}
+
+trait Work<S>: Send {
+    fn manner(&self) -> Manner;
+    /// `Err` after the savepoint must be rolled back; the error is kept inside, unless the disk is full.
+    fn run(&mut self, state: &S) -> Run;
+    fn finish(self: Box<Self>, committed: Result<(), &StoreError>);
+}
+
+enum Run {
+    Done,
+    Failed,
+    DiskFull,
+}
+
+struct Task<T, W, D> {
+    manner: Manner,
+    work: W,
+    done: Option<D>,
+    result: Option<Result<T>>,
+}
+
+impl<S, T, W, D> Work<S> for Task<T, W, D>
+where
+    S: State,
+    T: Send,
+    W: FnMut(&S) -> Result<T> + Send,
+    D: FnOnce(Result<T>) + Send,
+{
+    fn manner(&self) -> Manner {
+        self.manner
+    }
+
+    fn run(&mut self, state: &S) -> Run {
+        let result = catch_unwind(AssertUnwindSafe(|| (self.work)(state)))
+            .unwrap_or_else(|_| Err(StoreError::Refused(format!("{}: the request panicked", self.manner.intent))))
+            .map_err(|error| error.at(state.path(), self.manner.intent));
+        let run = match &result {
+            Ok(_) => Run::Done,
+            Err(error) if error.is_disk_full() => Run::DiskFull,
+            Err(StoreError::Damaged { .. }) => {
+                state.suspect();
+                Run::Failed
+            }
+            Err(_) => Run::Failed,
+        };
+        self.result = Some(result);
+        run
+    }
+
+    fn finish(mut self: Box<Self>, committed: Result<(), &StoreError>) {
+        let result = match (self.result.take(), committed) {
+            (Some(Ok(value)), Ok(())) => Ok(value),
+            (Some(Err(error)), _) => Err(error),
+            (_, Err(error)) => Err(error.again()),
+            (None, Ok(())) => Err(StoreError::Closed),
+        };
+        if let Some(done) = self.done.take() {
+            done(result);
+        }
+    }
+}
+
+struct Lanes<S> {
+    queues: [VecDeque<Box<dyn Work<S>>>; 3],
+    closed: bool,
+    checkpoint: bool,
+}
+
+impl<S> Lanes<S> {
+    fn is_empty(&self) -> bool {
+        self.queues.iter().all(VecDeque::is_empty)
+    }
+
+    /// The requests of the next transaction: from the first lane that has any, in order; a durable start also takes
+    /// durable requests of the later lanes along, a quick one stops before the first durable request.
+    fn take(&mut self, max_rows: usize) -> VecDeque<Box<dyn Work<S>>> {
+        let mut batch = VecDeque::new();
+        let mut rows = 0;
+        let mut durability = None;
+        for (lane, queue) in self.queues.iter_mut().enumerate() {
+            while let Some(front) = queue.front() {
+                let manner = front.manner();
+                let fits = match durability {
+                    None => true,
+                    Some(Durability::Normal) => manner.durability == Durability::Normal && lane == 0,
+                    Some(Durability::Full) => {
+                        lane == 0 || (manner.durability == Durability::Full && lane != Lane::Bulk as usize)
+                    }
+                };
+                if !fits || (!batch.is_empty() && rows + manner.rows > max_rows) {
+                    return batch;
+                }
+                durability = durability.or(Some(manner.durability));
+                rows += manner.rows;
+                batch.push_back(queue.pop_front().expect("the front was just seen"));
+                if lane == Lane::Bulk as usize {
+                    return batch;
+                }
+            }
+        }
+        batch
+    }
+}
+
+struct Shared<S> {
+    lanes: Mutex<Lanes<S>>,
+    wake: Condvar,
+    state: Mutex<S>,
+    /// Bytes written since the last checkpoint, about.
+    written: AtomicU64,
+    /// What `synchronous` is set to; changed by whoever holds the state.
+    durability: AtomicU8,
+}
+
+/// A handle to a writer; cheap to clone. [`Writer::close`] ends the thread after the waiting requests.
+pub(super) struct Writer<S: State> {
+    shared: Arc<Shared<S>>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl<S: State> Clone for Writer<S> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), thread: Arc::clone(&self.thread) }
+    }
+}
+
+impl<S: State> Writer<S> {
+    /// `checkpointer` is a second connection to the same file, used by the thread between requests: a passive
+    /// checkpoint on it never makes a commit wait.
+    pub fn start(name: &str, state: S, checkpointer: Connection) -> Result<Self> {
+        let path = state.path().to_path_buf();
+        let lanes = Lanes { queues: Default::default(), closed: false, checkpoint: false };
+        let shared = Arc::new(Shared {
+            lanes: Mutex::new(lanes),
+            wake: Condvar::new(),
+            state: Mutex::new(state),
+            written: AtomicU64::new(0),
+            durability: AtomicU8::new(0),
+        });
+        let running = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name(format!("ebbtide-{name}"))
+            .spawn(move || run_thread(&running, &checkpointer))
+            .map_err(|error| StoreError::NotWritable { path, detail: format!("no thread: {error}") })?;
+        Ok(Self { shared, thread: Arc::new(Mutex::new(Some(thread))) })
+    }
+
+    pub fn submit<T: Send + 'static>(
+        &self,
+        manner: Manner,
+        work: impl FnMut(&S) -> Result<T> + Send + 'static,
+    ) -> Reply<T> {
+        let (sender, receiver) = oneshot::channel();
+        self.submit_then(manner, work, move |result| {
+            let _ = sender.send(result);
+        });
+        Reply(receiver)
+    }
+
+    /// Like [`Writer::submit`]; `done` is called on the writer thread after the commit.
+    pub fn submit_then<T: Send + 'static>(
+        &self,
+        manner: Manner,
+        work: impl FnMut(&S) -> Result<T> + Send + 'static,
+        done: impl FnOnce(Result<T>) + Send + 'static,
+    ) {
+        let task = Box::new(Task { manner, work, done: Some(done), result: None });
+        let mut lanes = lock(&self.shared.lanes);
+        if lanes.closed {
+            drop(lanes);
+            task.done.expect("not run yet")(Err(StoreError::Closed));
+            return;
+        }
+        lanes.queues[manner.lane as usize].push_back(task);
+        drop(lanes);
+        self.shared.wake.notify_one();
+    }
+
+    /// Runs the request on this thread where nothing is ahead of it and no other process holds the file; otherwise
+    /// queues it in its lane.
+    pub fn submit_here<T: Send + 'static>(
+        &self,
+        manner: Manner,
+        work: impl FnMut(&S) -> Result<T> + Send + 'static,
+    ) -> Reply<T> {
+        let lanes = lock(&self.shared.lanes);
+        if lanes.closed || !lanes.queues[Lane::User as usize].is_empty() {
+            drop(lanes);
+            return self.submit(manner, work);
+        }
+        let state = match self.shared.state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                drop(lanes);
+                return self.submit(manner, work);
+            }
+        };
+        drop(lanes);
+        let (sender, receiver) = oneshot::channel();
+        let done = move |result| {
+            let _ = sender.send(result);
+        };
+        let task: Box<dyn Work<S>> = Box::new(Task { manner, work, done: Some(done), result: None });
+        if let Some(task) = self.shared.run_one_here(&state, task) {
+            // Back at the front of its lane: nothing of the user's may have gone ahead meanwhile, since the state was ours.
+            let mut lanes = lock(&self.shared.lanes);
+            lanes.queues[Lane::User as usize].push_front(task);
+            drop(lanes);
+            drop(state);
+            self.shared.wake.notify_one();
+        } else {
+            drop(state);
+            if self.shared.written.load(Ordering::Relaxed) > WAL_BYTES {
+                self.shared.wake.notify_one();
+            }
+        }
+        Reply(receiver)
+    }
+
+    /// Asks for a checkpoint as soon as nothing waits.
+    pub fn checkpoint_soon(&self) {
+        lock(&self.shared.lanes).checkpoint = true;
+        self.shared.wake.notify_one();
+    }
+
+    /// Finishes what waits and ends the thread. May be called on the thread itself, which then ends later.
+    pub fn close(&self) {
+        lock(&self.shared.lanes).closed = true;
+        self.shared.wake.notify_all();
+        let thread = lock(&self.thread).take();
+        if let Some(thread) = thread
+            && thread.thread().id() != std::thread::current().id()
+        {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn run_thread<S: State>(shared: &Shared<S>, checkpointer: &Connection) {
+    let mut clean = true;
+    loop {
+        let mut lanes = lock(&shared.lanes);
+        while lanes.is_empty()
+            && !lanes.closed
+            && !lanes.checkpoint
+            && shared.written.load(Ordering::Relaxed) <= WAL_BYTES
+        {
+            if clean && shared.written.load(Ordering::Relaxed) == 0 {
+                lanes = shared.wake.wait(lanes).unwrap_or_else(PoisonError::into_inner);
+                // A commit made on the caller's thread does not wake this one; look again after a while.
+                clean = false;
+                continue;
+            }
+            let before = shared.written.load(Ordering::Relaxed);
+            let (back, waited) = shared.wake.wait_timeout(lanes, IDLE).unwrap_or_else(PoisonError::into_inner);
+            lanes = back;
+            if waited.timed_out() && shared.written.load(Ordering::Relaxed) == before {
+                break;
+            }
+        }
+        let asked = std::mem::take(&mut lanes.checkpoint);
+        if lanes.is_empty() {
+            let closed = lanes.closed;
+            drop(lanes);
+            if closed {
+                return;
+            }
+            let _ = asked;
+            shared.checkpoint(checkpointer);
+            clean = true;
+            continue;
+        }
+        drop(lanes);
+        clean = false;
+        let bulk = shared.run_next();
+        if shared.written.load(Ordering::Relaxed) > WAL_BYTES {
+            shared.checkpoint(checkpointer);
+        }
+        if bulk {
+            shared.pause();
+        }
+    }
+}
+
+impl<S: State> Shared<S> {
+    /// Runs the next transaction; true where it was bulk work.
+    fn run_next(&self) -> bool {
+        let state = lock(&self.state);
+        let mut batch = lock(&self.lanes).take(S::MAX_ROWS);
+        let bulk = batch.front().is_some_and(|work| work.manner().lane == Lane::Bulk);
+        while !batch.is_empty() {
+            self.transact(&state, &mut batch, PATIENCE);
+        }
+        bulk
+    }
+
+    /// Lets others in after a bulk transaction: until something more urgent waits, at most 5 ms.
+    fn pause(&self) {
+        let lanes = lock(&self.lanes);
+        if lanes.queues[0].is_empty() && lanes.queues[1].is_empty() && !lanes.closed {
+            drop(self.wake.wait_timeout_while(lanes, PAUSE, |lanes| {
+                lanes.queues[0].is_empty() && lanes.queues[1].is_empty() && !lanes.closed
+            }));
+        }
+    }
+
+    /// One transaction of as many requests of the batch as fit the time; the rest stays in the batch.
+    fn transact(&self, state: &S, batch: &mut VecDeque<Box<dyn Work<S>>>, patience: Duration) {
+        let durable = batch.iter().any(|work| work.manner().durability == Durability::Full);
+        let alone = batch.len() == 1;
+        let mut ran: VecDeque<Box<dyn Work<S>>> = VecDeque::new();
+        let mut made_room = false;
+        let outcome = loop {
+            match self.attempt(state, batch, &mut ran, durable, alone, patience) {
+                Err(error) if error.is_disk_full() && !made_room && state.make_room() => {
+                    tracing::warn!(path = %state.path().display(), "the disk is full: the ballast was given up");
+                    made_room = true;
+                    while let Some(work) = ran.pop_back() {
+                        batch.push_front(work);
+                    }
+                }
+                other => break other,
+            }
+        };
+        match outcome {
+            Ok(()) => {
+                state.committed();
+                for work in ran {
+                    work.finish(Ok(()));
+                }
+            }
+            Err(error) => {
+                if matches!(error, StoreError::Damaged { .. }) {
+                    state.suspect();
+                }
+                // A transaction that could not begin fails for everybody who waits for it.
+                ran.append(batch);
+                for work in ran {
+                    work.finish(Err(&error));
+                }
+            }
+        }
+    }
+
+    fn attempt(
+        &self,
+        state: &S,
+        batch: &mut VecDeque<Box<dyn Work<S>>>,
+        ran: &mut VecDeque<Box<dyn Work<S>>>,
+        durable: bool,
+        alone: bool,
+        patience: Duration,
+    ) -> Result<()> {
+        let connection = state.connection();
+        let intent = batch.front().map_or("writing", |work| work.manner().intent);
+        let fail = |error: rusqlite::Error| StoreError::from(error).at(state.path(), intent);
+        if !connection.is_autocommit() {
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+        self.set_durability(connection, if durable { Durability::Full } else { Durability::Normal }).map_err(fail)?;
+        connection.busy_timeout(patience).map_err(fail)?;
+        connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])).map_err(fail)?;
+        let began = if alone { Duration::ZERO } else { state.now() };
+        let mut bytes = 4096;
+        let rollback = |error: StoreError| {
+            let _ = connection.execute_batch("ROLLBACK");
+            state.rolled_back();
+            Err(error)
+        };
+        while let Some(mut work) = batch.pop_front() {
+            if !alone && let Err(error) = connection.prepare_cached("SAVEPOINT request").and_then(|mut s| s.execute([]))
+            {
+                batch.push_front(work);
+                return rollback(fail(error));
+            }
+            let run = work.run(state);
+            bytes += work.manner().bytes + 4096;
+            ran.push_back(work);
+            let closed = match run {
+                Run::DiskFull => return rollback(StoreError::DiskFull { path: state.path().to_path_buf() }),
+                // Some failures (I/O, full disk) have rolled the whole transaction back already.
+                Run::Failed if connection.is_autocommit() => {
+                    state.rolled_back();
+                    return Err(StoreError::NotWritable {
+                        path: state.path().to_path_buf(),
+                        detail: "the transaction was rolled back by a failure of the disk".to_owned(),
+                    });
+                }
+                Run::Failed if alone => {
+                    let _ = connection.execute_batch("ROLLBACK");
+                    state.rolled_back();
+                    return Ok(());
+                }
+                Run::Failed => {
+                    state.rolled_back();
+                    connection.execute_batch("ROLLBACK TO request; RELEASE request")
+                }
+                Run::Done if alone => Ok(()),
+                Run::Done => connection.prepare_cached("RELEASE request").and_then(|mut s| s.execute([])).map(|_| ()),
+            };
+            if let Err(error) = closed {
+                return rollback(fail(error));
+            }
+            if !alone && state.now().saturating_sub(began) > LONG {
+                break;
+            }
+        }
+        match connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])) {
+            Ok(_) => {
+                self.written.fetch_add(bytes as u64, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error) => rollback(fail(error)),
+        }
+    }
+
+    /// One request in a transaction of its own on the caller's thread. Handed back where the file is locked by another
+    /// process or the disk is full: the thread has the patience and the ballast.
+    fn run_one_here(&self, state: &S, mut work: Box<dyn Work<S>>) -> Option<Box<dyn Work<S>>> {
+        let connection = state.connection();
+        let manner = work.manner();
+        if !connection.is_autocommit() {
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+        let began = self
+            .set_durability(connection, manner.durability)
+            .and_then(|()| connection.busy_timeout(Duration::ZERO))
+            .and_then(|()| connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]));
+        if began.is_err() {
+            return Some(work);
+        }
+        match work.run(state) {
+            Run::Done => {}
+            Run::Failed => {
+                let _ = connection.execute_batch("ROLLBACK");
+                state.rolled_back();
+                work.finish(Ok(()));
+                return None;
+            }
+            Run::DiskFull => {
+                let _ = connection.execute_batch("ROLLBACK");
+                state.rolled_back();
+                return Some(work);
+            }
+        }
+        match connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])) {
+            Ok(_) => {
+                let before = self.written.fetch_add(manner.bytes as u64 + 8192, Ordering::Relaxed);
+                state.committed();
+                work.finish(Ok(()));
+                if before == 0 {
+                    // The thread sleeps without a timer while nothing was written. Taking the lock first makes sure that it
+                    // either sees the count or is asleep already.
+                    drop(lock(&self.lanes));
+                    self.wake.notify_one();
+                }
+                None
+            }
+            Err(_) => {
+                let _ = connection.execute_batch("ROLLBACK");
+                state.rolled_back();
+                Some(work)
+            }
+        }
+    }
+
+    /// Sets `synchronous` where it differs; never inside a transaction. The pragma is carried out while it is prepared, so
+    /// it cannot be cached as a statement.
+    fn set_durability(&self, connection: &Connection, durability: Durability) -> rusqlite::Result<()> {
+        let (word, level) = match durability {
+            Durability::Normal => ("NORMAL", 1),
+            Durability::Full => ("FULL", 2),
+        };
+        if self.durability.load(Ordering::Relaxed) != level {
+            connection.pragma_update(None, "synchronous", word)?;
+            self.durability.store(level, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&self, connection: &Connection) {
+        let written = self.written.load(Ordering::Relaxed);
+        if written == 0 {
+            return;
+        }
+        let done: rusqlite::Result<(i64, i64, i64)> =
+            connection
+                .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        match done {
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "a checkpoint did not finish"),
+        }
+        // What another process or a reader holds back is tried again after as many bytes, not in a loop.
+        self.written.fetch_sub(written, Ordering::Relaxed);
+    }
+}

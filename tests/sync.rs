@@ -582,8 +582,7 @@ fn measure_a_drain_and_a_backfill() {
     const OPS: u64 = 1_000;
     let data = tempfile::tempdir().unwrap();
     let rig = Rig::with(10, PullMode::Auto, SyncSettings::default(), Some(data.path().join("server.db")));
-    let source = SourceSpec { url: format!("http://{}", rig.server.address()), ..rig.source() };
-    let remote = ebbtide::remote::Remote::new(&source, Arc::clone(&rig.clock) as Arc<dyn Clock>).unwrap();
+    let remote = ebbtide::remote::Remote::new(&rig.source(), Arc::clone(&rig.clock) as Arc<dyn Clock>).unwrap();
     let began = Instant::now();
     rig.runtime.block_on(async {
         let lanes = (0..4).map(|lane| {

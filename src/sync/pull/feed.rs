@@ -66,6 +66,10 @@ impl Feed {
 
 impl Pull {
     pub(super) fn open_feed(&mut self, cx: &mut Cx<'_>, since: Option<String>) {
+        if !self.is_open {
+            self.stage = Stage::Ready;
+            return;
+        }
         let ticket = cx.ticket();
         self.reading_since = Some(cx.at.mono);
         cx.out.push(Effect::OpenFeed { ticket, collection: self.key.clone(), since: since.clone() });
@@ -185,8 +189,9 @@ impl Pull {
                 RemoteChange::Upsert(record) => record.id.clone(),
                 RemoteChange::Tombstone { id } => id.clone(),
             };
+            let is_read = self.touching.values().any(|(touched, _)| *touched == id);
             let record = self.key.record(id);
-            match self.echoes.hear(change, push.sent(&record)) {
+            match self.echoes.hear(change, push.sent(&record), is_read) {
                 Heard::Echo => {}
                 Heard::Unclear => self.touch(record.id),
                 Heard::News(change) => self.incoming.push(change),

@@ -45,7 +45,7 @@ impl Tree {
         for (key, raw) in members(text).map_err(|_| refuse(NOT_JSON))? {
             match key.as_ref() {
                 ".sv" => return Err(refuse("a `.sv` placeholder stands alone in its object")),
-                ".priority" if level > 0 => priority = Some(Box::from(raw)).filter(|text: &Box<str>| &**text != "null"),
+                ".priority" if level > 0 => priority = Some(raw).filter(|raw| *raw != "null").map(Box::from),
                 ".priority" => {}
                 ".value" if raw != "null" => return Self::parse(raw, level, now),
                 ".value" => return Ok(None),

@@ -168,8 +168,11 @@ struct Thread {
     connection: Connection,
     ids: Ids,
     writes: Arc<AtomicU64>,
-    applied: Box<dyn Fn(&Arc<Applied>) + Send>,
+    applied: Box<Told>,
 }
+
+/// Called with every durable write.
+type Told = dyn Fn(&Arc<Applied>) + Send;
 
 type Outcome = Result<Arc<Applied>, Refused>;
 

@@ -142,11 +142,10 @@ async fn a_million_records_are_served_with_flat_memory() {
     backend.send("GET", "/c.json?print=silent", &[("x-firebase-etag", "true")], "").await;
     println!("etag of the collection: {:.2} s", start.elapsed().as_secs_f64());
     let target = "/c.json?orderBy=\"at\"&startAt=1700000500000&limitToFirst=500";
-    for time in ["scanned", "while indexed", "indexed"] {
+    for time in ["the first", "the second", "the third"] {
         let start = Instant::now();
         backend.get(target).await;
-        println!("500 by child, {time}: {:.1} ms", start.elapsed().as_secs_f64() * 1000.0);
-        backend.put("/other.json", "1").await;
+        println!("500 by child, {time} time: {:.1} ms", start.elapsed().as_secs_f64() * 1000.0);
     }
     println!("resident {} MiB", resident());
 }

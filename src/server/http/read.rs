@@ -17,9 +17,7 @@ use super::{
 use crate::server::{
     Shared,
     rules::Right,
-    store::{
-        Form, Pretty, Query, Sink, Stop, Writer, child_body, etag, render, render_query, render_shallow, wants_index,
-    },
+    store::{Form, Pretty, Query, Sink, Stop, child_body, etag, render, render_query, render_shallow, wants_index},
 };
 
 const IF_MATCH: &str = "The 'if-match' header is not supported with GET, PATCH or POST requests";
@@ -56,7 +54,10 @@ pub(super) async fn get(shared: &Arc<Shared>, asked: &Asked, path: Vec<String>) 
         query,
     };
     let cancelled = Arc::new(AtomicBool::new(false));
-    let work = tell(shared, wanted, StatusCode::OK, Arc::clone(&cancelled));
+    let work = async {
+        prepare(shared, &wanted.path, wanted.query.as_ref()).await;
+        tell(shared, wanted, StatusCode::OK, Arc::clone(&cancelled)).await
+    };
     let answer = match parameters.timeout()? {
         None => work.await?,
         Some(limit) => tokio::time::timeout(limit, work).await.map_err(|_| {
@@ -85,6 +86,17 @@ pub(super) fn check_index(shared: &Shared, path: &[String], query: Option<&Query
     Err(answer::bad_request(&message))
 }
 
+/// A large collection asked for in the order of a child gets its index first: the scan that answers one query makes all
+/// later ones fast. Without the index the answer is the same.
+pub(super) async fn prepare(shared: &Arc<Shared>, path: &[String], query: Option<&Query>) {
+    let Some(child) = query.and_then(Query::child).map(str::to_owned) else { return };
+    let (place, name) = (path.to_vec(), child.clone());
+    let wanted = shared.database.read(move |connection| Ok(wants_index(connection, &place, &name)?)).await;
+    if wanted.is_ok_and(|wanted| wanted) {
+        shared.writer.make_index(path.to_vec(), child).await;
+    }
+}
+
 async fn tell(
     shared: &Arc<Shared>,
     wanted: Wanted,
@@ -94,12 +106,9 @@ async fn tell(
     let (start, started) = oneshot::channel();
     let outgoing = Outgoing::new(start, cancelled);
     let database = Arc::clone(&shared.database);
-    let writer = shared.writer.clone();
     // The read goes on after the first chunk is answered, on its own thread; it ends with the client or by its stall limit.
     let reading =
-        tokio::spawn(
-            async move { database.read(move |connection| read(connection, &wanted, &writer, outgoing)).await },
-        );
+        tokio::spawn(async move { database.read(move |connection| read(connection, &wanted, outgoing)).await });
     match started.await {
         Ok(Start { etag, body }) => Ok(answer::with_etag(answer::json(status, body), etag.as_deref())),
         Err(_) => match reading.await {
@@ -111,18 +120,8 @@ async fn tell(
 }
 
 /// `Some`: nothing was told, the client has what bears this ETag.
-fn read(
-    connection: &rusqlite::Connection,
-    wanted: &Wanted,
-    writer: &Writer,
-    mut outgoing: Outgoing,
-) -> Result<Option<String>, Stop> {
+fn read(connection: &rusqlite::Connection, wanted: &Wanted, mut outgoing: Outgoing) -> Result<Option<String>, Stop> {
     let _snapshot = connection.unchecked_transaction()?;
-    if let Some(child) = wanted.query.as_ref().and_then(Query::child)
-        && wants_index(connection, &wanted.path, child)?
-    {
-        writer.wish_for_index(&wanted.path, child);
-    }
     if wanted.etag {
         let etag = etag(connection, &wanted.path)?;
         if wanted.none_match.as_ref() == Some(&etag) {

@@ -16,7 +16,7 @@ use tokio::{
 use super::{
     answer::{self, Answer},
     outgoing::{Chunk, Incoming, Outgoing},
-    read::check_index,
+    read::{check_index, prepare},
     route::{Asked, check_right},
     watch::Watch,
 };
@@ -31,6 +31,7 @@ pub(super) async fn open(shared: &Arc<Shared>, asked: &Asked, path: Vec<String>)
     check_right(shared, Right::Read, &path)?;
     let query = asked.parameters.query()?;
     check_index(shared, &path, query.as_ref())?;
+    prepare(shared, &path, query.as_ref()).await;
     let listener = shared.listeners.add(path, query.is_some());
     if shared.is_stopping() {
         listener.end(End::Stopped);

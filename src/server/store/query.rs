@@ -192,7 +192,7 @@ pub(in crate::server) fn visit(
         Value::Nothing => Ok(()),
         Value::Text(text) => visit_text(&text, query, visitor),
         Value::Rows { id, .. } => {
-            let splits = "SELECT 1 FROM nodes WHERE parent = ?1 AND body IS NULL LIMIT 1";
+            let splits = "SELECT 1 FROM nodes INDEXED BY splits WHERE parent = ?1 AND body IS NULL LIMIT 1";
             match &query.order {
                 Order::Child(child) if connection.prepare_cached(splits)?.exists([id])? => {
                     visit_mixed(connection, id, child, query, visitor)
@@ -257,8 +257,9 @@ fn visit_mixed(connection: &Connection, id: i64, child: &str, query: &Query, vis
         places.push((row.get(0)?, row.get(1)?));
         Ok(())
     })?;
-    let mut statement = connection
-        .prepare_cached("SELECT sort, id, priority FROM nodes WHERE parent = ?1 AND body IS NULL ORDER BY sort")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT sort, id, priority FROM nodes INDEXED BY splits WHERE parent = ?1 AND body IS NULL ORDER BY sort",
+    )?;
     let mut rows = statement.query([id])?;
     while let Some(row) = rows.next()? {
         let order = match child {

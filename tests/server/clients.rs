@@ -3,15 +3,19 @@
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
+    time::Duration,
 };
 
-use ebbtide::model::{
-    json::same_value,
-    rtdb::{check_document_below, check_key, key_order, normalise, value_order},
+use ebbtide::{
+    model::{
+        json::same_value,
+        rtdb::{check_document_below, check_key, key_order, normalise, value_order},
+    },
+    server::Tuning,
 };
 use serde_json::{Value, json};
 
-use crate::harness::Backend;
+use crate::harness::{Backend, options};
 
 fn clients() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
@@ -32,7 +36,9 @@ async fn run(mut command: tokio::process::Command) -> String {
 async fn googles_rest_client_works() {
     let python = clients().join(".venv/bin/python");
     assert!(python.exists(), "firebase-admin is not here; run tests/clients/install");
-    let backend = Backend::start().await;
+    // Closing its listener waits for the next event: let that be soon.
+    let tuning = Tuning { keep_alive: Duration::from_millis(500), ..Tuning::default() };
+    let backend = Backend::with(options(), tuning).await;
     let mut command = tokio::process::Command::new(python);
     command.arg(clients().join("firebase_admin_test.py")).arg(backend.url(""));
     let told = run(command).await;

@@ -1,4 +1,6 @@
-//! The protocol: requests in, answers out.
+//! The protocol: requests in, answers out. What is refused early is an answer like any other, so helpers return it as `Err`.
+
+#![expect(clippy::result_large_err, reason = "refusals are answers, and rare")]
 
 mod answer;
 mod guard;

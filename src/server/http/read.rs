@@ -17,7 +17,7 @@ use super::{
 use crate::server::{
     Shared,
     rules::Right,
-    store::{Form, Pretty, Query, Sink, Stop, child_body, etag, render, render_query, render_shallow},
+    store::{Form, Pretty, Query, Sink, Stop, child_body, etag, render, render_query, render_shallow, wants_index},
 };
 
 const IF_MATCH: &str = "The 'if-match' header is not supported with GET, PATCH or POST requests";
@@ -54,7 +54,10 @@ pub(super) async fn get(shared: &Arc<Shared>, asked: &Asked, path: Vec<String>) 
         query,
     };
     let cancelled = Arc::new(AtomicBool::new(false));
-    let work = tell(shared, wanted, StatusCode::OK, Arc::clone(&cancelled));
+    let work = async {
+        prepare(shared, &wanted.path, wanted.query.as_ref()).await;
+        tell(shared, wanted, StatusCode::OK, Arc::clone(&cancelled)).await
+    };
     let answer = match parameters.timeout()? {
         None => work.await?,
         Some(limit) => tokio::time::timeout(limit, work).await.map_err(|_| {
@@ -76,12 +79,22 @@ pub(super) async fn current(shared: &Arc<Shared>, path: Vec<String>, status: Sta
 pub(super) fn check_index(shared: &Shared, path: &[String], query: Option<&Query>) -> Result<(), Answer> {
     let Some(name) = query.and_then(Query::index_name) else { return Ok(()) };
     if shared.has_index(path, name) {
-        shared.writer.wish_for_index(path, query.and_then(Query::child).unwrap_or_default());
         return Ok(());
     }
     let message =
         format!("Index not defined, add \".indexOn\": \"{name}\", for path \"/{}\", to the rules", path.join("/"));
     Err(answer::bad_request(&message))
+}
+
+/// A large collection asked for in the order of a child gets its index first: the scan that answers one query makes all
+/// later ones fast. Without the index the answer is the same.
+pub(super) async fn prepare(shared: &Arc<Shared>, path: &[String], query: Option<&Query>) {
+    let Some(child) = query.and_then(Query::child).map(str::to_owned) else { return };
+    let (place, name) = (path.to_vec(), child.clone());
+    let wanted = shared.database.read(move |connection| Ok(wants_index(connection, &place, &name)?)).await;
+    if wanted.is_ok_and(|wanted| wanted) {
+        shared.writer.make_index(path.to_vec(), child).await;
+    }
 }
 
 async fn tell(

@@ -9,14 +9,14 @@ use axum::{
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::{
-    sync::{mpsc, oneshot},
-    time::Interval,
+    sync::oneshot,
+    time::{Interval, MissedTickBehavior},
 };
 
 use super::{
     answer::{self, Answer},
-    outgoing::{Chunk, Outgoing},
-    read::check_index,
+    outgoing::{Chunk, Incoming, Outgoing},
+    read::{check_index, prepare},
     route::{Asked, check_right},
     watch::Watch,
 };
@@ -31,6 +31,7 @@ pub(super) async fn open(shared: &Arc<Shared>, asked: &Asked, path: Vec<String>)
     check_right(shared, Right::Read, &path)?;
     let query = asked.parameters.query()?;
     check_index(shared, &path, query.as_ref())?;
+    prepare(shared, &path, query.as_ref()).await;
     let listener = shared.listeners.add(path, query.is_some());
     if shared.is_stopping() {
         listener.end(End::Stopped);
@@ -52,7 +53,7 @@ type Snapshot = (u64, Option<Watch>);
 enum Phase {
     /// The first `put` is on its way.
     First {
-        chunks: mpsc::Receiver<Chunk>,
+        chunks: Incoming,
         done: oneshot::Receiver<Snapshot>,
     },
     Live {
@@ -83,7 +84,8 @@ impl Stream {
             }
         });
         let period = shared.tuning.keep_alive;
-        let keep_alive = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
+        let mut keep_alive = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
+        keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self { shared: Arc::clone(shared), listener, keep_alive, phase: Phase::First { chunks, done } }
     }
 
@@ -91,7 +93,7 @@ impl Stream {
         loop {
             match &mut self.phase {
                 Phase::Over => return None,
-                Phase::First { chunks, done } => match chunks.recv().await {
+                Phase::First { chunks, done } => match chunks.next().await {
                     Some(chunk) => return Some(chunk),
                     None => match done.await {
                         Ok((after, watch)) => self.phase = Phase::Live { after, watch },

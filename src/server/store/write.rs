@@ -195,7 +195,7 @@ fn remove(connection: &Connection, parent: i64, key: Option<&String>, node: &Nod
 
 fn remove_children(connection: &Connection, id: i64) -> rusqlite::Result<()> {
     let splits: Vec<i64> = connection
-        .prepare_cached("SELECT id FROM nodes WHERE parent = ?1 AND body IS NULL")?
+        .prepare_cached("SELECT id FROM nodes INDEXED BY splits WHERE parent = ?1 AND body IS NULL")?
         .query_map([id], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     splits.into_iter().try_for_each(|split| remove_children(connection, split))?;

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     find::{self, plain},
-    index::ensure_index,
+    index::make_index,
     render::etag,
     sink::{NULL_ETAG, Stop, Tag},
     tree::Tree,
@@ -91,7 +91,7 @@ type Answer<T> = oneshot::Sender<Result<T, Refused>>;
 enum Job {
     Write(Write, Answer<Arc<Applied>>),
     Fact { name: &'static str, value: String, answer: Answer<()> },
-    Index { path: Vec<String>, child: String },
+    Index { path: Vec<String>, child: String, answer: Answer<()> },
 }
 
 /// The way to the writer. The thread ends after [`Writer::close`], when what was sent before is durable.
@@ -136,10 +136,11 @@ impl Writer {
         self.send(Job::Fact { name, value, answer }, outcome).await
     }
 
-    /// Asks for an index some time; a full queue forgets the wish, the next query repeats it.
-    pub(in crate::server) fn wish_for_index(&self, path: &[String], child: &str) {
-        if let Some(jobs) = self.jobs() {
-            let _ = jobs.try_send(Job::Index { path: path.to_vec(), child: child.to_owned() });
+    /// Makes an index, if it is still wanted; writes wait meanwhile.
+    pub(in crate::server) async fn make_index(&self, path: Vec<String>, child: String) {
+        let (answer, outcome) = oneshot::channel();
+        if let Err(refused) = self.send(Job::Index { path, child, answer }, outcome).await {
+            tracing::warn!(?refused, "no index could be made");
         }
     }
 
@@ -168,8 +169,11 @@ struct Thread {
     connection: Connection,
     ids: Ids,
     writes: Arc<AtomicU64>,
-    applied: Box<dyn Fn(&Arc<Applied>) + Send>,
+    applied: Box<Told>,
 }
+
+/// Called with every durable write.
+type Told = dyn Fn(&Arc<Applied>) + Send;
 
 type Outcome = Result<Arc<Applied>, Refused>;
 
@@ -199,16 +203,9 @@ impl Thread {
                 let outcome = write::set_fact(&self.connection, name, &value);
                 let _ = answer.send(outcome.map_err(|error| Refused::Disk(error.to_string())));
             }
-            Job::Index { path, child } => {
-                let made = find::find(&self.connection, &path).and_then(|found| match found {
-                    Ok(find::Found { node: find::Node::Split { id, .. }, depth, .. }) if depth == path.len() => {
-                        ensure_index(&self.connection, id, &child)
-                    }
-                    _ => Ok(()),
-                });
-                if let Err(error) = made {
-                    tracing::warn!(%error, "no index could be made");
-                }
+            Job::Index { path, child, answer } => {
+                let outcome = make_index(&self.connection, &path, &child);
+                let _ = answer.send(outcome.map_err(|error| Refused::Disk(error.to_string())));
             }
             Job::Write(..) => unreachable!("writes go in batches"),
         }

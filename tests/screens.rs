@@ -14,7 +14,7 @@ use ebbtide::model::{
 };
 use serde_json::json;
 
-const NOW: u64 = 7_200;
+const NOW: u64 = 10_000_800;
 
 fn key(name: &str) -> CollectionKey {
     CollectionKey::new(if name == "visits" { "field-notes" } else { "acme-prod" }, name)
@@ -196,5 +196,749 @@ fn look() {
     for keys in std::env::var("KEYS").unwrap_or_default().split(';') {
         bench.press(keys);
         println!("[{keys}]\n{}", bench.screen());
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// Every pane in every condition.
+
+const SIZES: [(u16, u16); 2] = [(120, 36), (80, 24)];
+
+/// How a pane is brought to the front.
+const PANES: [(&str, &str); 14] = [
+    ("collections", "1"),
+    ("records", "2"),
+    ("record", "3"),
+    ("outbox", "4"),
+    ("inspector", "4z"),
+    ("connectivity", "5z"),
+    ("sync", "6z"),
+    ("conflicts", "C"),
+    ("editor", "e"),
+    ("log", "L"),
+    ("help", "?"),
+    ("palette", ":s"),
+    ("goto", "<ctrl-g>"),
+    ("sessions", "gs"),
+];
+
+fn sessions(data: &mut Fake) {
+    for (name, seconds, open) in [("default", NOW - 30, true), ("fixing orders", NOW - 90_000, false)] {
+        data.sessions.push(ebbtide::model::session::SessionInfo {
+            name: name.into(),
+            saved_at: wall(seconds),
+            slices: 14,
+            open,
+        });
+    }
+}
+
+fn many() -> Fake {
+    let mut data = few();
+    outbox(&mut data);
+    sessions(&mut data);
+    for number in 200..3_000_u32 {
+        let id = format!("u_{number:05}");
+        let role = ["admin", "editor", "viewer"][number as usize % 3];
+        data.put(&key("users"), &id, json!({"name": format!("Person {number}"), "role": role, "age": number % 90}));
+        data.received_at.insert(key("users").record(id), wall(NOW - 60 * u64::from(number % 100)));
+    }
+    for number in 200..330_u32 {
+        let record = key("users").record(format!("u_{number:05}"));
+        let mut document = data.local(&record).unwrap();
+        document["role"] = json!("owner");
+        data.op(&record, Some(document), OpState::Queued, NOW - 500);
+    }
+    for number in 0..120 {
+        data.note(NOW - 400 + number, Severity::Info, "sync", &format!("users: page {number} pulled"));
+    }
+    data
+}
+
+fn too_long() -> Fake {
+    let mut data = few();
+    let users = key("users");
+    let long = "a sentence that goes on, and on, and on, until nobody remembers how it began ".repeat(9);
+    data.put(
+        &users,
+        "an-id-that-is-much-longer-than-any-column-would-ever-be-🦀-田中さん",
+        json!({
+            "name": long,
+            "role": "\u{1b}[31mred\u{202e}evil\u{7}\r\nnext line",
+            "a very long member name, longer than half of the pane it is shown in": {"deep": {"deeper": {"deepest": [1, 2, 3]}}},
+            "emoji": "👩‍👩‍👧 🇩🇪 e\u{301} \u{200b}|",
+            "rtl": "שלום עולם, مرحبا بالعالم",
+            "big": 123_456_789_012_345_678_u64,
+            "null": null,
+            "empty": {},
+            "none": [],
+        }),
+    );
+    let record = users.record("an-id-that-is-much-longer-than-any-column-would-ever-be-🦀-田中さん");
+    let mut document = data.local(&record).unwrap();
+    document["name"] = json!(long.to_uppercase());
+    document["emoji"] = json!("田中".repeat(60));
+    let seq = data.op(&record, Some(document.clone()), OpState::Conflict, NOW - 100_000);
+    let reason = "the value of `name` is longer than the server likes, and the server likes to say so at length";
+    data.fail(seq, 400, reason, 120);
+    let (base, mine) = (data.bases[&users].get(&record.id).cloned(), Some(document.clone()));
+    document["name"] = json!("theirs is short");
+    document["emoji"] = json!(["x".repeat(300)]);
+    data.conflicts.push(Conflict {
+        id: 7,
+        record,
+        seq,
+        detected_at: wall(NOW - 90_000),
+        base,
+        mine,
+        theirs: Some(document),
+        theirs_revision: Some(Revision::from("W/\"0123456789abcdef0123456789abcdef\"")),
+        was_in_doubt: true,
+        resolved_at: None,
+        resolution: None,
+    });
+    data.note(NOW - 90, Severity::Problem, "a topic longer than its column", &long);
+    data.sessions.push(ebbtide::model::session::SessionInfo {
+        name: "a session with a name nobody should have given it, but somebody did".into(),
+        saved_at: wall(NOW - 9_000_000),
+        slices: 3,
+        open: false,
+    });
+    data
+}
+
+fn failing() -> Vec<SourceStatus> {
+    let mut statuses = offline();
+    statuses[0].connectivity.state = ConnectivityState::AuthRequired;
+    statuses[0].connectivity.evidence.chain = Link::CHAIN
+        .into_iter()
+        .map(|link| LinkFact {
+            link,
+            ok: link != Link::Auth,
+            detail: if link == Link::Auth { "401: the token expired".to_owned() } else { "fine".to_owned() },
+        })
+        .collect();
+    statuses[0].connectivity.evidence.summary = "auth: the token expired".to_owned();
+    statuses[0].push.waiting_for = Some("needs credentials".to_owned());
+    statuses[0].collections[1].phase = PullPhase::Stopped("1,180 of 1,204 records are gone on the server".to_owned());
+    statuses[0].collections[2].last_error = Some("Permission denied".to_owned());
+    statuses[1].paused = true;
+    statuses
+}
+
+fn in_condition(condition: &str, size: (u16, u16)) -> Bench {
+    match condition {
+        "empty" => Bench::new(setup(size), Fake::default(), NOW),
+        "many" => {
+            let mut bench = Bench::new(setup(size), many(), NOW);
+            bench.status(online());
+            bench.press("2G<ctrl-u><ctrl-u>kkk4<ctrl-d><ctrl-d><ctrl-d>2");
+            bench
+        }
+        "too_long" => {
+            let mut bench = Bench::new(setup(size), too_long(), NOW);
+            bench.status(offline());
+            bench
+        }
+        "failed" => {
+            let mut data = few();
+            outbox(&mut data);
+            sessions(&mut data);
+            let mut bench = Bench::new(setup(size), data, NOW);
+            bench.status(failing());
+            bench.press("4j2");
+            bench.fail_commits = true;
+            bench
+        }
+        _ => {
+            let mut data = few();
+            outbox(&mut data);
+            sessions(&mut data);
+            let mut bench = Bench::new(setup(size), data, NOW);
+            bench.status(offline());
+            bench.press("2jjjj4j2");
+            bench
+        }
+    }
+}
+
+/// The part of the screen a pane takes.
+fn cut(bench: &Bench) -> String {
+    let layout = bench.app.layout();
+    let place = *layout.place(bench.app.screen().top()).expect("the pane is on the screen");
+    let buffer = bench.buffer();
+    let area = ratatui::layout::Rect::new(place.area.x, place.area.y, place.area.width, place.area.height);
+    let mut part = ratatui::buffer::Buffer::empty(ratatui::layout::Rect::new(0, 0, area.width, area.height));
+    for y in 0..area.height {
+        for x in 0..area.width {
+            part[(x, y)] = buffer[(area.x + x, area.y + y)].clone();
+        }
+    }
+    text_of(&part).into_iter().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+fn kept(kind: &str, name: &str, text: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(format!("{}/snapshots/{kind}", env!("CARGO_MANIFEST_DIR")));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, text));
+}
+
+#[test]
+fn every_pane_in_every_condition() {
+    for size in SIZES {
+        for condition in ["empty", "few", "many", "too_long", "failed"] {
+            for (pane, keys) in PANES {
+                let mut bench = in_condition(condition, size);
+                bench.press(keys);
+                kept(&format!("panes/{pane}"), &format!("{condition}_{}x{}", size.0, size.1), &cut(&bench));
+            }
+        }
+    }
+}
+
+#[test]
+fn whole_screens() {
+    for (columns, rows) in [(120, 36), (80, 24), (60, 16), (200, 60), (100, 20)] {
+        let name = |what: &str| format!("{what}_{columns}x{rows}");
+        let mut bench = in_condition("few", (columns, rows));
+        kept("screens", &name("main"), &bench.screen());
+        bench.press("d");
+        kept("screens", &name("question"), &bench.screen());
+        bench.press("ng");
+        kept("screens", &name("sequence"), &bench.screen());
+        bench.press("<esc>/role:adm");
+        kept("screens", &name("filter"), &bench.screen());
+        bench.press("<enter>3jjjji");
+        kept("screens", &name("field"), &bench.screen());
+        let mut bench = in_condition("failed", (columns, rows));
+        bench.press("j");
+        kept("screens", &name("saving_failed"), &bench.screen());
+        let mut welcome = setup((columns, rows));
+        welcome.sources.clear();
+        kept("screens", &name("welcome"), &Bench::new(welcome, Fake::default(), NOW).screen());
+    }
+    kept("screens", "too_small_42x8", &in_condition("few", (42, 8)).screen());
+}
+
+#[test]
+fn the_demo_shows_its_switch() {
+    let mut demo = setup((120, 36));
+    demo.demo = true;
+    let mut bench = Bench::new(demo, few(), NOW);
+    assert!(bench.screen().contains("F9 cut network"), "{}", bench.screen());
+    bench.press("<F9>");
+    let screen = bench.screen();
+    assert!(screen.contains("F10 restore network") && screen.contains("the network is cut"), "{screen}");
+    bench.press("<F11><F10>");
+    use ebbtide::app::effect::{DemoCommand::*, Effect};
+    assert_eq!(bench.effects, [CutNetwork, SomebodyEdits, RestoreNetwork].map(Effect::Demo));
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// Restoration.
+
+/// Kills the app and starts it again: session and frame must be what they were, the declared cells aside.
+fn restarted(mut bench: Bench, story: &str) -> Bench {
+    if bench.app.confirm().is_some() {
+        bench.press("n");
+    }
+    bench.press("<F12>"); // Means nothing: whatever is asked is loaded.
+    let (session, frame) = (bench.app.session(), bench.lines());
+    let bench = bench.restart();
+    assert_eq!(bench.app.session(), session, "session differs after {story}");
+    let (before, after) = (ebbtide::ui::volatile::mask(&frame), ebbtide::ui::volatile::mask(&bench.lines()));
+    let differing: Vec<String> = before
+        .iter()
+        .zip(&after)
+        .filter(|(before, after)| before != after)
+        .map(|(before, after)| format!("- {before}\n+ {after}"))
+        .collect();
+    assert!(differing.is_empty(), "frame differs after {story}\n{}", differing.join("\n"));
+    bench
+}
+
+#[test]
+fn every_pane_comes_back_as_it_was() {
+    for size in SIZES {
+        for condition in ["empty", "few", "many", "too_long"] {
+            for (pane, keys) in PANES {
+                let mut bench = in_condition(condition, size);
+                bench.press(keys);
+                let bench = restarted(bench, &format!("{condition} {pane} at {size:?}"));
+                if condition == "few" {
+                    kept("restore", &format!("{pane}_{}x{}", size.0, size.1), &bench.screen());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_window_without_ranks_comes_back_with_its_position() {
+    let mut data = many();
+    data.no_rank = true;
+    let mut bench = Bench::new(setup((120, 36)), data, NOW);
+    bench.press("2G<ctrl-u><ctrl-u>kkk");
+    assert!(bench.screen().contains("of 2,811"), "{}", bench.screen());
+    restarted(bench, "a list without ranks");
+}
+
+#[test]
+fn half_typed_text_comes_back_with_its_cursor() {
+    for keys in
+        ["/rol<left>", ":goto use<left><left>", "?copy", "<ctrl-g>users/u_", "3jji<end>x", "e<end>, 田", "ahalf"]
+    {
+        let mut bench = in_condition("few", (120, 36));
+        bench.press(keys);
+        let bench = restarted(bench, keys);
+        let before = bench.lines();
+        let mut again = bench;
+        again.press("z");
+        assert_ne!(again.lines(), before, "typing goes on after {keys}");
+    }
+}
+
+#[test]
+fn a_question_is_never_restored_as_asked() {
+    let mut bench = in_condition("few", (120, 36));
+    bench.press("d");
+    assert!(bench.app.confirm().is_some());
+    let mut bench = bench.restart();
+    assert!(bench.app.confirm().is_none());
+    let ops = bench.data.ops.len();
+    bench.press("y");
+    assert_eq!(bench.data.ops.len(), ops);
+}
+
+#[test]
+fn one_bad_slice_falls_back_alone_and_is_kept() {
+    for (name, body) in
+        [("records", ""), ("records", "{\"list\": 7}"), ("outbox", "[]"), ("screen", "{"), ("palette", "null")]
+    {
+        let mut bench = in_condition("few", (120, 36));
+        bench.press("3j");
+        let mut saved = bench.saved.clone();
+        saved.get_mut(name).unwrap().body = body.to_owned();
+        let after = Bench::start(bench.setup.clone(), bench.data, NOW, saved, true);
+        let session = after.app.session();
+        for (other, slice) in &bench.saved {
+            let follows = name == "records" && other == "record";
+            if other != name && !follows && other != "collections" {
+                assert_eq!(session.get(other), Some(slice), "{other} after a bad {name}");
+            }
+        }
+        let quarantine = &after.saved["quarantine"].body;
+        assert!(quarantine.contains(&serde_json::to_string(body).unwrap()), "{quarantine}");
+        assert!(after.app.message().unwrap().text.contains(name));
+    }
+}
+
+#[test]
+fn an_unknown_version_falls_back_to_the_default() {
+    let bench = in_condition("few", (120, 36));
+    let mut saved = bench.saved.clone();
+    saved.get_mut("outbox").unwrap().version = 99;
+    let after = Bench::start(bench.setup.clone(), bench.data, NOW, saved, true);
+    assert!(after.saved["quarantine"].body.contains("99"));
+}
+
+#[test]
+fn a_state_saved_large_survives_every_smaller_size() {
+    let mut bench = in_condition("few", (120, 36));
+    bench.press("2G4jjj<gt>".replace("<gt>", ">").as_str());
+    let saved = bench.saved.clone();
+    for size in [(80, 24), (60, 16), (20, 5), (0, 0), (80, 24)] {
+        bench.resize(size.0, size.1);
+        bench = bench.restart();
+        bench.buffer();
+    }
+    bench.resize(120, 36);
+    assert_eq!(bench.saved, saved);
+}
+
+#[test]
+fn a_vanished_row_hands_the_cursor_to_the_next_one_and_says_so() {
+    let mut bench = in_condition("few", (120, 36));
+    bench.press("2ggjjj");
+    assert_eq!(bench.app.records().selected().unwrap().id.as_str(), "u_00019");
+    bench.data.bases.get_mut(&key("users")).unwrap().remove(&"u_00019".into());
+    bench.changed();
+    assert_eq!(bench.app.records().selected().unwrap().id.as_str(), "u_00031");
+    assert!(bench.app.message().unwrap().text.contains("is gone"));
+    bench.data.bases.get_mut(&key("users")).unwrap().remove(&"u_00031".into());
+    bench.data.ops.retain(|op| op.record.id.as_str() != "u_00031");
+    let bench = bench.restart();
+    assert_eq!(bench.app.records().selected().unwrap().id.as_str(), "u_00042", "also over a restart");
+}
+
+#[test]
+fn drafts_only_brings_back_no_screen() {
+    let mut bench = in_condition("few", (120, 36));
+    bench.press("L");
+    bench.setup.settings.restore = ebbtide::app::settings::Restore::DraftsOnly;
+    let bench = bench.restart();
+    assert!(bench.app.screen().overlays.is_empty());
+}
+
+#[test]
+fn a_run_that_ended_badly_is_greeted_with_what_is_still_here() {
+    let bench = in_condition("few", (120, 36)).restart();
+    let text = &bench.app.message().unwrap().text;
+    assert!(text.contains("ended unexpectedly; 7 queued, 0 drafts, nothing lost"), "{text}");
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// Commit before paint.
+
+#[test]
+fn what_was_committed_is_not_committed_again() {
+    let mut bench = in_condition("few", (120, 36));
+    assert!(bench.app.take_commit().is_empty());
+    bench.press("j");
+    assert!(bench.app.take_commit().is_empty(), "the bench took it");
+}
+
+#[test]
+fn a_failed_commit_is_said_and_made_good() {
+    let mut bench = in_condition("few", (120, 36));
+    bench.fail_commits = true;
+    bench.press("jL");
+    assert!(bench.screen().contains("SAVING FAILED"), "{}", bench.screen());
+    bench.fail_commits = false;
+    bench.event(ebbtide::app::event::Event::CommitRecovered);
+    assert!(!bench.screen().contains("SAVING FAILED"));
+    assert_eq!(bench.app.session(), bench.saved, "everything that was missed is saved");
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// Sizes, colours, commands.
+
+#[test]
+fn no_size_panics() {
+    for (pane, keys) in PANES {
+        let mut bench = in_condition("too_long", (120, 36));
+        bench.press(keys);
+        for columns in (0..=60).step_by(3).chain([61, 79, 80, 99, 100, 101, 150, 250]) {
+            for rows in (0..=20).chain([24, 37, 80]) {
+                bench.setup.size = (columns, rows);
+                bench.event(ebbtide::app::event::Event::Resized { columns, rows });
+                let lines = bench.lines();
+                assert_eq!(lines.len(), usize::from(rows), "{pane} {columns}x{rows}");
+            }
+        }
+    }
+}
+
+#[test]
+fn without_colour_only_modifiers_are_left() {
+    use ratatui::style::{Color, Modifier};
+    let mut plain = setup((120, 36));
+    plain.no_color = true;
+    let mut data = few();
+    outbox(&mut data);
+    let mut bench = Bench::new(plain, data, NOW);
+    bench.status(offline());
+    for (_, keys) in PANES {
+        let buffer = bench.buffer();
+        for cell in buffer.content() {
+            assert_eq!((cell.fg, cell.bg), (Color::Reset, Color::Reset));
+        }
+        bench.press(keys).press("<esc><esc>");
+    }
+    bench.press("2");
+    let reversed = bench.buffer().content().iter().any(|cell| cell.modifier.contains(Modifier::REVERSED));
+    assert!(reversed, "the selected row is seen without colour");
+}
+
+#[test]
+fn every_command_has_a_key_or_is_in_the_palette_and_can_be_run() {
+    use ebbtide::app::{command::COMMANDS, panes::palette::Entry};
+    let mut demo = setup((120, 36));
+    demo.demo = true;
+    for command in COMMANDS {
+        let mut data = few();
+        outbox(&mut data);
+        let mut bench = Bench::new(demo.clone(), data, NOW);
+        bench.status(online());
+        let offered = bench.app.palette().entries(true).contains(&Entry::Command(command));
+        let has_key = bench.app.keymap().any_key(command.action).is_some();
+        assert!(offered || has_key, "{} cannot be reached", command.name);
+        if offered {
+            bench.press(":");
+            bench.paste(command.name);
+            bench.press("<enter>");
+            bench.buffer();
+        }
+    }
+}
+
+#[test]
+fn ascii_glyphs_leave_nothing_else_in_our_own_signs() {
+    let mut ascii = setup((120, 36));
+    ascii.settings.glyphs = ebbtide::app::settings::Glyphs::Ascii;
+    let mut data = Fake::default();
+    data.put(&key("users"), "u_1", json!({"name": "Ana", "list": [{"a": 1}]}));
+    let mut bench = Bench::new(ascii, data, NOW);
+    bench.status(online());
+    for (_, keys) in PANES {
+        bench.press(keys);
+        assert!(bench.screen().is_ascii(), "{}", bench.screen());
+        bench.press("<esc><esc>");
+    }
+}
+
+#[test]
+fn an_idle_online_screen_asks_for_no_tick_within_the_minute_and_a_countdown_for_one_each_second() {
+    let mut bench = Bench::new(setup((120, 36)), few(), NOW);
+    bench.status(offline());
+    assert_eq!(bench.app.next_tick(&At::test(NOW)), Some(std::time::Duration::from_secs(1)));
+    bench.status(Vec::new());
+    assert!(bench.app.next_tick(&At::test(NOW)).is_none_or(|wait| wait.as_secs() >= 30));
+    let empty = Bench::new(setup((120, 36)), Fake::default(), NOW);
+    assert_eq!(empty.app.next_tick(&At::test(NOW)), None);
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// What keys do.
+
+/// Keys, one step per line, and after each what left the app, what it said, and which slices changed.
+fn transcript(bench: &mut Bench, steps: &[&str]) -> String {
+    let mut text = String::new();
+    for keys in steps {
+        let before = bench.saved.clone();
+        let (ops, drafts, effects) = (bench.data.ops.len(), bench.data.drafts.len(), bench.effects.len());
+        bench.press(keys);
+        text += &format!("> {keys}\n");
+        for effect in &bench.effects[effects..] {
+            text += &format!("    effect   {effect:?}\n");
+        }
+        if bench.data.ops.len() != ops {
+            let newest = bench.data.ops.last().filter(|_| bench.data.ops.len() > ops);
+            let what = newest.map(|op| format!("{} {} {}", op.seq, op.kind.word(), op.record));
+            text += &format!("    ops      {} -> {}  {}\n", ops, bench.data.ops.len(), what.unwrap_or_default());
+        }
+        if bench.data.drafts.len() != drafts {
+            text += &format!("    drafts   {} -> {}\n", drafts, bench.data.drafts.len());
+        }
+        if let Some(question) = bench.app.confirm() {
+            text += &format!("    asks     {} {:?}\n", question.title, question.lines);
+        }
+        if let Some(message) = bench.app.message() {
+            text += &format!("    says     {} {}\n", message.severity.symbol(), message.text);
+        }
+        let changed: Vec<&str> = bench
+            .saved
+            .iter()
+            .filter(|(name, slice)| before.get(*name) != Some(slice))
+            .map(|(name, _)| name.as_str())
+            .collect();
+        if !changed.is_empty() {
+            text += &format!("    saves    {}\n", changed.join(" "));
+        }
+        let at = bench.app.records().selected().map(|record| record.to_string()).unwrap_or_default();
+        text += &format!("    at       {:?} {at}\n", bench.app.screen().top());
+    }
+    text
+}
+
+#[test]
+fn transcripts() {
+    let stories: [(&str, &[&str]); 8] = [
+        (
+            "browse",
+            &["jj", "G", "gg", "<enter>", "j<enter>", "<esc>", "s", "S", "0", "1jj<enter>", "<tab>", "z", "<esc>"],
+        ),
+        ("filter", &["/", "role:view", "<enter>", "j", "<esc>", "/zzz<enter>", "<esc>"]),
+        ("edit_a_field", &["jjj", "3", "i", "<end>", "x", "<F2>", "u"]),
+        ("edit_a_record", &["jjj", "e", "<F2>", "<ctrl-end><left><backspace>", "<F2>", "<esc>", "e", "<F7>", "y"]),
+        ("add_and_delete", &["a", "<F2>", "d", "n", "d", "y", "u", "jj<space><space>", "d", "y"]),
+        ("outbox", &["4", "j", "h", "j", "h", "h", "D", "n", "D", "y", "X", "r", "v", "v", "o"]),
+        ("conflict", &["4", "c", "w", "m", "w", "<esc>"]),
+        (
+            "palette",
+            &[
+                ":",
+                "goto orders/o_0004",
+                "<enter>",
+                ":",
+                "<enter>",
+                ":",
+                "somebody",
+                "<enter>",
+                "<esc>",
+                "yi",
+                "yp",
+                "g",
+                "o",
+                "<esc>",
+            ],
+        ),
+    ];
+    for (name, steps) in stories {
+        let mut data = few();
+        outbox(&mut data);
+        let mut bench = Bench::new(setup((120, 36)), data, NOW);
+        bench.status(online());
+        kept("transcripts", name, &transcript(&mut bench, steps));
+    }
+}
+
+#[test]
+fn a_read_only_source_refuses_every_edit_and_says_why() {
+    for keys in ["e", "3i", "a", "d", "3jd", "E"] {
+        let mut locked = setup((120, 36));
+        locked.sources[0].read_only = true;
+        let mut bench = Bench::new(locked, few(), NOW);
+        bench.press(keys);
+        assert!(bench.app.message().is_some_and(|message| message.text.contains("read only")), "{keys}");
+        assert!(bench.app.confirm().is_none() && bench.data.ops.is_empty() && bench.data.drafts.is_empty());
+    }
+}
+
+#[test]
+fn a_saved_edit_is_committed_as_a_wish_before_saving_is_painted() {
+    use ebbtide::app::{effect::Effect, event::Event};
+    let mut bench = Bench::new(setup((120, 36)), few(), NOW);
+    bench.press("d");
+    let key = parse("y")[0];
+    let effects = bench.app.handle(&At::test(NOW), Event::Key(key));
+    let commit = bench.app.take_commit();
+    assert!(matches!(commit.drafts.last(), Some(ebbtide::model::draft::DraftWrite::RequestCommit { .. })));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Queue { draft: Some(_), .. })));
+    assert!(bench.screen().contains("| saving"), "{}", bench.screen());
+}
+
+#[test]
+fn while_rows_are_loaded_again_the_screen_keeps_the_old_ones() {
+    use ebbtide::app::event::{Changed, Event};
+    let mut bench = in_condition("few", (120, 36));
+    let before = bench.lines();
+    let changed = Changed { records: true, outbox: true, activity: true, drafts: true };
+    let effects = bench.app.handle(&At::test(NOW), Event::Changed(changed));
+    assert!(!effects.is_empty());
+    assert_eq!(bench.lines(), before);
+}
+
+#[test]
+fn the_mouse_focuses_selects_folds_and_presses_hints() {
+    let mut bench = in_condition("few", (120, 36));
+    bench.click(30, 5);
+    assert_eq!(bench.app.records().selected().unwrap().id.as_str(), "u_00012");
+    bench.click(75, 2);
+    assert_eq!(bench.app.screen().focus, ebbtide::app::pane::PaneName::Record);
+    let line = bench.lines().pop().unwrap();
+    let at = line.find("? help").unwrap();
+    bench.click(u16::try_from(at).unwrap(), 35);
+    assert_eq!(bench.app.screen().top(), ebbtide::app::pane::PaneName::Help);
+}
+
+#[test]
+fn holding_a_key_through_a_long_list_never_stops_at_the_edge_of_what_is_loaded() {
+    let mut bench = Bench::new(setup((80, 24)), many(), NOW);
+    bench.press("2gg");
+    for _ in 0..900 {
+        bench.press("j");
+    }
+    let position = bench.app.records().position(11);
+    assert!(position.to.unwrap() > 890, "{position:?}");
+    for _ in 0..900 {
+        bench.press("k");
+    }
+    assert_eq!(bench.app.records().position(11).from, Some(1));
+}
+
+mod random {
+    use super::*;
+    use proptest::prelude::*;
+
+    const KEYS: [&str; 62] = [
+        "j",
+        "j",
+        "j",
+        "k",
+        "G",
+        "gg",
+        "g",
+        "<enter>",
+        "<enter>",
+        "<esc>",
+        "<esc>",
+        "<tab>",
+        "<shift-tab>",
+        "1",
+        "2",
+        "3",
+        "4",
+        "5",
+        "6",
+        "z",
+        ">",
+        "<lt>",
+        "/",
+        "a",
+        "e",
+        "i",
+        "d",
+        "u",
+        "y",
+        "n",
+        "s",
+        "S",
+        "<space>",
+        "v",
+        "<ctrl-d>",
+        "<ctrl-u>",
+        "h",
+        "l",
+        ":",
+        "?",
+        "L",
+        "C",
+        "c",
+        "m",
+        "t",
+        "w",
+        "0",
+        "x",
+        "<backspace>",
+        "<left>",
+        "<right>",
+        "<down>",
+        "<F2>",
+        "<F3>",
+        "<F8>",
+        "<ctrl-g>",
+        "]",
+        "田",
+        "\"",
+        "R",
+        "gs",
+        "o",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn whatever_was_pressed_comes_back(
+            keys in prop::collection::vec(0..KEYS.len(), 1..60),
+            size in prop::sample::select(vec![(120, 36), (80, 24), (60, 16), (100, 20)]),
+            no_rank in any::<bool>(),
+        ) {
+            let mut data = few();
+            outbox(&mut data);
+            sessions(&mut data);
+            data.no_rank = no_rank;
+            let mut bench = Bench::new(setup(size), data, NOW);
+            bench.status(online());
+            let mut story = format!("{size:?} ");
+            for key in keys {
+                story += KEYS[key];
+                bench.press(KEYS[key]);
+            }
+            restarted(bench, &story);
+        }
     }
 }

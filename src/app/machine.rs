@@ -367,6 +367,8 @@ pub fn hints(app: &App) -> Vec<Hint> {
     let scopes = app.scopes();
     let key = |action: Action| app.keymap.first_key(action, &scopes);
     let mut hints: Vec<Hint> = Vec::new();
+    let top = app.screen.top();
+    let typing = app.takes_text();
     let mut push = |action: Action| {
         let command = action.command();
         if hints.iter().any(|hint| hint.action == action) {
@@ -376,6 +378,14 @@ pub fn hints(app: &App) -> Vec<Hint> {
             Action::MoveDown => (pair(key(Action::MoveDown), key(Action::MoveUp)), "move"),
             Action::FocusCollections => (pair(key(Action::FocusCollections), key(Action::FocusSync)), "pane"),
             Action::Grow => (pair(key(Action::Shrink), key(Action::Grow)), "resize"),
+            Action::Open if matches!(top, PaneName::Palette | PaneName::Help) => (key(action), "run"),
+            Action::Open if top == PaneName::Records && typing => (key(action), "keep the filter"),
+            Action::Back if top == PaneName::Records && typing => (key(action), "clear it"),
+            Action::Back if top != PaneName::Welcome && !Screen::MAIN.contains(&top) => (key(action), "close"),
+            Action::Back if top == PaneName::Welcome => (key(action), "skip to an empty workspace"),
+            Action::NextTab if top == PaneName::Help => (key(action), "another pane"),
+            Action::NextTab if typing => (key(action), "complete"),
+            Action::HalfPageDown => (key(action), "more"),
             _ => (key(action), command.hint),
         };
         if let Some(keys) = keys {
@@ -383,7 +393,6 @@ pub fn hints(app: &App) -> Vec<Hint> {
             hints.push(Hint { keys, words: words.to_owned(), action });
         }
     };
-    let top = app.screen.top();
     let own = match top {
         PaneName::Collections => app.collections.commands(),
         PaneName::Records => app.records.commands(),
@@ -400,7 +409,6 @@ pub fn hints(app: &App) -> Vec<Hint> {
         PaneName::Sessions => app.sessions.commands(),
         PaneName::Welcome => app.welcome.commands(),
     };
-    let typing = app.takes_text();
     let demo: &[Action] = match (app.setup.demo, app.world.network_cut) {
         (false, _) => &[],
         (true, false) => &[Action::CutNetwork, Action::SomebodyEdits],

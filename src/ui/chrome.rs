@@ -68,7 +68,7 @@ fn saved(app: &App) -> (String, Role) {
     if !world.saving.is_empty() {
         return ("saving".to_owned(), Role::Text);
     }
-    if app.screen().overlays.contains(&PaneName::Editor) {
+    if app.editor().sheet().is_some_and(|sheet| sheet.begun) {
         return ("draft saved".to_owned(), Role::Draft);
     }
     ("saved".to_owned(), Role::Text)

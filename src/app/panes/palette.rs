@@ -79,14 +79,15 @@ impl Palette {
         if let Some((command, Some(_))) = parse(&typed) {
             return vec![Entry::Command(command)];
         }
+        let words: Vec<String> = typed.to_lowercase().split_whitespace().map(str::to_owned).collect();
         let mut matcher = Matcher::new(Config::DEFAULT);
         let pattern = Pattern::parse(&typed, CaseMatching::Ignore, Normalization::Smart);
         let mut buffer = Vec::new();
         let mut scored: Vec<(u32, &'static Command)> = offered
             .filter_map(|command| {
                 let mut score = |text: &str| pattern.score(Utf32Str::new(text, &mut buffer), &mut matcher);
-                let title = score(command.title).map(|score| score * 2);
-                Some((title.or_else(|| score(&format!("{} {}", command.title, command.help)))?, command))
+                let in_help = words.iter().all(|word| command.help.contains(word.as_str()));
+                Some((score(command.title).or_else(|| in_help.then_some(0))?, command))
             })
             .collect();
         scored.sort_by_key(|(score, _)| std::cmp::Reverse(*score));

@@ -5,7 +5,15 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    app::{Setup, settings::UiSettings, world::World},
+    app::{
+        Setup,
+        action::Action,
+        effect::Need,
+        event::{Found, MouseKind},
+        pane::{Pane, Seen},
+        settings::UiSettings,
+        world::World,
+    },
     model::{
         conflict::ConflictPolicy,
         ids::{CollectionKey, CollectionName, SessionName, SourceName},

@@ -86,7 +86,9 @@ impl Echoes {
     }
 
     /// Tells our own echoes in a live feed from news. `sent` is the document on its way right now, where there is one.
-    pub(super) fn hear(&mut self, change: RemoteChange, sent: Option<Option<&Value>>) -> Heard {
+    /// `is_read` says that the record is being fetched: then the write is remembered beyond its echo, because the answer
+    /// may be older.
+    pub(super) fn hear(&mut self, change: RemoteChange, sent: Option<Option<&Value>>, is_read: bool) -> Heard {
         let id = id_of(&change);
         let known = self.by_id.contains_key(id);
         if !known && sent.is_none() {
@@ -98,8 +100,10 @@ impl Echoes {
         }
         let Some(echo) = self.by_id.get_mut(id) else { return Heard::Unclear };
         if echo.print == print {
-            let id = id.clone();
-            self.by_id.remove(&id);
+            echo.older.clear();
+            if !is_read {
+                self.by_id.remove(&id.clone());
+            }
             return Heard::Echo;
         }
         match echo.older.iter().position(|older| *older == print) {
@@ -143,18 +147,18 @@ mod tests {
         let mut echoes = Echoes::default();
         echoes.note(&"r".into(), Some(&json!({"n": 1})), Duration::from_secs(1));
         echoes.note(&"r".into(), Some(&json!({"n": 2})), Duration::from_secs(2));
-        assert_eq!(echoes.hear(put(r#"{"n":1}"#), None), Heard::Echo);
-        assert_eq!(echoes.hear(put(r#"{"n":2}"#), None), Heard::Echo);
-        assert_eq!(echoes.hear(put(r#"{"n":1}"#), None), Heard::News(put(r#"{"n":1}"#)), "somebody put it back");
+        assert_eq!(echoes.hear(put(r#"{"n":1}"#), None, false), Heard::Echo);
+        assert_eq!(echoes.hear(put(r#"{"n":2}"#), None, false), Heard::Echo);
+        assert_eq!(echoes.hear(put(r#"{"n":1}"#), None, false), Heard::News(put(r#"{"n":1}"#)), "somebody put it back");
     }
 
     #[test]
     fn a_foreign_change_beside_our_own_is_looked_up() {
         let mut echoes = Echoes::default();
         echoes.note(&"r".into(), Some(&json!({"n": 2})), Duration::from_secs(2));
-        assert_eq!(echoes.hear(put(r#"{"n":7}"#), None), Heard::Unclear);
+        assert_eq!(echoes.hear(put(r#"{"n":7}"#), None, false), Heard::Unclear);
         let sent = json!({"n": 3});
-        assert_eq!(echoes.hear(put(r#"{"n":3}"#), Some(Some(&sent))), Heard::Echo);
+        assert_eq!(echoes.hear(put(r#"{"n":3}"#), Some(Some(&sent)), false), Heard::Echo);
     }
 
     #[test]

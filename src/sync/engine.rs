@@ -61,11 +61,13 @@ impl Machine {
     pub fn handle(&mut self, at: &At, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
         let jumped = self.clock_jumped(at);
-        if event == Event::Started {
+        if let Event::Started { doubted } = &event {
             self.started = true;
-            if self.forced_offline {
-                self.each(at, &mut effects, None, |lane, cx| lane.force_offline(cx, true));
-            }
+            let forced = self.forced_offline;
+            self.each(at, &mut effects, None, |lane, cx| {
+                lane.remember_doubts(cx, doubted);
+                lane.force_offline(cx, forced);
+            });
         }
         if !self.started {
             return effects;
@@ -74,7 +76,7 @@ impl Machine {
             self.each(at, &mut effects, None, Lane::woke_up);
         }
         match event {
-            Event::Started | Event::Tick => {}
+            Event::Started { .. } | Event::Tick => {}
             Event::JournalMoved => self.lanes.iter_mut().for_each(Lane::journal_moved),
             Event::Request(request) => {
                 self.idle = false;
@@ -241,6 +243,6 @@ fn source_of(event: &Event) -> Option<&SourceName> {
         | Event::FeedOpened { collection, .. }
         | Event::FeedMoved { collection, .. }
         | Event::Reuploaded { collection, .. } => Some(&collection.source),
-        Event::Started | Event::Tick | Event::JournalMoved | Event::Request(_) => None,
+        Event::Started { .. } | Event::Tick | Event::JournalMoved | Event::Request(_) => None,
     }
 }

@@ -18,7 +18,10 @@ pub type StoreResult<T> = Result<T, String>;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// This process leads, and `in_flight` ops of a dead leader are `in_doubt` now. Nothing happens before.
-    Started,
+    Started {
+        /// Settled ops that were in doubt within the last [`super::LATE_ORIGINAL`]: what a dead leader was guarding.
+        doubted: Vec<Op>,
+    },
     /// The time of [`super::Machine::wake_at`] has come.
     Tick,
     /// The journal was written by somebody: there may be something to send. Not work in itself (see `Effect::Idle`).

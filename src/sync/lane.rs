@@ -12,6 +12,7 @@ use crate::{
     model::{
         activity::{Activity, Severity},
         ids::{CollectionKey, RecordKey, SourceName},
+        op::Op,
         source::{SourceSpec, SyncSettings},
         sync_status::{ConnectivityState, LinkFact, SourceStatus},
         time::At,
@@ -77,7 +78,7 @@ pub(super) enum Signal {
     LookAgain,
     /// Fetch this record.
     Touch(RecordKey),
-    /// A new base of our own making is in the mirror.
+    /// A new base of our own making is on its way into the mirror.
     Wrote {
         record: RecordKey,
         document: Option<serde_json::Value>,
@@ -227,6 +228,10 @@ impl Lane {
         self.push.outbox_changed();
     }
 
+    pub(super) fn remember_doubts(&mut self, cx: &Cx<'_>, ops: &[Op]) {
+        self.push.remember_doubts(cx, ops);
+    }
+
     pub(super) fn journal_moved(&mut self) {
         self.push.journal_moved();
     }
@@ -335,7 +340,7 @@ impl Lane {
             Event::Reuploaded { ticket, collection, result } => {
                 self.with_pull(&collection, |pull, _| pull.reuploaded(cx, ticket, result));
             }
-            Event::Started | Event::Tick | Event::JournalMoved | Event::Request(_) => {}
+            Event::Started { .. } | Event::Tick | Event::JournalMoved | Event::Request(_) => {}
         }
         self.hear(cx);
     }

@@ -30,3 +30,4 @@ mod push;
 pub use effect::Effect;
 pub use engine::Machine;
 pub use event::Event;
+pub use push::LATE_ORIGINAL;

@@ -50,7 +50,7 @@ use crate::{
 };
 
 /// How long after an episode in doubt a late original is still feared.
-pub(super) const LATE_ORIGINAL: Duration = Duration::from_secs(120);
+pub const LATE_ORIGINAL: Duration = Duration::from_secs(120);
 /// An op overtaken by the server this often in a row is shown to a person.
 const MAX_REBASES: u32 = 3;
 /// A look at the outbox that nobody asked for, while something should be going.
@@ -76,7 +76,7 @@ pub(super) struct Push {
     /// The store is in trouble: nothing new until then.
     store_hold: Option<Duration>,
     store_failures: u32,
-    guards: HashMap<RecordKey, Guard>,
+    guards: HashMap<RecordKey, Vec<Guard>>,
     rebases: HashMap<RecordKey, u32>,
     /// Ops that met a lane-level failure, with the lane's successes then.
     suspects: HashMap<Seq, u64>,
@@ -198,7 +198,7 @@ impl Push {
             Stage::Again { at, .. } => Some(at),
             _ => None,
         });
-        let guards = self.guards.values().map(|guard| guard.until);
+        let guards = self.guards.values().flatten().map(|guard| guard.until);
         let when_open = [
             self.next_attempt,
             self.store_hold,
@@ -280,10 +280,16 @@ impl Push {
         if self.to_go > 0 && now >= self.last_look + SAFETY {
             self.peek = true;
         }
-        let over: Vec<RecordKey> =
-            self.guards.iter().filter(|(_, guard)| guard.until <= now).map(|(record, _)| record.clone()).collect();
+        let mut over = Vec::new();
+        self.guards.retain(|record, guards| {
+            let before = guards.len();
+            guards.retain(|guard| guard.until > now);
+            if guards.len() < before {
+                over.push(record.clone());
+            }
+            !guards.is_empty()
+        });
         for record in over {
-            self.guards.remove(&record);
             // A late original may have landed without any answer to us.
             cx.signals.push(Signal::Touch(record));
             self.dirty = true;
@@ -431,7 +437,7 @@ impl Push {
         let doubted = head.state == OpState::InDoubt || head.was_in_doubt;
         let repeat = head.precondition.clone().filter(|_| doubted);
         let job = Job { ops: chain.ops, base: chain.base, doubted, stage: Stage::WantsFetch, shadowed: false };
-        let Some(coalesced) = merge::coalesce(&job.ops) else { return };
+        let Some(coalesced) = merge::coalesce(joined(self.kind, &job.ops)) else { return };
         self.jobs.insert(record.clone(), job);
         let (kind, document, absorbed) = match coalesced {
             Coalesced::Nothing { discarded } => {
@@ -448,7 +454,7 @@ impl Push {
                 PushRequest { record: record.clone(), kind, document, precondition },
             );
         }
-        if self.is_guarded(cx, &record, document.as_ref()) {
+        if self.is_guarded(&record, document.as_ref()) {
             return;
         }
         let Some(job) = self.jobs.get(&record) else { return };
@@ -469,12 +475,11 @@ impl Push {
     }
 
     /// Holds back what would restore the state a late original waits for. Creates a wait and drops the job.
-    fn is_guarded(&mut self, cx: &mut Cx<'_>, record: &RecordKey, document: Option<&Value>) -> bool {
-        let Some(guard) = self.guards.get(record) else { return false };
-        if guard.until <= cx.at.mono || !policy::same(self.kind, document, guard.content.as_ref()) {
-            return false;
-        }
-        self.not_before.insert(record.clone(), guard.until);
+    fn is_guarded(&mut self, record: &RecordKey, document: Option<&Value>) -> bool {
+        let Some(guards) = self.guards.get(record) else { return false };
+        let holds = |guard: &&Guard| policy::same(self.kind, document, guard.content.as_ref());
+        let Some(until) = guards.iter().filter(holds).map(|guard| guard.until).max() else { return false };
+        self.not_before.insert(record.clone(), until);
         self.drop_job(record);
         true
     }
@@ -541,7 +546,8 @@ impl Push {
             let settle = SettleOp { seq: head.seq, outcome: Outcome::Rejected { error }, at: cx.at.wall };
             return self.finish(cx, record, None, vec![settle]);
         };
-        let Some(Coalesced::Write { kind, document, absorbed, .. }) = merge::coalesce(&job.ops) else {
+        let joined = joined(self.kind, &job.ops);
+        let Some(Coalesced::Write { kind, document, absorbed, .. }) = merge::coalesce(joined) else {
             return self.drop_job(record);
         };
         let precondition = Precondition::Revision(revision);
@@ -742,11 +748,18 @@ impl Push {
     /// An episode in doubt ends: for a while nothing may bring back what its precondition stands for.
     fn guard(&mut self, cx: &Cx<'_>, record: &RecordKey) {
         let Some(head) = self.jobs.get(record).and_then(|job| job.ops.first()) else { return };
-        let content = match head.precondition {
-            Some(Precondition::Absent) => None,
-            _ => head.base.clone(),
-        };
-        self.guards.insert(record.clone(), Guard { content, until: cx.at.mono + LATE_ORIGINAL });
+        let guard = Guard { content: guarded_content(head), until: cx.at.mono + LATE_ORIGINAL };
+        self.guards.entry(record.clone()).or_default().push(guard);
+    }
+
+    /// Takes up the episodes in doubt that ended shortly before this process began to lead.
+    pub(super) fn remember_doubts(&mut self, cx: &Cx<'_>, ops: &[Op]) {
+        for op in ops.iter().filter(|op| op.record.collection.source == self.source) {
+            let ago = op.settled_at.map_or(Duration::ZERO, |settled| cx.at.wall.since(settled));
+            let Some(left) = LATE_ORIGINAL.checked_sub(ago).filter(|left| !left.is_zero()) else { continue };
+            let guard = Guard { content: guarded_content(op), until: cx.at.mono + left };
+            self.guards.entry(op.record.clone()).or_default().push(guard);
+        }
     }
 
     fn doubt(&mut self, cx: &mut Cx<'_>, record: &RecordKey, error: OpError, wait: Option<Duration>) {
@@ -798,6 +811,9 @@ impl Push {
         let ticket = cx.ticket();
         job.stage = match base {
             Some(base) => {
+                // Said before it is written: an older reading may be on its way to the same writer already.
+                let (record, document) = (record.clone(), base.document.clone());
+                cx.signals.push(Signal::Wrote { record, document });
                 cx.out.push(Effect::StoreBase { ticket, base: base.clone() });
                 Stage::StoringBase { ticket, base, settles }
             }
@@ -816,10 +832,7 @@ impl Push {
         }
         let (base, settles) = (base.clone(), settles.clone());
         match result {
-            Ok(()) => {
-                cx.signals.push(Signal::Wrote { record: record.clone(), document: base.document });
-                self.finish(cx, record, None, settles);
-            }
+            Ok(()) => self.finish(cx, record, None, settles),
             Err(message) => {
                 let at = cx.at.mono + Duration::from_secs(1);
                 job.stage = Stage::Again { at, base: Some(base), settles };
@@ -865,6 +878,25 @@ impl Push {
             cx.log(Severity::Problem, "outbox", text, Some("your edits are kept; it goes on by itself"));
         }
         self.store_failures = self.store_failures.saturating_add(1);
+    }
+}
+
+/// The ops at the front of a chain of which each was made on the document of the one before it: only those may become
+/// one write. An op made before its predecessor was moved onto a newer base goes by itself, through the merge.
+fn joined(kind: SourceKind, ops: &[Op]) -> &[Op] {
+    let made_on = |pair: &[Op]| {
+        let before = merge::intended(&pair[0]);
+        pair[1].kind == OpKind::Create && before.is_none() || policy::same(kind, pair[1].base.as_ref(), before)
+    };
+    let end = ops.windows(2).position(|pair| !made_on(pair)).map_or(ops.len(), |last| last + 1);
+    &ops[..end]
+}
+
+/// What the precondition of a doubted op stands for.
+fn guarded_content(op: &Op) -> Option<Value> {
+    match op.precondition {
+        Some(Precondition::Absent) => None,
+        _ => op.base.clone(),
     }
 }
 

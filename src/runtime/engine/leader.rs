@@ -12,19 +12,22 @@ use crate::{
     model::{
         activity::{Activity, Severity},
         ids::{CollectionKey, RecordId, SourceName},
-        op::OutboxCounts,
+        op::{Op, OpState, OutboxCounts},
         sync_status::SyncRequest,
         time::{At, Clock, Timestamp},
     },
     remote::Remote,
     store::{Applied, Reader, Store, StoreError},
-    sync::{Event, Machine, effect::Ticket},
+    sync::{Event, LATE_ORIGINAL, Machine, effect::Ticket},
 };
 
 /// Panes are told of changed records at most this often while pages stream in.
 const TELL_EVERY: Duration = Duration::from_millis(50);
 /// Settled ops, old vault entries and activity are removed this often.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
+
+/// How many settled ops a new leader looks through for what its predecessor was guarding.
+const RECENT: usize = 2_000;
 
 /// What a task sends back to the loop.
 pub(super) enum Answer {
@@ -45,7 +48,8 @@ pub(super) async fn lead(setup: EngineSetup, mut commands: UnboundedReceiver<Com
     let (answers, mut incoming) = unbounded_channel();
     let mut early = Vec::new();
     let Some(mut leader) = take_over(&setup, &mut commands, &mut early, &answers, &report).await else { return };
-    leader.handle(Event::Started);
+    let doubted = leader.recent_doubts();
+    leader.handle(Event::Started { doubted });
     for request in early {
         leader.handle(Event::Request(request));
     }
@@ -175,6 +179,18 @@ impl Leader {
             pruned: None,
             keep: setup.settings.keep,
         })
+    }
+
+    /// Ops that were in doubt and were settled a moment ago: the originals of their requests may still be under way.
+    fn recent_doubts(&mut self) -> Vec<Op> {
+        let now = self.clock.at().wall;
+        let settled = [OpState::Acked, OpState::Superseded];
+        let recent = self.reader.outbox(&settled, None, RECENT).unwrap_or_else(|error| {
+            tracing::warn!("the ops settled last cannot be read: {error}");
+            Vec::new()
+        });
+        let feared = |op: &Op| op.was_in_doubt && op.settled_at.is_some_and(|at| now.since(at) < LATE_ORIGINAL);
+        recent.into_iter().filter(feared).collect()
     }
 
     fn until_wake(&self) -> Option<Duration> {

@@ -185,8 +185,9 @@ impl Pull {
                 RemoteChange::Upsert(record) => record.id.clone(),
                 RemoteChange::Tombstone { id } => id.clone(),
             };
+            let is_read = self.touching.values().any(|(touched, _)| *touched == id);
             let record = self.key.record(id);
-            match self.echoes.hear(change, push.sent(&record)) {
+            match self.echoes.hear(change, push.sent(&record), is_read) {
                 Heard::Echo => {}
                 Heard::Unclear => self.touch(record.id),
                 Heard::News(change) => self.incoming.push(change),

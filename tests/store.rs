@@ -12,6 +12,7 @@ use std::{
 
 use ebbtide::{
     model::{
+        conflict::Take,
         draft::{DraftKey, DraftTarget, DraftWrite},
         edit,
         ids::{CollectionKey, OpId, RecordId, Revision, Seq, SessionName},
@@ -19,10 +20,11 @@ use ebbtide::{
         query::{Anchor, Filter, ListQuery, Sort, Window},
         record::RecordMark,
         session::{Slice, UiCommit},
+        sync_status::SyncRequest,
         time::{At, Clock, Timestamp},
         wire::{RemoteChange, RemoteRecord},
     },
-    store::{Claim, NewBase, OpenMode, Outcome, PullPage, QueueEdit, Reader, Settle, Store, StoreError},
+    store::{Claim, NewBase, OpenMode, Outcome, PullPage, QueueEdit, Reader, Resolve, Settle, Store, StoreError},
 };
 use serde_json::{Value, json};
 
@@ -197,4 +199,1190 @@ fn an_edit_goes_out_and_comes_back_as_the_base() {
     let world = world.again();
     assert_eq!(world.state(seq), OpState::Acked);
     assert_eq!(world.reader().check().unwrap(), Vec::<String>::new());
+}
+
+fn error(message: &str) -> OpError {
+    OpError { at: at(10), status: Some(400), message: message.to_owned() }
+}
+
+fn session() -> SessionName {
+    SessionName::from("default")
+}
+
+fn slice(body: &str) -> UiCommit {
+    let slice = Slice { name: "records".to_owned(), version: 1, body: body.to_owned() };
+    UiCommit { slices: vec![slice], ..UiCommit::default() }
+}
+
+fn refused<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> String {
+    match answer {
+        Err(StoreError::Refused(why)) => why,
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+}
+
+fn acknowledge(world: &World, id: &str, document: Option<Value>, revision: &str) {
+    let base = NewBase {
+        record: tasks().record(id),
+        document,
+        revision: Some(Revision::from(revision)),
+        at: at(9),
+    };
+    world.store.acknowledge(vec![base]).wait().unwrap();
+}
+
+// --- the outbox ------------------------------------------------------------------------------------------------------
+
+#[test]
+fn queueing_the_same_op_twice_is_one_op_and_takes_the_draft_along() {
+    let mut world = World::new();
+    world.pull(&[("a", json!({"n": 1}))]);
+    let key = DraftKey { record: tasks().record("a"), target: DraftTarget::Document };
+    let write = DraftWrite::Snapshot { key: key.clone(), snapshot: "{}".into(), base: None, base_revision: None };
+    let draft = UiCommit { drafts: vec![write], ..UiCommit::default() };
+    world.store.commit_ui(&session(), draft).wait().unwrap();
+    assert_eq!(world.window("", Anchor::First, 5).rows[0].mark, RecordMark::Draft);
+    assert!(world.reader().protected(&tasks()).unwrap().contains(&RecordId::from("a")));
+    let op = world.edit("a", Some(json!({"n": 2})));
+    let edit = QueueEdit { op, draft: Some(key), session: Some((session(), slice("after"))), activity: None };
+    let first = world.store.queue(edit.clone()).wait().unwrap();
+    assert_eq!(world.reader().drafts().unwrap(), []);
+    assert_eq!(world.reader().session(&session()).unwrap().slices[0].body, "after");
+    assert_eq!(world.store.queue(edit).wait().unwrap(), first);
+    assert_eq!(world.reader().outbox(&[], None, 10).unwrap().len(), 1);
+}
+
+#[test]
+fn a_save_that_was_painted_is_found_again_after_a_kill() {
+    let mut world = World::new();
+    let op = world.edit("new", Some(json!({"n": 1})));
+    let key = DraftKey { record: tasks().record("new"), target: DraftTarget::New };
+    let snapshot = DraftWrite::Snapshot { key: key.clone(), snapshot: "s".into(), base: None, base_revision: None };
+    let append = DraftWrite::Append { key: key.clone(), edit: "+x".into() };
+    let request = DraftWrite::RequestCommit { key: key.clone(), op: Box::new(op.clone()) };
+    let commit = UiCommit { drafts: vec![snapshot, append, request], ..UiCommit::default() };
+    world.store.commit_ui(&session(), commit).wait().unwrap();
+    let world = world.again();
+    assert_eq!(world.reader().commit_requests().unwrap(), [(key.clone(), op.clone())]);
+    let draft = world.reader().drafts().unwrap().pop().unwrap();
+    assert_eq!((draft.edits, draft.commit_requested), (vec!["+x".to_owned()], Some(op.op_id)));
+    world.store.queue(QueueEdit { op, draft: Some(key), session: None, activity: None }).wait().unwrap();
+    assert_eq!(world.reader().commit_requests().unwrap(), []);
+}
+
+#[test]
+fn only_the_oldest_op_of_a_record_can_be_claimed() {
+    let mut world = World::new();
+    world.pull(&[("a", json!({"n": 1}))]);
+    let first = world.queue("a", Some(json!({"n": 2})));
+    let second = world.queue("a", Some(json!({"n": 3})));
+    assert_eq!(world.op(second).after, Some(first));
+    assert!(world.claim(second, &[]).is_none());
+    assert!(world.claim(first, &[]).is_some());
+    assert!(world.claim(first, &[]).is_none(), "it is in flight");
+    assert!(world.reader().ready(&"office".into(), at(5), &[], 4).unwrap().is_empty());
+    acknowledge(&world, "a", Some(json!({"n": 2})), "r2");
+    world.settle(first, Outcome::Acked);
+    assert_eq!(world.op(second).base_revision, Some("r2".into()), "made on what the server now holds");
+    let ready = world.reader().ready(&"office".into(), at(5), &[], 4).unwrap();
+    assert_eq!(ready[0].ops[0].seq, second);
+    assert_eq!(ready[0].base.as_ref().unwrap().revision, Some("r2".into()));
+}
+
+#[test]
+fn a_claim_absorbs_untouched_edits_right_behind_it() {
+    let mut world = World::new();
+    world.pull(&[("a", json!({"n": 1, "m": 1}))]);
+    let first = world.queue("a", Some(json!({"n": 2, "m": 1})));
+    let second = world.queue("a", Some(json!({"n": 2, "m": 2})));
+    let third = world.queue("a", Some(json!({"n": 3, "m": 2})));
+    assert!(world.claim(first, &[third]).is_none(), "not directly behind");
+    let head = world.claim(first, &[second, third]).unwrap();
+    assert_eq!(head.document, Some(json!({"n": 3, "m": 2})));
+    assert_eq!(head.changes.len(), 2);
+    assert_eq!(world.state(second), OpState::Superseded);
+    let view = world.reader().record(&tasks().record("a")).unwrap();
+    assert_eq!((view.local, view.ops.len()), (Some(json!({"n": 3, "m": 2})), 1));
+    let fourth = world.queue("a", Some(json!({"n": 4, "m": 2})));
+    world.settle(first, Outcome::Queued { error: None, next_attempt_at: None, counts: true });
+    assert!(world.claim(first, &[fourth]).is_none(), "an attempted op is immutable");
+}
+
+#[test]
+fn an_op_in_doubt_is_repeated_with_its_own_precondition_only() {
+    let mut world = World::new();
+    let seq = world.queue("a", Some(json!({"n": 2})));
+    world.claim(seq, &[]).unwrap();
+    world.settle(seq, Outcome::InDoubt { error: error("timeout"), next_attempt_at: None });
+    let op = world.op(seq);
+    assert!(op.was_in_doubt && op.state == OpState::InDoubt);
+    let other = Claim {
+        head: seq,
+        absorbs: Vec::new(),
+        kind: op.kind,
+        sent_document: op.document.clone(),
+        precondition: Precondition::Revision("x".into()),
+        request_hash: "h".into(),
+        at: at(9),
+    };
+    assert!(refused(world.store.claim(other).wait()).contains("precondition"));
+    assert_eq!(world.claim(seq, &[]).unwrap().attempts, 2);
+}
+
+#[test]
+fn outcomes_put_an_op_where_page_three_says() {
+    let mut world = World::new();
+    let seq = world.queue("a", Some(json!(1)));
+    world.claim(seq, &[]).unwrap();
+    world.settle(seq, Outcome::Queued { error: Some(error("offline")), next_attempt_at: Some(at(50)), counts: false });
+    assert_eq!((world.state(seq), world.op(seq).attempts), (OpState::Queued, 0));
+    assert!(world.reader().ready(&"office".into(), at(49), &[], 1).unwrap().is_empty());
+    assert_eq!(world.reader().next_attempt(&"office".into()).unwrap(), Some(at(50)));
+    assert_eq!(world.reader().ready(&"office".into(), at(50), &[], 1).unwrap().len(), 1);
+    assert!(world.reader().ready(&"office".into(), at(50), &[tasks().record("a")], 1).unwrap().is_empty());
+    world.claim(seq, &[]).unwrap();
+    world.settle(seq, Outcome::Auth { error: error("401") });
+    assert_eq!((world.state(seq), world.op(seq).attempts), (OpState::Auth, 0));
+    assert_eq!(world.store.release_auth("office".into()).wait().unwrap(), 1);
+    let behind = world.queue("a", Some(json!(2)));
+    world.claim(seq, &[]).unwrap();
+    world.settle(seq, Outcome::Rejected { error: error("too long") });
+    assert_eq!((world.state(seq), world.state(behind)), (OpState::Rejected, OpState::Blocked));
+    let third = world.queue("a", Some(json!(3)));
+    assert_eq!(world.state(third), OpState::Blocked);
+    world.store.command(vec![seq], OpCommand::Retry, at(60)).wait().unwrap();
+    assert_eq!((world.state(seq), world.state(behind)), (OpState::Queued, OpState::Queued));
+    assert_eq!(world.op(seq).last_error, Some(error("too long")));
+    let counts = world.reader().counts().unwrap();
+    assert_eq!((counts.queued, counts.pending()), (3, 3));
+    assert_eq!(world.reader().check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_crash_while_sending_leaves_the_op_in_doubt() {
+    let mut world = World::new();
+    let seq = world.queue("a", Some(json!(1)));
+    world.claim(seq, &[]).unwrap();
+    let world = world.again();
+    assert_eq!(world.state(seq), OpState::InFlight, "only the leader may say so");
+    assert_eq!(world.store.recover_in_flight(at(20)).wait().unwrap(), 1);
+    assert_eq!(world.state(seq), OpState::InDoubt);
+    assert!(world.op(seq).was_in_doubt);
+    assert_eq!(world.reader().ready(&"office".into(), at(20), &[], 1).unwrap().len(), 1);
+}
+
+#[test]
+fn an_acknowledgement_that_is_not_settled_yet_shows_no_flicker() {
+    let mut world = World::new();
+    world.pull(&[("a", json!({"n": 1}))]);
+    let first = world.queue("a", Some(json!({"n": 2})));
+    let second = world.queue("a", Some(json!({"n": 2, "m": 1})));
+    let shown = |world: &World| world.window("", Anchor::First, 5).rows[0].cells[0].clone().unwrap();
+    world.claim(first, &[]).unwrap();
+    acknowledge(&world, "a", Some(json!({"n": 2, "by": "server"})), "r2");
+    assert_eq!(shown(&world), "2");
+    let view = world.reader().record(&tasks().record("a")).unwrap();
+    assert_eq!(view.local, Some(json!({"n": 2, "by": "server", "m": 1})));
+    world.settle(first, Outcome::Acked);
+    assert_eq!(shown(&world), "2");
+    assert_eq!(world.state(second), OpState::Queued);
+}
+
+#[test]
+fn commands_that_do_not_fit_say_why_and_change_nothing() {
+    let mut world = World::new();
+    let a = world.queue("a", Some(json!(1)));
+    let b = world.queue("b", Some(json!(1)));
+    world.claim(b, &[]).unwrap();
+    let why = refused(world.store.command(vec![a, b], OpCommand::Discard, at(20)).wait());
+    assert!(why.contains("may have reached the server"), "{why}");
+    assert_eq!(world.state(a), OpState::Queued, "nothing of a refused command stays");
+    assert!(refused(world.store.command(vec![a], OpCommand::Release, at(20)).wait()).contains("not held"));
+    assert!(refused(world.store.command(vec![Seq(99)], OpCommand::Hold, at(20)).wait()).contains("no change 99"));
+    assert_eq!(world.store.command(vec![a], OpCommand::Hold, at(20)).wait().unwrap(), [a]);
+    assert_eq!(world.window("is:held", Anchor::First, 5).rows[0].mark, RecordMark::Held);
+    let later = world.queue("a", Some(json!(2)));
+    assert_eq!(world.state(later), OpState::Queued, "held holds its own record by order alone");
+    assert!(world.reader().ready(&"office".into(), at(20), &[], 5).unwrap().is_empty());
+    world.store.command(vec![a], OpCommand::Release, at(20)).wait().unwrap();
+    assert_eq!(world.reader().ready(&"office".into(), at(20), &[], 5).unwrap().len(), 1);
+}
+
+#[test]
+fn discarding_takes_what_follows_and_the_vault_keeps_it() {
+    let mut world = World::new();
+    world.pull(&[("a", json!({"n": 0}))]);
+    let first = world.queue("a", Some(json!({"n": 1})));
+    let second = world.queue("a", Some(json!({"n": 2})));
+    let gone = world.queue("a", None);
+    assert_eq!(world.window("is:deleted", Anchor::First, 5).rows[0].mark, RecordMark::Deleted);
+    assert_eq!(world.store.command(vec![second], OpCommand::Discard, at(20)).wait().unwrap(), [second, gone]);
+    assert_eq!(world.state(first), OpState::Queued);
+    let view = world.reader().record(&tasks().record("a")).unwrap();
+    assert_eq!(view.local, Some(json!({"n": 1})));
+    let vault = world.reader().vault_list(None, None, 10).unwrap();
+    let texts: Vec<_> = vault.iter().map(|entry| world.reader().vault_text(entry.id).unwrap().unwrap()).collect();
+    assert_eq!(texts, [r#"{"n":2}"#, r#"{"n":2}"#], "the second edit, and what the delete would have deleted");
+}
+
+#[test]
+fn undo_goes_back_edit_by_edit_and_reverses_what_was_sent() {
+    let mut world = World::new();
+    world.pull(&[("a", json!({"n": 0}))]);
+    let first = world.queue("a", Some(json!({"n": 1})));
+    let second = world.queue("a", Some(json!({"n": 2})));
+    world.claim(first, &[]).unwrap();
+    let undo = |world: &mut World| {
+        let id = world.op_id();
+        world.store.undo(id, at(30)).wait().unwrap()
+    };
+    assert_eq!(undo(&mut world), Some(second));
+    assert_eq!(world.state(second), OpState::Discarded);
+    let inverse = undo(&mut world).unwrap();
+    assert!(inverse > second);
+    assert_eq!(world.op(inverse).document, Some(json!({"n": 0})));
+    assert_eq!(world.reader().record(&tasks().record("a")).unwrap().local, Some(json!({"n": 0})));
+    assert_eq!(undo(&mut world), None);
+}
+
+#[test]
+fn a_rebased_op_takes_the_place_of_the_old_one() {
+    let mut world = World::new();
+    world.pull(&[("a", json!({"n": 0, "m": 0}))]);
+    let first = world.queue("a", Some(json!({"n": 1, "m": 0})));
+    let second = world.queue("a", Some(json!({"n": 2, "m": 0})));
+    world.claim(first, &[]).unwrap();
+    world.pull(&[("a", json!({"n": 0, "m": 5}))]);
+    let mut merged = world.edit("a", Some(json!({"n": 1, "m": 5})));
+    merged.changes = edit::diff(Some(&json!({"n": 0, "m": 5})), Some(&json!({"n": 1, "m": 5})));
+    world.settle(first, Outcome::Rebased { op: Box::new(merged) });
+    let chain = world.reader().chain(&tasks().record("a")).unwrap().unwrap();
+    let documents: Vec<_> = chain.ops.iter().map(|op| op.document.clone().unwrap()).collect();
+    assert_eq!(documents, [json!({"n": 1, "m": 5}), json!({"n": 2, "m": 5})]);
+    assert_eq!(chain.ops[1].seq, second);
+    assert_eq!(world.state(first), OpState::Superseded);
+    let order: Vec<_> = world.reader().outbox(&[], None, 10).unwrap().iter().map(|op| op.seq).collect();
+    assert_eq!(order, [chain.ops[0].seq, second]);
+    let rest = world.reader().outbox(&[], Some(order[0]), 10).unwrap();
+    assert_eq!(rest[0].seq, second);
+}
+
+fn conflict(world: &mut World) -> (Seq, Seq, i64) {
+    world.pull(&[("a", json!({"n": 0, "m": 0}))]);
+    let first = world.queue("a", Some(json!({"n": 1, "m": 0})));
+    let second = world.queue("a", Some(json!({"n": 1, "m": 7})));
+    world.claim(first, &[]).unwrap();
+    let theirs = json!({"n": 9, "m": 0});
+    world.settle(
+        first,
+        Outcome::Conflict {
+            theirs: Some(theirs),
+            theirs_revision: Some("r9".into()),
+            base: Some(json!({"n": 0, "m": 0})),
+        },
+    );
+    assert_eq!((world.state(first), world.state(second)), (OpState::Conflict, OpState::Blocked));
+    assert_eq!(world.window("is:conflict", Anchor::First, 5).rows[0].mark, RecordMark::Conflict);
+    let open = world.reader().conflicts(false).unwrap();
+    assert_eq!(open.len(), 1);
+    assert_eq!(open[0].mine, Some(json!({"n": 1, "m": 0})));
+    (first, second, open[0].id)
+}
+
+#[test]
+fn taking_mine_queues_it_on_their_revision_and_keeps_theirs() {
+    let mut world = World::new();
+    let (first, second, id) = conflict(&mut world);
+    let op_id = world.op_id();
+    let resolve = Resolve {
+        conflict: id,
+        take: Take::Mine,
+        document: Some(json!({"n": 1, "m": 0})),
+        op_id,
+        at: at(40),
+        author: "me".into(),
+    };
+    let new = world.store.resolve(resolve.clone()).wait().unwrap().unwrap();
+    let op = world.op(new);
+    assert_eq!((op.kind, op.base_revision, op.base), (OpKind::Update, Some("r9".into()), Some(json!({"n": 9, "m": 0}))));
+    assert_eq!((world.state(first), world.state(second)), (OpState::Superseded, OpState::Queued));
+    assert_eq!(world.op(second).document, Some(json!({"n": 1, "m": 7})));
+    let view = world.reader().record(&tasks().record("a")).unwrap();
+    assert_eq!(view.base.unwrap().document, json!({"n": 9, "m": 0}));
+    assert_eq!((view.local, view.conflict), (Some(json!({"n": 1, "m": 7})), None));
+    let kept = world.reader().vault_list(Some(&tasks()), None, 10).unwrap();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(world.reader().vault_text(kept[0].id).unwrap().unwrap(), r#"{"n":9,"m":0}"#);
+    assert_eq!(world.store.resolve(resolve).wait().unwrap(), Some(new), "the same answer twice is one answer");
+    assert_eq!(world.reader().conflicts(true).unwrap()[0].resolution, Some(Take::Mine));
+}
+
+#[test]
+fn taking_theirs_rebases_what_waited_behind() {
+    let mut world = World::new();
+    let (first, second, id) = conflict(&mut world);
+    let op_id = world.op_id();
+    let resolve =
+        Resolve { conflict: id, take: Take::Theirs, document: None, op_id, at: at(40), author: String::new() };
+    assert_eq!(world.store.resolve(resolve).wait().unwrap(), None);
+    assert_eq!((world.state(first), world.state(second)), (OpState::Discarded, OpState::Queued));
+    let op = world.op(second);
+    assert_eq!((op.document, op.base_revision), (Some(json!({"n": 9, "m": 7})), Some("r9".into())));
+    assert_eq!(world.reader().record(&tasks().record("a")).unwrap().local, Some(json!({"n": 9, "m": 7})));
+    let kept = world.reader().vault_list(None, None, 10).unwrap();
+    assert_eq!(world.reader().vault_text(kept[0].id).unwrap().unwrap(), r#"{"n":1,"m":0}"#);
+}
+
+#[test]
+fn a_record_gone_on_the_server_with_edits_here_becomes_a_conflict() {
+    let mut world = World::new();
+    world.pull(&[("a", json!({"n": 0}))]);
+    let seq = world.queue("a", Some(json!({"n": 1})));
+    let mut tombstone = page(vec![RemoteChange::Tombstone { id: "a".into() }]);
+    tombstone.checkpoint = Some("c1".into());
+    let applied = world.store.apply_page(tombstone).wait().unwrap();
+    assert_eq!((applied.deleted, applied.protected), (0, vec!["a".into()]), "even unasked");
+    world.store.conflict_from_pull(tasks().record("a"), None, None, at(30)).wait().unwrap();
+    assert_eq!(world.state(seq), OpState::Conflict);
+    let id = world.reader().conflicts(false).unwrap()[0].id;
+    let op_id = world.op_id();
+    let resolve =
+        Resolve { conflict: id, take: Take::Theirs, document: None, op_id, at: at(40), author: String::new() };
+    world.store.resolve(resolve).wait().unwrap();
+    let view = world.reader().record(&tasks().record("a")).unwrap();
+    assert_eq!((view.local, view.base), (None, None));
+    assert_eq!(world.ids(""), Vec::<String>::new());
+    assert_eq!(world.reader().overview(&[tasks()]).unwrap()[0].records, 0);
+}
+
+#[test]
+fn an_import_goes_in_parts_and_keys_go_in_between() {
+    let mut world = World::new();
+    let edits: Vec<NewOp> = (0..450)
+        .map(|n| NewOp {
+            op_id: world.op_id(),
+            record: tasks().record(format!("i{n:04}")),
+            kind: OpKind::Create,
+            changes: edit::diff(None, Some(&json!({"n": n}))),
+            document: Some(json!({"n": n})),
+            base: None,
+            base_revision: None,
+            created_at: at(1),
+            author: String::new(),
+        })
+        .collect();
+    let reply = world.store.queue_many(edits.clone());
+    world.store.commit_ui(&session(), slice("typed")).wait().unwrap();
+    let queued = reply.wait().unwrap();
+    assert_eq!(queued.len(), 450);
+    assert!(queued.is_sorted_by_key(|queued| queued.seq));
+    assert_eq!(world.store.queue_many(edits).wait().unwrap(), queued);
+    let overview = &world.reader().overview(&[tasks()]).unwrap()[0];
+    assert_eq!((overview.records, overview.pending), (450, 450));
+    let mut paged = Vec::new();
+    loop {
+        let ops = world.reader().outbox(&[OpState::Queued], paged.last().copied(), 100).unwrap();
+        if ops.is_empty() {
+            break;
+        }
+        paged.extend(ops.iter().map(|op| op.seq));
+    }
+    assert_eq!(paged.len(), 450);
+    assert_eq!(world.reader().check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn requests_that_wait_together_fail_alone() {
+    let mut world = World::new();
+    let good: Vec<NewOp> = (0..20).map(|n| world.edit(&format!("g{n}"), Some(json!(n)))).collect();
+    let mut replies = Vec::new();
+    let mut failures = Vec::new();
+    for op in good {
+        replies.push(world.store.queue(QueueEdit { op, draft: None, session: None, activity: None }));
+        failures.push(world.store.command(vec![Seq(1000)], OpCommand::Hold, at(1)));
+    }
+    for failure in failures {
+        refused(failure.wait());
+    }
+    for reply in replies {
+        reply.wait().unwrap();
+    }
+    assert_eq!(world.reader().counts().unwrap().queued, 20);
+}
+
+// --- the screen --------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_session_comes_back_with_what_was_committed_and_an_older_writer_loses() {
+    let world = World::new();
+    let begun = world.store.begin_session(&session(), false).wait().unwrap();
+    assert!(begun.slices.is_empty() && begun.closed_cleanly);
+    for n in 0..50 {
+        world.store.commit_ui(&session(), slice(&n.to_string())).wait().unwrap();
+    }
+    let second = Store::open(world.dir.path(), OpenMode::ReadWrite, world.clock.clone()).unwrap();
+    let begun = second.begin_session(&session(), false).wait().unwrap();
+    assert_eq!((begun.slices[0].body.as_str(), begun.closed_cleanly), ("49", false));
+    second.commit_ui(&session(), slice("new")).wait().unwrap();
+    world.store.commit_ui(&session(), slice("old")).wait().unwrap();
+    assert_eq!(world.reader().session(&session()).unwrap().slices[0].body, "new");
+    second.end_session(&session()).wait().unwrap();
+    drop(second);
+    let fresh = world.store.begin_session(&session(), true).wait().unwrap();
+    assert!(fresh.slices.is_empty() && fresh.closed_cleanly);
+    assert!(world.reader().session(&session()).unwrap().slices.is_empty());
+    let lock = world.store.lock_session(&session()).unwrap().unwrap();
+    assert!(world.store.lock_session(&session()).unwrap().is_none());
+    assert!(world.reader().sessions().unwrap()[0].open);
+    drop(lock);
+    assert!(!world.reader().sessions().unwrap()[0].open);
+    assert!(world.store.delete_session(&session()).wait().unwrap());
+}
+
+#[test]
+fn appending_to_a_draft_that_is_gone_is_refused_and_a_snapshot_begins_it_again() {
+    let world = World::new();
+    let key = DraftKey { record: tasks().record("a"), target: DraftTarget::from_key("field:/n").unwrap() };
+    let append = DraftWrite::Append { key: key.clone(), edit: "x".into() };
+    let commit = UiCommit { drafts: vec![append.clone()], ..slice("s") };
+    assert!(refused(world.store.commit_ui(&session(), commit).wait()).contains("no draft"));
+    assert!(world.reader().session(&session()).unwrap().slices.is_empty(), "all or nothing");
+    let big = "é".repeat(5 << 20);
+    let snapshot = DraftWrite::Snapshot { key, snapshot: big.clone(), base: Some(json!(1)), base_revision: None };
+    let commit = UiCommit { drafts: vec![snapshot, append], ..slice("s") };
+    world.store.commit_ui(&session(), commit).wait().unwrap();
+    let draft = world.reader().drafts().unwrap().pop().unwrap();
+    assert!(draft.snapshot == big && draft.edits == ["x"]);
+}
+
+// --- pulls -------------------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_page_twice_is_a_page_once() {
+    let world = World::new();
+    let upsert = |id: &str, text: &str, revision: Option<&str>| {
+        RemoteChange::Upsert(RemoteRecord {
+            id: id.into(),
+            revision: revision.map(Revision::from),
+            text: text.to_owned(),
+        })
+    };
+    let mut first = page(vec![upsert("a", r#"{ "n":1.0 }"#, None), upsert("b", "2", Some("r1"))]);
+    first.checkpoint = Some("c1".into());
+    let applied = world.store.apply_page(first.clone()).wait().unwrap();
+    assert_eq!((applied.inserted, applied.changed.unwrap().len()), (2, 2));
+    let again = world.store.apply_page(first).wait().unwrap();
+    assert_eq!((again.inserted, again.unchanged, again.changed), (0, 2, Some(vec![])));
+    let respelt = world.store.apply_page(page(vec![upsert("a", r#"{"n":1}"#, None)])).wait().unwrap();
+    assert_eq!(respelt.unchanged, 1, "the same value in other letters is our own echo");
+    let mut texts = Vec::new();
+    world.reader().export(&tasks(), |id, text| {
+        texts.push(format!("{id}={text}"));
+        true
+    }).unwrap();
+    assert_eq!(texts, [r#"a={ "n":1.0 }"#, "b=2"], "the server's own text, byte for byte");
+    let mut last = page(vec![
+        RemoteChange::Tombstone { id: "a".into() },
+        upsert("b", "3", Some("r2")),
+        RemoteChange::Tombstone { id: "b".into() },
+        upsert("b", "4", Some("r3")),
+        RemoteChange::Tombstone { id: "never".into() },
+    ]);
+    last.checkpoint = Some("c2".into());
+    let applied = world.store.apply_page(last).wait().unwrap();
+    assert_eq!((applied.inserted, applied.updated, applied.deleted), (1, 1, 2));
+    assert_eq!(world.reader().checkpoint(&tasks()).unwrap().as_deref(), Some("c2"));
+    assert_eq!(world.ids(""), ["b"]);
+    assert_eq!(world.reader().vault_list(None, None, 9).unwrap().len(), 2);
+    assert_eq!(world.reader().check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_sweep_deletes_only_what_a_whole_walk_did_not_see() {
+    let mut world = World::new();
+    let names: Vec<String> = (0..600).map(|n| format!("r{n:03}")).collect();
+    let rows: Vec<_> = names.iter().map(|name| (name.as_str(), json!({"n": name}))).collect();
+    world.pull(&rows);
+    world.queue("r001", Some(json!({"n": "mine"})));
+    let mut sweep = page(Vec::new());
+    sweep.sweep = Some(7);
+    sweep.changes = (300..600)
+        .map(|n| {
+            let value = if n % 2 == 0 { json!({"n": format!("r{n:03}")}) } else { json!({"n": "new"}) };
+            RemoteChange::Upsert(RemoteRecord {
+                id: format!("r{n:03}").into(),
+                revision: None,
+                text: value.to_string(),
+            })
+        })
+        .collect();
+    world.store.apply_page(sweep).wait().unwrap();
+    let missing = world.store.missing(tasks(), 7).wait().unwrap();
+    assert_eq!((missing.missing, missing.rows, missing.sample.len()), (300, 600, 25));
+    assert_eq!(missing.sample[0], "r000".into());
+    let protected = HashSet::from([RecordId::from("r002")]);
+    let applied = world.store.finish_sweep(tasks(), 7, protected, at(50)).wait().unwrap();
+    assert_eq!(applied.deleted, 298);
+    assert_eq!(applied.protected, ["r001".into(), "r002".into()]);
+    assert_eq!(world.reader().overview(&[tasks()]).unwrap()[0].records, 302);
+    assert_eq!(world.reader().vault_list(None, None, 1_000).unwrap().len(), 298);
+    assert_eq!(world.reader().check().unwrap(), Vec::<String>::new());
+    world.store.forget(tasks()).wait().unwrap();
+    assert_eq!(world.ids(""), ["r001"], "the edit is not a copy");
+}
+
+// --- lists -------------------------------------------------------------------------------------------------------------
+
+/// 40 server rows with creates, edits and deletes in between and at the borders of pages.
+fn mixed() -> (World, Vec<String>) {
+    let mut world = World::new();
+    let names: Vec<String> = (0..40).map(|n| format!("k{:03}", n * 2)).collect();
+    let rows: Vec<_> = names.iter().map(|name| (name.as_str(), json!({"n": name, "word": "alpha"}))).collect();
+    world.pull(&rows);
+    for id in ["a-first", "k009", "k019", "k021", "z-last", "7", "10"] {
+        world.queue(id, Some(json!({"n": id, "word": "beta"})));
+    }
+    for id in ["k010", "k020", "k078"] {
+        world.queue(id, None);
+    }
+    world.queue("k018", Some(json!({"n": "edited", "word": "gamma"})));
+    let mut all: Vec<String> = names;
+    all.extend(["a-first", "k009", "k019", "k021", "z-last"].map(str::to_owned));
+    all.sort();
+    all.splice(0..0, ["7".to_owned(), "10".to_owned()]);
+    (world, all)
+}
+
+#[test]
+fn pages_forward_and_backward_are_the_whole_list() {
+    let (world, all) = mixed();
+    for limit in [1, 2, 5, 7, 10, 100] {
+        let mut forward = Vec::new();
+        let mut anchor = Anchor::First;
+        loop {
+            let window = world.window("", anchor, limit);
+            assert_eq!(window.total, 47);
+            assert_eq!(window.at_start, forward.is_empty());
+            forward.extend(ids(&window));
+            if window.at_end {
+                break;
+            }
+            anchor = Anchor::After(forward.last().unwrap().as_str().into());
+        }
+        assert_eq!(forward, all, "limit {limit}");
+        let mut backward: Vec<String> = Vec::new();
+        let mut anchor = Anchor::Last;
+        loop {
+            let window = world.window("", anchor, limit);
+            assert_eq!(window.at_end, backward.is_empty());
+            let mut page = ids(&window);
+            page.extend(backward);
+            backward = page;
+            if window.at_start {
+                break;
+            }
+            anchor = Anchor::Before(backward[0].as_str().into());
+        }
+        assert_eq!(backward, all, "limit {limit}");
+    }
+    let mut exported = Vec::new();
+    world.reader().export(&tasks(), |id, _| {
+        exported.push(id.0.clone());
+        true
+    }).unwrap();
+    let deleted = ["k010", "k020", "k078"];
+    let alive: Vec<_> = all.iter().filter(|id| !deleted.contains(&id.as_str())).cloned().collect();
+    assert_eq!(exported, alive);
+}
+
+#[test]
+fn an_anchor_that_vanished_is_the_next_one_and_the_window_is_filled_up() {
+    let (world, all) = mixed();
+    let window = world.window("", Anchor::At("k009x".into()), 3);
+    assert_eq!(ids(&window), ["k010", "k012", "k014"]);
+    let window = world.window("", Anchor::At("z-last".into()), 4);
+    assert_eq!(ids(&window), all[all.len() - 4..]);
+    assert!(window.at_end && !window.at_start);
+    assert_eq!(window.rank, Some(43));
+    let window = world.window("", Anchor::At("zzz".into()), 2);
+    assert_eq!(ids(&window), all[all.len() - 2..]);
+    let window = world.window("", Anchor::Before("k000".into()), 10);
+    assert_eq!(ids(&window), ["7", "10", "a-first"]);
+    assert!(window.at_start && !window.at_end);
+    let empty = world.window("", Anchor::Before("7".into()), 10);
+    assert!(empty.rows.is_empty() && empty.at_start && !empty.at_end);
+    let empty = world.window("nothing-like-it", Anchor::At("k010".into()), 10);
+    assert!(empty.rows.is_empty() && empty.at_start && empty.at_end);
+    let (rank, all_of_it) = world.reader().rank(&list(""), &"k009".into(), LONG).unwrap();
+    assert_eq!((rank, all_of_it), (Some(8), Some(47)));
+}
+
+#[test]
+fn filters_find_the_same_with_and_without_the_index() {
+    let (world, all) = mixed();
+    let ask = |world: &World| -> Vec<Vec<String>> {
+        ["beta", "alp", "word:gamma", "is:new", "is:deleted", "is:changed", "id:k00", "word:be id:k", "k018", "n:k07"]
+            .map(|filter| world.ids(filter))
+            .to_vec()
+    };
+    let before = ask(&world);
+    while world.store.feed_search().wait().unwrap() {}
+    assert_eq!(ask(&world), before);
+    assert_eq!(before[0].len(), 7);
+    assert_eq!(before[1].len(), 39);
+    assert_eq!(before[2], ["k018"]);
+    assert_eq!(before[3].len(), 7);
+    assert_eq!(before[4], ["k010", "k020", "k078"]);
+    assert_eq!(before[5], ["k018"]);
+    assert_eq!(before[6], ["k000", "k002", "k004", "k006", "k008", "k009"]);
+    assert_eq!(before[7], ["k009", "k019", "k021"]);
+    assert_eq!(before[8], ["k018"]);
+    assert_eq!(before[9], ["k070", "k072", "k074", "k076", "k078"]);
+    let window = world.window("beta", Anchor::At("k019".into()), 3);
+    assert_eq!((ids(&window), window.matching, window.total), (vec!["k019".into(), "k021".into(), "z-last".into()], Some(7), 47));
+    let window = world.window("alpha", Anchor::After("k006".into()), 2);
+    assert_eq!(ids(&window), ["k008", "k010"]);
+    assert_eq!(all.len(), 47);
+}
+
+#[test]
+fn text_without_spaces_is_found_by_any_part_of_it() {
+    let mut world = World::new();
+    world.pull(&[
+        ("jp", json!({"city": "東京都千代田区", "n": 1})),
+        ("ko", json!({"city": "서울특별시"})),
+        ("emoji", json!({"mood": "ok 👍 then"})),
+        ("he", json!({"name": "שלום עולם"})),
+    ]);
+    world.queue("pending", Some(json!({"city": "京都府"})));
+    for fed in [false, true] {
+        if fed {
+            while world.store.feed_search().wait().unwrap() {}
+        }
+        assert_eq!(world.ids("京都"), ["jp", "pending"], "fed: {fed}");
+        assert_eq!(world.ids("千代田"), ["jp"]);
+        assert_eq!(world.ids("特別"), Vec::<String>::new());
+        assert_eq!(world.ids("특별"), ["ko"]);
+        assert_eq!(world.ids("👍"), ["emoji"]);
+        assert_eq!(world.ids("עולם"), ["he"]);
+    }
+    let hits = world.reader().search(&[], "千代田", 5, LONG).unwrap();
+    assert_eq!(hits[0].0, tasks().record("jp"));
+    assert!(hits[0].1.contains("千代田"), "{hits:?}");
+    let hits = world.reader().search(&[tasks()], "京", 5, LONG).unwrap();
+    assert_eq!(hits.len(), 2);
+}
+
+#[test]
+fn the_index_follows_edits_pulls_and_deletions() {
+    let mut world = World::new();
+    world.pull(&[("a", json!({"t": "uno"})), ("b", json!({"t": "dos"}))]);
+    while world.store.feed_search().wait().unwrap() {}
+    world.pull(&[("a", json!({"t": "tres"}))]);
+    world.queue("b", Some(json!({"t": "cuatro"})));
+    for _ in 0..2 {
+        assert_eq!(world.ids("uno"), Vec::<String>::new());
+        assert_eq!(world.ids("tres"), ["a"]);
+        assert_eq!(world.ids("dos"), Vec::<String>::new());
+        assert_eq!(world.ids("cuatro"), ["b"]);
+        while world.store.feed_search().wait().unwrap() {}
+    }
+    let undo = world.op_id();
+    world.store.undo(undo, at(9)).wait().unwrap();
+    assert_eq!(world.ids("dos"), ["b"]);
+    let dir = world.dir.path().to_path_buf();
+    let World { dir: keep, store, clock, .. } = world;
+    drop(store);
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(dir.join(format!("search.db{suffix}")));
+    }
+    let store = Store::open(&dir, OpenMode::ReadWrite, clock.clone()).unwrap();
+    let world = World { dir: keep, store, clock, ids: 100 };
+    assert_eq!(world.ids("tres"), ["a"], "made again");
+    while world.store.feed_search().wait().unwrap() {}
+    assert_eq!(world.ids("tres"), ["a"]);
+}
+
+#[test]
+fn a_column_sorts_with_and_without_its_index() {
+    let mut world = World::new();
+    let rows: Vec<(String, Value)> =
+        (0..2_500_u32).map(|n| (format!("s{n:04}"), json!({"n": n.wrapping_mul(7919) % 1_000}))).collect();
+    for part in rows.chunks(1_000) {
+        let part: Vec<_> = part.iter().map(|(id, value)| (id.as_str(), value.clone())).collect();
+        world.pull(&part);
+    }
+    world.queue("mine", Some(json!({"n": -5})));
+    world.queue("s0003", Some(json!({"n": 100_000})));
+    world.queue("text", Some(json!({"n": "text"})));
+    let mut model: Vec<(f64, String)> = rows
+        .iter()
+        .filter(|(id, _)| id != "s0003")
+        .map(|(id, value)| (value["n"].as_f64().unwrap(), id.clone()))
+        .collect();
+    model.push((-5.0, "mine".into()));
+    model.push((100_000.0, "s0003".into()));
+    model.push((f64::INFINITY, "text".into()));
+    model.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
+    let sorted: Vec<String> = model.into_iter().map(|(_, id)| id).collect();
+    for descending in [false, true, false, true] {
+        let mut query = list("");
+        query.sort = Sort { by: Some(ebbtide::model::json::Pointer::parse("/n")), descending };
+        let mut wanted = sorted.clone();
+        if descending {
+            wanted.reverse();
+        }
+        let mut reader = world.reader();
+        let mut got = Vec::new();
+        let mut anchor = Anchor::First;
+        loop {
+            let window = reader.window(&query, &anchor, 400, LONG).unwrap();
+            got.extend(ids(&window));
+            if window.at_end {
+                break;
+            }
+            anchor = Anchor::After(got.last().unwrap().as_str().into());
+        }
+        assert_eq!(got, wanted);
+        let window = reader.window(&query, &Anchor::At(wanted[1_200].as_str().into()), 50, LONG).unwrap();
+        assert_eq!(ids(&window), wanted[1_200..1_250]);
+        let window = reader.window(&query, &Anchor::Before(wanted[1_200].as_str().into()), 50, LONG).unwrap();
+        assert_eq!(ids(&window), wanted[1_150..1_200]);
+        let (rank, all) = reader.rank(&query, &wanted[77].as_str().into(), LONG).unwrap();
+        assert_eq!((rank, all), (Some(77), Some(2_502)));
+        // The second half of the rounds walks the index made meanwhile.
+        while world.store.feed_search().wait().unwrap() {}
+    }
+}
+
+#[test]
+fn a_deadline_gives_what_was_found_so_far() {
+    let world = World::new();
+    for part in 0..5 {
+        let rows: Vec<(String, Value)> =
+            (0..1_000).map(|n| (format!("d{part}{n:04}"), json!({"n": n, "t": "x-needle-free"}))).collect();
+        let rows: Vec<_> = rows.iter().map(|(id, value)| (id.as_str(), value.clone())).collect();
+        world.pull(&rows);
+    }
+    let window = world.reader().window(&list("n:%"), &Anchor::First, 10, Duration::ZERO).unwrap();
+    assert!(window.partial && window.rows.is_empty() && !window.at_end);
+    assert_eq!(world.reader().rank(&list("n:1"), &"d00000".into(), Duration::ZERO).unwrap(), (None, None));
+}
+
+// --- files -------------------------------------------------------------------------------------------------------------
+
+fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn nobody_else_may_read_the_files() {
+    let outer = tempfile::tempdir().unwrap();
+    let dir = outer.path().join("data");
+    let store = Store::open(&dir, OpenMode::ReadWrite, Arc::new(Ticking::default())).unwrap();
+    store.commit_ui(&session(), slice("s")).wait().unwrap();
+    store.lock_session(&session()).unwrap();
+    assert_eq!(mode(&dir), 0o700);
+    for file in std::fs::read_dir(&dir).unwrap() {
+        let path = file.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+}
+
+fn sql(path: &Path, statements: &str) {
+    let done = std::process::Command::new("sqlite3").arg(path).arg(statements).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn a_newer_journal_is_refused_and_can_be_read_in_a_copy() {
+    let mut world = World::new();
+    world.queue("a", Some(json!({"n": 1})));
+    let World { dir, store, clock, .. } = world;
+    drop(store);
+    sql(&dir.path().join("journal.db"), "PRAGMA user_version = 99");
+    match Store::open(dir.path(), OpenMode::ReadWrite, clock.clone()) {
+        Err(StoreError::TooNew { found: 99, known, .. }) => assert!(known < 99),
+        other => panic!("{other:?}"),
+    }
+    let store = Store::open(dir.path(), OpenMode::ReadOnly, clock).unwrap();
+    assert_eq!(store.reader().unwrap().outbox(&[], None, 5).unwrap().len(), 1);
+}
+
+#[test]
+fn a_read_only_opening_sees_the_write_ahead_log_and_touches_nothing() {
+    let mut world = World::new();
+    world.pull(&[("a", json!({"n": 1}))]);
+    world.queue("a", Some(json!({"n": 2})));
+    let names = |dir: &Path| -> Vec<_> {
+        let mut names: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    // The copy of a data dir whose program was killed: a database with a log beside it.
+    let killed = tempfile::tempdir().unwrap();
+    for name in ["journal.db", "journal.db-wal", "mirror.db", "mirror.db-wal"] {
+        std::fs::copy(world.dir.path().join(name), killed.path().join(name)).unwrap();
+    }
+    let before = names(killed.path());
+    let store = Store::open(killed.path(), OpenMode::ReadOnly, world.clock.clone()).unwrap();
+    let view = store.reader().unwrap().record(&tasks().record("a")).unwrap();
+    assert_eq!(view.local, Some(json!({"n": 2})));
+    assert_eq!(ids(&store.reader().unwrap().window(&list("2"), &Anchor::First, 5, LONG).unwrap()), ["a"]);
+    assert!(matches!(store.commit_ui(&session(), slice("x")).wait(), Err(StoreError::ReadOnly)));
+    assert!(matches!(store.feed_search().wait(), Err(StoreError::ReadOnly)));
+    assert_eq!(names(killed.path()), before);
+    let store = Store::open(killed.path(), OpenMode::ReadWrite, world.clock.clone()).unwrap();
+    assert_eq!(store.reader().unwrap().counts().unwrap().queued, 1, "the log is part of the journal");
+}
+
+#[test]
+fn a_damaged_journal_is_never_taken_for_an_empty_one() {
+    for (name, content) in [("empty", &b""[..]), ("text", b"not a database at all"), ("cut", b"SQLite format 3\0cut")] {
+        let mut world = World::new();
+        world.queue("a", Some(json!({"n": 1})));
+        let World { dir, store, clock, .. } = world;
+        drop(store);
+        let path = dir.path().join("journal.db");
+        std::fs::write(&path, content).unwrap();
+        for _ in 0..2 {
+            match Store::open(dir.path(), OpenMode::ReadWrite, clock.clone()) {
+                Err(StoreError::Damaged { kept: Some(kept), .. }) => {
+                    assert_eq!(std::fs::read(&kept).unwrap(), content, "{name}");
+                    assert_eq!(mode(&kept), 0o600);
+                }
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), content, "{name}: it stays where it is");
+        assert_eq!(std::fs::read_dir(dir.path().join("damaged")).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn a_damaged_mirror_is_set_aside_and_edits_stay() {
+    for file in ["mirror.db", "search.db"] {
+        let mut world = World::new();
+        world.pull(&[("a", json!({"n": 1})), ("b", json!({"n": 1}))]);
+        world.queue("a", Some(json!({"n": 2})));
+        let World { dir, store, clock, ids } = world;
+        drop(store);
+        std::fs::write(dir.path().join(file), b"garbage").unwrap();
+        let store = Store::open(dir.path(), OpenMode::ReadWrite, clock.clone()).unwrap();
+        let world = World { dir, store, clock, ids };
+        let wanted: &[&str] = if file == "mirror.db" { &["a"] } else { &["a", "b"] };
+        assert_eq!(world.ids(""), wanted);
+        assert_eq!(world.reader().record(&tasks().record("a")).unwrap().local, Some(json!({"n": 2})));
+        assert_eq!(std::fs::read_dir(world.dir.path().join("damaged")).unwrap().count(), 1);
+        world.store.log(Vec::new()).wait().unwrap();
+        let log = world.reader().activity(None, 10).unwrap();
+        assert!(log.iter().any(|(_, row)| row.text.contains("was damaged")), "{log:?}");
+        world.pull(&[("a", json!({"n": 1, "m": 1}))]);
+        assert_eq!(world.reader().record(&tasks().record("a")).unwrap().local, Some(json!({"n": 2, "m": 1})));
+        assert_eq!(world.reader().check().unwrap(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn two_processes_share_the_outbox_and_the_records() {
+    let mut world = World::new();
+    let other = Store::open(world.dir.path(), OpenMode::ReadWrite, world.clock.clone()).unwrap();
+    let mut watcher = world.reader();
+    let before = watcher.data_version().unwrap();
+    let op = world.edit("theirs", Some(json!({"n": 1})));
+    other.queue(QueueEdit { op, draft: None, session: None, activity: None }).wait().unwrap();
+    let after = watcher.data_version().unwrap();
+    assert_ne!(before.0, after.0);
+    assert_eq!(before.1, after.1);
+    world.queue("mine", Some(json!({"n": 2})));
+    assert_eq!(world.ids(""), ["mine", "theirs"]);
+    assert_eq!(other.reader().unwrap().counts().unwrap().queued, 2);
+    let leader = world.store.lock_leader().unwrap();
+    assert!(leader.is_some() && other.lock_leader().unwrap().is_none());
+    other.request(SyncRequest::OutboxChanged, at(1)).wait().unwrap();
+    other.request(SyncRequest::OutboxChanged, at(1)).wait().unwrap();
+    other.request(SyncRequest::ForceOffline(true), at(1)).wait().unwrap();
+    let taken = world.store.take_requests().wait().unwrap();
+    assert_eq!(taken, [SyncRequest::OutboxChanged, SyncRequest::ForceOffline(true)]);
+    assert!(world.store.take_requests().wait().unwrap().is_empty());
+    let threads: Vec<_> = [world.store.clone(), other.clone()]
+        .into_iter()
+        .enumerate()
+        .map(|(who, store)| {
+            std::thread::spawn(move || {
+                for n in 0..60_u64 {
+                    let name = SessionName(format!("s{who}"));
+                    store.commit_ui(&name, slice(&n.to_string())).wait().unwrap();
+                    let document = json!({"n": n});
+                    let op = NewOp {
+                        op_id: OpId::new(&At::test(9_000 + who as u64 * 1_000 + n)),
+                        record: tasks().record(format!("t{who}-{n}")),
+                        kind: OpKind::Create,
+                        changes: edit::diff(None, Some(&document)),
+                        document: Some(document),
+                        base: None,
+                        base_revision: None,
+                        created_at: at(n),
+                        author: String::new(),
+                    };
+                    store.queue(QueueEdit { op, draft: None, session: None, activity: None }).wait().unwrap();
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert_eq!(world.reader().counts().unwrap().queued, 122);
+    assert_eq!(world.reader().check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn old_history_goes_and_pending_work_stays() {
+    let mut world = World::new();
+    let done = world.queue("a", Some(json!(1)));
+    world.claim(done, &[]).unwrap();
+    acknowledge(&world, "a", Some(json!(1)), "r");
+    world.settle(done, Outcome::Acked);
+    let waiting = world.queue("b", Some(json!(1)));
+    let dropped = world.queue("c", Some(json!(1)));
+    world.store.command(vec![dropped], OpCommand::Discard, at(10)).wait().unwrap();
+    assert_eq!(world.reader().outbox(&[OpState::Queued, OpState::Acked, OpState::Discarded], None, 9).unwrap().len(), 3);
+    world.store.prune(at(1_000)).wait().unwrap();
+    assert_eq!(world.reader().op(done).unwrap(), None);
+    assert_eq!(world.state(waiting), OpState::Queued);
+    assert_eq!(world.reader().vault_list(None, None, 9).unwrap(), []);
+    let again = world.queue("d", Some(json!(1)));
+    assert!(again > dropped, "numbers are never used again");
+    assert_eq!(world.reader().check().unwrap(), Vec::<String>::new());
+}
+
+// --- anything in any order ---------------------------------------------------------------------------------------------
+
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % sides
+    }
+}
+
+/// The reference: changes applied in order, as page 3 says, written without the store's own helper.
+fn applied(base: Option<Value>, ops: &[Op]) -> Option<Value> {
+    ops.iter().fold(base, |local, op| match op.kind {
+        OpKind::Delete => None,
+        OpKind::Create => op.document.clone(),
+        OpKind::Update if local.is_none() => op.document.clone(),
+        OpKind::Update => edit::apply(local.as_ref(), &op.changes),
+    })
+}
+
+const IDS: [&str; 7] = ["1", "9", "10", "a", "b", "c/d", "é"];
+
+/// I1, I3, order, lists and the derived tables, after each step.
+fn check(world: &World, saved: &[Seq], step: &str) {
+    let mut reader = world.reader();
+    let window = reader.window(&list(""), &Anchor::First, 100, LONG).unwrap();
+    let mut exported = Vec::new();
+    reader
+        .export(&tasks(), |id, text| {
+            exported.push((id.clone(), serde_json::from_str::<Value>(text).unwrap()));
+            true
+        })
+        .unwrap();
+    let mut shown = 0;
+    let mut locals = Vec::new();
+    for id in IDS {
+        let view = reader.record(&tasks().record(id)).unwrap();
+        let wanted = applied(view.base.as_ref().map(|base| base.document.clone()), &view.ops);
+        assert_eq!(view.local, wanted, "I1 of {id} after {step}: {:#?}", view.ops);
+        let sent = view.ops.iter().filter(|op| op.state.may_be_applied()).count();
+        assert!(sent <= 1, "I3 of {id} after {step}");
+        assert!(view.ops.iter().skip(1).all(|op| !op.state.may_be_applied()), "order of {id} after {step}");
+        let trouble = view.ops.iter().position(|op| matches!(op.state, OpState::Conflict | OpState::Rejected));
+        for (at, op) in view.ops.iter().enumerate() {
+            let behind = trouble.is_some_and(|trouble| at > trouble);
+            assert!(op.state != OpState::Queued || !behind, "{id} after {step}: queued behind trouble");
+            assert!(op.state != OpState::Blocked || behind, "{id} after {step}: blocked by nobody");
+        }
+        let row = window.rows.iter().find(|row| row.id.as_str() == id);
+        assert_eq!(row.is_some(), view.base.is_some() || !view.ops.is_empty(), "row of {id} after {step}");
+        if let Some(row) = row {
+            shown += 1;
+            assert_eq!(row.mark, view.mark, "mark of {id} after {step}");
+            assert_eq!(row.mark == RecordMark::Synced, view.ops.is_empty());
+            let of = view.local.as_ref().or(view.base.as_ref().map(|base| &base.document));
+            let cell = of.and_then(|value| value.get("n")).map(|value| value.as_str().unwrap().to_owned());
+            assert_eq!(row.cells[0], cell, "cell of {id} after {step}");
+        }
+        if let Some(local) = view.local {
+            locals.push((RecordId::from(id), local));
+        }
+    }
+    assert_eq!(window.rows.len(), shown);
+    assert_eq!(window.total, shown as u64, "total after {step}");
+    assert_eq!(exported, locals, "export after {step}");
+    assert_eq!(reader.check().unwrap(), Vec::<String>::new(), "after {step}");
+    // I2: what a user saved is acknowledged, pending, superseded by a later op that holds it, or in the vault.
+    let ops = reader.outbox(&OpState::ALL, None, 10_000).unwrap();
+    let vault: Vec<Value> = reader
+        .vault_list(None, None, 10_000)
+        .unwrap()
+        .iter()
+        .map(|entry| serde_json::from_str(&reader.vault_text(entry.id).unwrap().unwrap()).unwrap())
+        .collect();
+    for seq in saved {
+        let op = ops.iter().find(|op| op.seq == *seq).unwrap();
+        if op.state == OpState::Discarded
+            && let Some(document) = &op.document
+        {
+            let there = reader.record(&op.record).unwrap().base.map(|base| base.document);
+            let kept = vault.contains(document) || there.as_ref() == Some(document);
+            assert!(kept, "{document} was discarded and is nowhere after {step}");
+        }
+    }
+}
+
+#[test]
+fn whatever_happens_local_is_base_plus_pending_in_order() {
+    let seeds = std::env::var("EBBTIDE_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(8_u64);
+    let first = std::env::var("EBBTIDE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1_u64);
+    for seed in first..first + seeds {
+        println!("seed {seed}");
+        let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let mut world = World::new();
+        let mut saved: Vec<Seq> = Vec::new();
+        for step in 0..70 {
+            let id = IDS[usize::try_from(dice.roll(IDS.len() as u64)).unwrap()];
+            let what = dice.roll(14);
+            let name = format!("seed {seed} step {step} action {what} on {id}");
+            let chain = world.reader().chain(&tasks().record(id)).unwrap();
+            let head = chain.as_ref().and_then(|chain| chain.ops.first().cloned());
+            match what {
+                0..=3 => {
+                    let view = world.reader().record(&tasks().record(id)).unwrap();
+                    let value = json!({"n": format!("{seed}-{step}"), "k": dice.roll(3)});
+                    match view.local {
+                        Some(_) if dice.roll(4) == 0 => {
+                            world.queue(id, None);
+                        }
+                        _ => {
+                            saved.push(world.queue(id, Some(value)));
+                        }
+                    }
+                }
+                4 => world.pull(&[(id, json!({"n": format!("server-{step}"), "k": 9, "x": step}))]),
+                5 => {
+                    let page = page(vec![RemoteChange::Tombstone { id: id.into() }]);
+                    let gone = world.store.apply_page(page).wait().unwrap();
+                    if gone.protected.contains(&RecordId::from(id)) && dice.roll(2) == 0 {
+                        world.store.conflict_from_pull(tasks().record(id), None, None, at(2)).wait().unwrap();
+                    }
+                }
+                6 | 7 => {
+                    if let Some(chain) = chain
+                        && matches!(chain.ops[0].state, OpState::Queued | OpState::InDoubt)
+                    {
+                        let fit = chain.ops.iter().skip(1).take_while(|op| op.is_untouched()).count() as u64;
+                        let absorbs = if chain.ops[0].is_untouched() { dice.roll(fit + 1) } else { 0 };
+                        let absorbed = &chain.ops[1..=usize::try_from(absorbs).unwrap()];
+                        let end = absorbed.last().unwrap_or(&chain.ops[0]);
+                        let kind = match (chain.ops[0].kind, &end.document) {
+                            (_, None) => OpKind::Delete,
+                            (OpKind::Create, _) => OpKind::Create,
+                            _ => OpKind::Update,
+                        };
+                        let claim = Claim {
+                            head: chain.ops[0].seq,
+                            absorbs: absorbed.iter().map(|op| op.seq).collect(),
+                            kind,
+                            sent_document: end.document.clone(),
+                            precondition: Precondition::Absent,
+                            request_hash: String::new(),
+                            at: at(3),
+                        };
+                        assert!(world.store.claim(claim).wait().unwrap().is_some(), "{name}");
+                    }
+                }
+                8 | 9 => {
+                    if let Some(head) = head.filter(|head| head.state == OpState::InFlight) {
+                        let document = head.sent_document.clone();
+                        match dice.roll(8) {
+                            0 => world.settle(head.seq, Outcome::Queued { error: None, next_attempt_at: None, counts: false }),
+                            1 => world.settle(head.seq, Outcome::InDoubt { error: error("lost"), next_attempt_at: None }),
+                            2 => world.settle(head.seq, Outcome::Rejected { error: error("no") }),
+                            3 => {
+                                let theirs = (dice.roll(3) > 0).then(|| json!({"n": "theirs", "k": 1}));
+                                let outcome = Outcome::Conflict { theirs, theirs_revision: None, base: head.base };
+                                world.settle(head.seq, outcome);
+                            }
+                            4 => {
+                                let base = json!({"n": "moved", "k": 0, "y": step});
+                                world.pull(&[(id, base.clone())]);
+                                let to = document.unwrap_or_else(|| json!({"n": "revived"}));
+                                let op = NewOp {
+                                    op_id: world.op_id(),
+                                    record: head.record.clone(),
+                                    kind: OpKind::Update,
+                                    changes: edit::diff(Some(&base), Some(&to)),
+                                    document: Some(to),
+                                    base: Some(base),
+                                    base_revision: None,
+                                    created_at: at(4),
+                                    author: String::new(),
+                                };
+                                world.settle(head.seq, Outcome::Rebased { op: Box::new(op) });
+                            }
+                            _ => {
+                                acknowledge(&world, id, document, &format!("r{step}"));
+                                check(&world, &saved, &format!("{name}, before the settle"));
+                                world.settle(head.seq, Outcome::Acked);
+                            }
+                        }
+                    }
+                }
+                10 => {
+                    let all = world.reader().outbox(&[], None, 100).unwrap();
+                    if !all.is_empty() {
+                        let op = &all[usize::try_from(dice.roll(all.len() as u64)).unwrap()];
+                        let commands = [OpCommand::Hold, OpCommand::Release, OpCommand::Retry, OpCommand::Discard];
+                        let command = commands[usize::try_from(dice.roll(4)).unwrap()];
+                        match world.store.command(vec![op.seq], command, at(5)).wait() {
+                            Ok(_) | Err(StoreError::Refused(_)) => {}
+                            Err(other) => panic!("{name}: {other}"),
+                        }
+                    }
+                }
+                11 => {
+                    let op_id = world.op_id();
+                    world.store.undo(op_id, at(6)).wait().unwrap();
+                }
+                12 => {
+                    if let Some(conflict) = world.reader().conflicts(false).unwrap().pop() {
+                        let take = [Take::Mine, Take::Theirs, Take::Base, Take::Merged][usize::try_from(dice.roll(4)).unwrap()];
+                        let document = match take {
+                            Take::Mine => conflict.mine,
+                            Take::Theirs => None,
+                            Take::Base => conflict.base,
+                            Take::Merged => Some(json!({"n": "merged", "k": step})),
+                        };
+                        let op_id = world.op_id();
+                        let resolve = Resolve { conflict: conflict.id, take, document, op_id, at: at(7), author: String::new() };
+                        world.store.resolve(resolve).wait().unwrap();
+                    }
+                }
+                _ => match dice.roll(3) {
+                    0 => {
+                        world = world.again();
+                        world.store.recover_in_flight(at(8)).wait().unwrap();
+                    }
+                    1 => assert_eq!(world.store.rebuild_shadow().wait().unwrap(), 0, "{name}"),
+                    _ => while world.store.feed_search().wait().unwrap() {},
+                },
+            }
+            check(&world, &saved, &name);
+        }
+    }
 }

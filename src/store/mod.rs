@@ -21,6 +21,7 @@ mod journal;
 mod keys;
 mod mirror;
 mod open;
+mod prepare;
 pub mod reader;
 mod schema;
 mod search;

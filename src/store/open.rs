@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use rusqlite::Connection;
+
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -25,7 +25,8 @@ use crate::{
         files::{self, Files, Lock},
         journal::{Journal, activity, claims, commands, conflicts, drafts, requests, sessions, shadow},
         mirror::{Mirror, pages, sweeps},
-        schema::{self, Need, Schema},
+        prepare,
+        schema::{self, Need},
         search::{self, Nudge, Search},
         writer::{Durability, Lane, Manner, Writer},
     },
@@ -92,7 +93,7 @@ impl Store {
     fn open_for_writing(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
         files::private_dir(dir)?;
         let files = Files { dir: dir.to_path_buf() };
-        let (lock, notes) = prepare(&files, clock.as_ref())?;
+        let (lock, notes) = prepare::prepare(&files, clock.as_ref())?;
         let nudge = Nudge::default();
         let open = |path: &Path| schema::open(path).map_err(|error| error.at(path, "opening the data"));
         let read = |path: &Path| schema::open_for_reading(path).map_err(|error| error.at(path, "opening the data"));
@@ -129,7 +130,7 @@ impl Store {
     /// What opening found out, noted; and what depends on a mirror that is not the one the journal knew, made anew.
     fn after_opening(&self, notes: Vec<Activity>) -> Result<()> {
         if !notes.is_empty() {
-            let _ = self.log(notes);
+            drop(self.log(notes));
         }
         let identity = self.0.files.mirror();
         let identity = schema::open_for_reading(&identity)
@@ -632,100 +633,4 @@ fn weight(commit: &UiCommit) -> usize {
         })
         .sum();
     slices + drafts + commit.activity.len() * 128
-}
-
-/// Brings the files into a state they can be used in and holds the data dir. Answers what the user should know.
-fn prepare(files: &Files, clock: &dyn Clock) -> Result<(Lock, Vec<Activity>)> {
-    let mut notes = Vec::new();
-    for _ in 0..10 {
-        let lock = files::hold(files)?;
-        if !needs_work(files)? {
-            return Ok((lock, notes));
-        }
-        drop(lock);
-        let alone = files::hold_alone(files)?;
-        let at = clock.at();
-        let made_anew = !files.journal().exists() && files.mirror().exists();
-        bring_up(files, &schema::JOURNAL, &files.journal(), at.wall)
-            .or_else(|error| keep_damaged(files, &files.journal(), error).map(|_| ()))?;
-        if made_anew {
-            let text = "`journal.db` was missing: a new one was made";
-            notes.push(
-                Activity::new(at.wall, Severity::Problem, "journal", text)
-                    .with_hint("edits that were not sent may be in a backup: see the folder `backups`"),
-            );
-        }
-        for (schema, path) in [(&schema::MIRROR, files.mirror()), (&schema::SEARCH, files.search())] {
-            if let Err(error) = bring_up(files, schema, &path, at.wall) {
-                let StoreError::Damaged { detail, .. } = &error else { return Err(error) };
-                let kept = files::set_aside(files, &path)?;
-                bring_up(files, schema, &path, at.wall)?;
-                let text = format!("the {} was damaged ({detail}) and is being made again", schema.name);
-                notes.push(
-                    Activity::new(at.wall, Severity::Warning, schema.name, text)
-                        .with_hint(format!("a copy is kept at {}", kept.display())),
-                );
-            }
-        }
-        search::identify(files, &at)?;
-        drop(alone);
-    }
-    // Somebody else keeps changing the files between our locks.
-    Err(StoreError::Locked { path: files.lock() })
-}
-
-fn needs_work(files: &Files) -> Result<bool> {
-    let journal = files.journal();
-    let need = schema::JOURNAL.need(&journal).or_else(|error| keep_damaged(files, &journal, error))?;
-    if need != Need::Nothing || is_suspect(files, &journal) {
-        return Ok(true);
-    }
-    for (schema, path) in [(&schema::MIRROR, files.mirror()), (&schema::SEARCH, files.search())] {
-        match schema.need(&path) {
-            Ok(Need::Nothing) if !is_suspect(files, &path) => {}
-            Ok(_) | Err(StoreError::Damaged { .. }) => return Ok(true),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(false)
-}
-
-fn is_suspect(files: &Files, path: &Path) -> bool {
-    files.suspect(path).exists()
-}
-
-/// A damaged journal is never treated as empty: it stays where it is, a copy is kept, and the caller is told.
-fn keep_damaged(files: &Files, path: &Path, error: StoreError) -> Result<Need> {
-    match error {
-        StoreError::Damaged { path: damaged, detail, .. } => {
-            let kept = files::keep_copy(files, path)?;
-            Err(StoreError::Damaged { path: damaged, detail, kept: Some(kept) })
-        }
-        other => Err(other),
-    }
-}
-
-fn bring_up(files: &Files, schema: &Schema, path: &Path, at: Timestamp) -> Result<()> {
-    match schema.need(path)? {
-        Need::Nothing => {}
-        Need::Create => schema.create(path)?,
-        Need::Migrate => schema.migrate(files, path, at.0)?,
-    }
-    if is_suspect(files, path) {
-        check(path)?;
-        let _ = std::fs::remove_file(files.suspect(path));
-    }
-    Ok(())
-}
-
-/// Reads the whole file, after SQLite reported damage in an earlier run.
-fn check(path: &Path) -> Result<()> {
-    let connection: Connection = schema::open(path).map_err(|error| error.at(path, "checking a database"))?;
-    let said: String = connection
-        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|error| StoreError::from(error).at(path, "checking a database"))?;
-    if said == "ok" {
-        return Ok(());
-    }
-    Err(StoreError::Damaged { path: path.to_path_buf(), detail: said, kept: None })
 }

@@ -100,7 +100,8 @@ pub(in crate::store) fn refresh(journal: &Journal, place: &Place) -> Result<bool
     let document = ops::text_of(local(parse(base.as_ref()), &chain).as_ref());
     let base_change = base.map_or(0, |base| base.change);
     match before {
-        Some(before) if before.document == document => {
+        // A record being deleted shows its base: another base is other content.
+        Some(before) if before.document == document && (document.is_some() || before.base_change == base_change) => {
             restate_on(journal, place, document.is_some(), Some(base_change))?;
             Ok(before.base_change != base_change)
         }

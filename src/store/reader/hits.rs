@@ -68,13 +68,15 @@ impl Reader {
     fn hits(&self, text: &str) -> Result<Vec<i64>> {
         let Some(question) = Terms::parse(&Filter(text.to_owned())).index_query() else { return Ok(Vec::new()) };
         let ask = |text: &str, limit: usize| -> Result<Vec<i64>> {
-            let mut select = self.connection.prepare_cached(text)?;
-            let mut rows = select.query(params![question, sql(limit)])?;
-            let mut docs = Vec::new();
-            while let Some(row) = rows.next()? {
-                docs.push(row.get(0)?);
-            }
-            Ok(docs)
+            self.interruptible(|| {
+                let mut select = self.connection.prepare_cached(text)?;
+                let mut rows = select.query(params![question, sql(limit)])?;
+                let mut docs = Vec::new();
+                while let Some(row) = rows.next()? {
+                    docs.push(row.get(0)?);
+                }
+                Ok(docs)
+            })
         };
         let newest =
             match ask("SELECT rowid FROM s.texts WHERE texts MATCH ?1 ORDER BY rowid DESC LIMIT ?2", RANKED + 1) {

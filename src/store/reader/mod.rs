@@ -4,11 +4,14 @@
 mod cells;
 mod filter;
 mod hits;
+mod item;
 mod lists;
 mod outbox;
+mod scan;
 mod window;
 
 use std::{
+    cell::Cell,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -45,7 +48,9 @@ pub struct Reader {
     locks: Files,
     clock: Arc<dyn Clock>,
     /// Monotonic microseconds at which the present question ends.
-    deadline: Arc<AtomicU64>,
+    deadline: Cell<u64>,
+    /// The same while a statement may be interrupted at it; else never.
+    armed: Arc<AtomicU64>,
     nudge: Option<Nudge>,
     path: std::path::PathBuf,
 }
@@ -77,14 +82,14 @@ impl Reader {
             Ok(connection)
         };
         let connection = open().map_err(|error| error.at(&path, "opening the data for reading"))?;
-        let deadline = Arc::new(AtomicU64::new(u64::MAX));
-        let (watched, at) = (Arc::clone(&deadline), Arc::clone(&clock));
+        let armed = Arc::new(AtomicU64::new(u64::MAX));
+        let (watched, at) = (Arc::clone(&armed), Arc::clone(&clock));
         let late = move || {
             let deadline = watched.load(Ordering::Relaxed);
             deadline != u64::MAX && micros(at.at().mono) > deadline
         };
         connection.progress_handler(20_000, Some(late)).map_err(StoreError::from)?;
-        Ok(Self { connection, locks, clock, deadline, nudge, path })
+        Ok(Self { connection, locks, clock, deadline: Cell::new(u64::MAX), armed, nudge, path })
     }
 
     /// One consistent look: search, journal, mirror, in that order (see the module's doc).
@@ -96,7 +101,7 @@ impl Reader {
             }
             ask(self)
         })();
-        self.deadline.store(u64::MAX, Ordering::Relaxed);
+        self.deadline.set(u64::MAX);
         if !self.connection.is_autocommit() {
             let _ = self.connection.prepare_cached("ROLLBACK").and_then(|mut end| end.execute([]));
         }
@@ -105,17 +110,20 @@ impl Reader {
 
     fn set_deadline(&self, span: Duration) {
         let at = self.clock.at().mono.saturating_add(span);
-        self.deadline.store(micros(at), Ordering::Relaxed);
+        self.deadline.set(micros(at));
+    }
+
+    /// Runs what may take long: its statements are interrupted at the deadline.
+    fn interruptible<T>(&self, ask: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.armed.store(self.deadline.get(), Ordering::Relaxed);
+        let answer = ask();
+        self.armed.store(u64::MAX, Ordering::Relaxed);
+        answer
     }
 
     fn is_late(&self) -> bool {
-        let deadline = self.deadline.load(Ordering::Relaxed);
+        let deadline = self.deadline.get();
         deadline != u64::MAX && micros(self.clock.at().mono) > deadline
-    }
-
-    /// What is left to do is bounded by the window: nothing interrupts it any more.
-    fn relax(&self) {
-        self.deadline.store(u64::MAX, Ordering::Relaxed);
     }
 
     /// A first way of looking took all the time: the second one gets a little.
@@ -219,7 +227,10 @@ impl Reader {
         deadline: Duration,
     ) -> Result<Window, StoreError> {
         self.set_deadline(deadline);
-        self.look("reading a list", |reader| window::read(reader, query, anchor, limit))
+        match self.look("reading a list", |reader| window::read(reader, query, anchor, limit)) {
+            Err(error) if error.is_interrupt() => Ok(Window { partial: true, ..Window::default() }),
+            other => other,
+        }
     }
 
     /// How many rows come before `id` in the list, and how many match in all. Counts; may take tens of milliseconds on

@@ -137,12 +137,31 @@ impl Feeder {
         let mut select = self.journal.prepare_cached(
             "SELECT -change, collection, record, document FROM shadow WHERE change > ?1 ORDER BY change LIMIT ?2",
         )?;
-        let docs = select
+        let mut docs = select
             .query_map(params![after, sql(BATCH)], |row| {
                 Ok(Doc { doc: row.get(0)?, collection: row.get(1)?, id: row.get(2)?, body: row.get(3)? })
             })?
-            .collect::<rusqlite::Result<_>>()?;
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        for doc in docs.iter_mut().filter(|doc| doc.body.is_none()) {
+            doc.body = self.base(doc)?;
+        }
         Ok(docs)
+    }
+
+    /// A record being deleted is found by what is being deleted.
+    fn base(&self, doc: &Doc) -> Result<Option<String>> {
+        let names: (String, String) = self
+            .journal
+            .prepare_cached("SELECT source, name FROM collections WHERE id = ?1")?
+            .query_row([doc.collection], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(self
+            .mirror
+            .prepare_cached(
+                "SELECT body FROM records WHERE key = ?3 AND collection = \
+                 (SELECT id FROM collections WHERE source = ?1 AND name = ?2)",
+            )?
+            .query_row(params![names.0, names.1, keys::of(&doc.id.as_str().into())], |row| row.get(0))
+            .optional()?)
     }
 
     fn index(&mut self, docs: &[Doc]) -> Result<()> {

@@ -111,7 +111,8 @@ impl Server {
         let seed =
             if store::is_empty(&writer).map_err(|error| data_error(error.to_string()))? { options.seed } else { None };
         let seed = match seed {
-            Some(seed) => Tree::parse(&seed.to_string(), 0, options.clock.at().wall.0).map_err(ServerError::Seed)?,
+            Some(seed) => Tree::parse(&seed.to_string(), 0, options.clock.at().wall.0)
+                .map_err(|error| ServerError::Seed(error.to_string()))?,
             None => None,
         };
         let listeners = Arc::new(Listeners::new(tuning.queue_bytes));

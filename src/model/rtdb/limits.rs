@@ -73,6 +73,9 @@ fn check(level: usize, value: &Value, metadata: Metadata, path: &mut Vec<String>
         }
         Value::Array(items) => items.iter().enumerate().try_for_each(|(at, item)| below(&at.to_string(), item, path)),
         Value::Object(_) if is_placeholder(value) => Ok(()),
+        Value::Object(members) if members.contains_key(".sv") => {
+            Err("`.sv` is \"timestamp\" or {\"increment\": number}, alone in its object".to_owned())
+        }
         Value::Object(members) => {
             for (key, child) in members {
                 match check_key(key) {

@@ -35,31 +35,49 @@ pub(super) struct Outgoing {
     buffer: Vec<u8>,
     etag: Option<String>,
     start: Option<oneshot::Sender<Start>>,
-    chunks: Option<mpsc::Sender<Chunk>>,
+    chunks: Option<mpsc::Sender<Bytes>>,
     runtime: tokio::runtime::Handle,
     cancelled: Arc<AtomicBool>,
+    finished: Arc<AtomicBool>,
+}
+
+/// The client's end: chunks, and whether they are all.
+pub(super) struct Incoming {
+    chunks: mpsc::Receiver<Bytes>,
+    finished: Arc<AtomicBool>,
+}
+
+impl Incoming {
+    /// An answer that ended early is an error: it must never look like a short one.
+    pub(super) async fn next(&mut self) -> Option<Chunk> {
+        match self.chunks.recv().await {
+            Some(chunk) => Some(Ok(chunk)),
+            None if self.finished.swap(true, Ordering::AcqRel) => None,
+            None => Some(Err(io::Error::other("the answer ended early"))),
+        }
+    }
 }
 
 impl Outgoing {
     /// `cancelled` ends the work when the client was answered otherwise.
     pub(super) fn new(start: oneshot::Sender<Start>, cancelled: Arc<AtomicBool>) -> Self {
         let runtime = tokio::runtime::Handle::current();
-        Self { buffer: Vec::new(), etag: None, start: Some(start), chunks: None, runtime, cancelled }
+        let finished = Arc::default();
+        Self { buffer: Vec::new(), etag: None, start: Some(start), chunks: None, runtime, cancelled, finished }
     }
 
     /// Chunks alone, from the first byte.
-    pub(super) fn chunked() -> (Self, mpsc::Receiver<Chunk>) {
-        let (chunks, receiver) = mpsc::channel(AHEAD);
-        let runtime = tokio::runtime::Handle::current();
-        let outgoing = Self {
-            buffer: Vec::new(),
-            etag: None,
-            start: None,
-            chunks: Some(chunks),
-            runtime,
-            cancelled: Arc::default(),
-        };
-        (outgoing, receiver)
+    pub(super) fn chunked() -> (Self, Incoming) {
+        let (start, _) = oneshot::channel();
+        let mut outgoing = Self::new(start, Arc::default());
+        let incoming = outgoing.open();
+        (outgoing, incoming)
+    }
+
+    fn open(&mut self) -> Incoming {
+        let (sender, chunks) = mpsc::channel(AHEAD);
+        self.chunks = Some(sender);
+        Incoming { chunks, finished: Arc::clone(&self.finished) }
     }
 
     pub(super) fn set_etag(&mut self, etag: String) {
@@ -68,11 +86,10 @@ impl Outgoing {
 
     fn flush(&mut self) -> Result<(), Stop> {
         if self.chunks.is_none() {
-            let (chunks, receiver) = mpsc::channel(AHEAD);
-            self.chunks = Some(chunks);
-            self.begin(body(receiver));
+            let incoming = self.open();
+            self.begin(body(incoming));
         }
-        let chunk = Ok(Bytes::from(std::mem::take(&mut self.buffer)));
+        let chunk = Bytes::from(std::mem::take(&mut self.buffer));
         self.send(chunk)
     }
 
@@ -82,7 +99,7 @@ impl Outgoing {
         }
     }
 
-    fn send(&self, chunk: Chunk) -> Result<(), Stop> {
+    fn send(&self, chunk: Bytes) -> Result<(), Stop> {
         let chunks = self.chunks.as_ref().expect("made before the first chunk");
         let sent = self.runtime.block_on(tokio::time::timeout(STALL, chunks.send(chunk)));
         match sent {
@@ -91,24 +108,18 @@ impl Outgoing {
         }
     }
 
-    /// Call on success only: what is dropped unfinished reaches the client as a broken answer, never as a short one.
+    /// Call on success only: what is dropped unfinished reaches the client as a broken answer.
     pub(super) fn finish(mut self) -> Result<(), Stop> {
         if self.chunks.is_none() {
             let body = Body::from(std::mem::take(&mut self.buffer));
             self.begin(body);
             return Ok(());
         }
-        let outcome = if self.buffer.is_empty() { Ok(()) } else { self.flush() };
-        self.chunks = None;
-        outcome
-    }
-}
-
-impl Drop for Outgoing {
-    fn drop(&mut self) {
-        if let Some(chunks) = &self.chunks {
-            let _ = chunks.try_send(Err(io::Error::other("the answer ended early")));
+        if !self.buffer.is_empty() {
+            self.flush()?;
         }
+        self.finished.store(true, Ordering::Release);
+        Ok(())
     }
 }
 
@@ -126,9 +137,9 @@ impl Sink for Outgoing {
     }
 }
 
-fn body(chunks: mpsc::Receiver<Chunk>) -> Body {
-    Body::from_stream(futures_util::stream::unfold(chunks, async |mut chunks| {
-        let chunk = chunks.recv().await?;
-        Some((chunk, chunks))
+fn body(incoming: Incoming) -> Body {
+    Body::from_stream(futures_util::stream::unfold(incoming, async |mut incoming| {
+        let chunk = incoming.next().await?;
+        Some((chunk, incoming))
     }))
 }

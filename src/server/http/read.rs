@@ -17,7 +17,9 @@ use super::{
 use crate::server::{
     Shared,
     rules::Right,
-    store::{Form, Pretty, Query, Sink, Stop, child_body, etag, render, render_query, render_shallow},
+    store::{
+        Form, Pretty, Query, Sink, Stop, Writer, child_body, etag, render, render_query, render_shallow, wants_index,
+    },
 };
 
 const IF_MATCH: &str = "The 'if-match' header is not supported with GET, PATCH or POST requests";
@@ -76,7 +78,6 @@ pub(super) async fn current(shared: &Arc<Shared>, path: Vec<String>, status: Sta
 pub(super) fn check_index(shared: &Shared, path: &[String], query: Option<&Query>) -> Result<(), Answer> {
     let Some(name) = query.and_then(Query::index_name) else { return Ok(()) };
     if shared.has_index(path, name) {
-        shared.writer.wish_for_index(path, query.and_then(Query::child).unwrap_or_default());
         return Ok(());
     }
     let message =
@@ -93,9 +94,12 @@ async fn tell(
     let (start, started) = oneshot::channel();
     let outgoing = Outgoing::new(start, cancelled);
     let database = Arc::clone(&shared.database);
+    let writer = shared.writer.clone();
     // The read goes on after the first chunk is answered, on its own thread; it ends with the client or by its stall limit.
     let reading =
-        tokio::spawn(async move { database.read(move |connection| read(connection, &wanted, outgoing)).await });
+        tokio::spawn(
+            async move { database.read(move |connection| read(connection, &wanted, &writer, outgoing)).await },
+        );
     match started.await {
         Ok(Start { etag, body }) => Ok(answer::with_etag(answer::json(status, body), etag.as_deref())),
         Err(_) => match reading.await {
@@ -107,8 +111,18 @@ async fn tell(
 }
 
 /// `Some`: nothing was told, the client has what bears this ETag.
-fn read(connection: &rusqlite::Connection, wanted: &Wanted, mut outgoing: Outgoing) -> Result<Option<String>, Stop> {
+fn read(
+    connection: &rusqlite::Connection,
+    wanted: &Wanted,
+    writer: &Writer,
+    mut outgoing: Outgoing,
+) -> Result<Option<String>, Stop> {
     let _snapshot = connection.unchecked_transaction()?;
+    if let Some(child) = wanted.query.as_ref().and_then(Query::child)
+        && wants_index(connection, &wanted.path, child)?
+    {
+        writer.wish_for_index(&wanted.path, child);
+    }
     if wanted.etag {
         let etag = etag(connection, &wanted.path)?;
         if wanted.none_match.as_ref() == Some(&etag) {

@@ -9,13 +9,13 @@ use axum::{
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::{
-    sync::{mpsc, oneshot},
-    time::Interval,
+    sync::oneshot,
+    time::{Interval, MissedTickBehavior},
 };
 
 use super::{
     answer::{self, Answer},
-    outgoing::{Chunk, Outgoing},
+    outgoing::{Chunk, Incoming, Outgoing},
     read::check_index,
     route::{Asked, check_right},
     watch::Watch,
@@ -52,7 +52,7 @@ type Snapshot = (u64, Option<Watch>);
 enum Phase {
     /// The first `put` is on its way.
     First {
-        chunks: mpsc::Receiver<Chunk>,
+        chunks: Incoming,
         done: oneshot::Receiver<Snapshot>,
     },
     Live {
@@ -83,7 +83,8 @@ impl Stream {
             }
         });
         let period = shared.tuning.keep_alive;
-        let keep_alive = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
+        let mut keep_alive = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
+        keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self { shared: Arc::clone(shared), listener, keep_alive, phase: Phase::First { chunks, done } }
     }
 
@@ -91,7 +92,7 @@ impl Stream {
         loop {
             match &mut self.phase {
                 Phase::Over => return None,
-                Phase::First { chunks, done } => match chunks.recv().await {
+                Phase::First { chunks, done } => match chunks.next().await {
                     Some(chunk) => return Some(chunk),
                     None => match done.await {
                         Ok((after, watch)) => self.phase = Phase::Live { after, watch },

@@ -137,7 +137,7 @@ async fn read_changes(
             let changes = read_patch(&path, &text, now)?;
             Ok((Kind::Patch { base: path }, changes))
         } else {
-            let tree = Tree::parse(&text, path.len(), now)?;
+            let tree = Tree::parse(&text, path.len(), now).map_err(|error| error.to_string())?;
             Ok((Kind::Put, vec![Change::Value { path, tree }]))
         }
     };
@@ -167,7 +167,7 @@ fn read_patch(base: &[String], text: &str, now: i64) -> Result<Vec<Change>, Stri
             return Err(format!("`{name}` is not a path below the updated place"));
         }
         check_path(&path).map_err(|reason| format!("Invalid path: {reason}"))?;
-        let tree = Tree::parse(raw, path.len(), now)?;
+        let tree = Tree::parse(raw, path.len(), now).map_err(|error| error.to_string())?;
         changes.push(Change::Value { path, tree });
     }
     let mut paths: Vec<_> =

@@ -1,11 +1,15 @@
 //! Order by child: a SQL function that cuts the child out of a body, and indexes over it made when they are worth it.
 
-use std::borrow::Cow;
+use std::fmt;
 
 use rusqlite::{Connection, functions::FunctionFlags};
-use serde_json::Value;
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::{Value, value::RawValue};
 
-use super::tree::{has_key, members, read};
+use super::{
+    find,
+    tree::{Key, has_key, members, read},
+};
 use crate::model::rtdb::value_sort_key;
 
 /// Collections with more children than this get an index when they are first asked for in the order of a child.
@@ -25,12 +29,8 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
 
 /// See [`register`]. An empty path is the body itself.
 pub(super) fn value_key(body: &str, path: &str) -> Vec<u8> {
-    let keys = path.split('/').filter(|key| !key.is_empty());
-    let child = keys.into_iter().try_fold(Cow::Borrowed(body), |text, key| match text {
-        Cow::Borrowed(text) => member(text, key).map(Cow::Borrowed),
-        Cow::Owned(_) => None,
-    });
-    let Some(mut text) = child.as_deref() else { return value_sort_key(&Value::Null) };
+    let mut keys = path.split('/').filter(|key| !key.is_empty());
+    let Some(mut text) = keys.try_fold(body, member) else { return value_sort_key(&Value::Null) };
     if text.starts_with('{') && has_key(text, ".value") {
         text = member(text, ".value").unwrap_or(text);
     }
@@ -41,11 +41,38 @@ pub(super) fn value_key(body: &str, path: &str) -> Vec<u8> {
     }
 }
 
+/// The text of one member or item; parsing ends where it is found.
 fn member<'t>(text: &'t str, key: &str) -> Option<&'t str> {
-    if text.starts_with('{') && !text.contains(key) && key.is_ascii() && !text.contains('\\') {
-        return None;
+    if !text.starts_with('{') {
+        return members(text).ok()?.into_iter().find(|(name, _)| name == key).map(|(_, raw)| raw);
     }
-    members(text).ok()?.into_iter().find(|(name, _)| name == key).map(|(_, raw)| raw)
+    let mut found = None;
+    let _ = serde_json::Deserializer::from_str(text).deserialize_map(MemberVisitor { key, found: &mut found });
+    found
+}
+
+struct MemberVisitor<'k, 't> {
+    key: &'k str,
+    found: &'k mut Option<&'t str>,
+}
+
+impl<'t> Visitor<'t> for MemberVisitor<'_, 't> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Key(name)) = map.next_key::<Key<'t>>()? {
+            if name == self.key {
+                *self.found = Some(map.next_value::<&RawValue>()?.get());
+                return Err(de::Error::custom("found"));
+            }
+            map.next_value::<IgnoredAny>()?;
+        }
+        Ok(())
+    }
 }
 
 /// The SQL of the order, equal to the expression of the index to the letter.
@@ -53,22 +80,45 @@ pub(super) fn expression(path: &str) -> String {
     format!("value_key(body, '{}')", path.replace('\'', "''"))
 }
 
-/// Makes an index for a node's children in the order of `path`, unless it is there, too small to need one, or has enough.
-pub(in crate::server) fn ensure_index(connection: &Connection, node: i64, path: &str) -> rusqlite::Result<()> {
-    let big = "SELECT 1 FROM nodes WHERE parent = ?1 LIMIT 1 OFFSET ?2";
-    if !connection.prepare_cached(big)?.exists([node, WORTH_AN_INDEX])? {
-        return Ok(());
-    }
-    let prefix = format!("child_{node}_");
-    let existing = "SELECT count(*) FROM sqlite_schema WHERE type = 'index' AND substr(name, 1, length(?1)) = ?1";
-    let count: i64 = connection.query_row(existing, [&prefix], |row| row.get(0))?;
-    if count >= MOST_INDEXES {
-        return Ok(());
-    }
+/// The name of the index over a node's children in the order of `path`.
+fn index_name(node: i64, path: &str) -> String {
     let hex: String = path.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("child_{node}_{hex}")
+}
+
+/// The index to read by, where there is one. SQLite must be told: without statistics it prefers the primary key.
+pub(super) fn existing(connection: &Connection, node: i64, path: &str) -> rusqlite::Result<Option<String>> {
+    let name = index_name(node, path);
+    let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = ?1";
+    Ok(connection.prepare_cached(sql)?.exists([&name])?.then_some(name))
+}
+
+/// True where a query by child would be faster with an index that is not there.
+pub(in crate::server) fn wants_index(connection: &Connection, path: &[String], child: &str) -> rusqlite::Result<bool> {
+    let find::Value::Rows { id, .. } = find::value(connection, path)? else { return Ok(false) };
+    if existing(connection, id, child)?.is_some() {
+        return Ok(false);
+    }
+    let big = "SELECT 1 FROM nodes WHERE parent = ?1 LIMIT 1 OFFSET ?2";
+    if !connection.prepare_cached(big)?.exists([id, WORTH_AN_INDEX])? {
+        return Ok(false);
+    }
+    let prefix = format!("child_{id}_");
+    let count = "SELECT count(*) FROM sqlite_schema WHERE type = 'index' AND substr(name, 1, length(?1)) = ?1";
+    let count: i64 = connection.query_row(count, [&prefix], |row| row.get(0))?;
+    Ok(count < MOST_INDEXES)
+}
+
+/// Makes the index that [`wants_index`] asked for, if it still does.
+pub(super) fn make_index(connection: &Connection, path: &[String], child: &str) -> rusqlite::Result<()> {
+    let find::Value::Rows { id, .. } = find::value(connection, path)? else { return Ok(()) };
+    if !wants_index(connection, path, child)? {
+        return Ok(());
+    }
     connection.execute_batch(&format!(
-        "CREATE INDEX IF NOT EXISTS {prefix}{hex} ON nodes({}, sort) WHERE parent = {node} AND body IS NOT NULL",
-        expression(path)
+        "CREATE INDEX {} ON nodes({}, sort) WHERE parent = {id} AND body IS NOT NULL",
+        index_name(id, child),
+        expression(child)
     ))
 }
 

@@ -24,6 +24,7 @@ mod write;
 mod writer;
 
 pub(super) use find::{child_body, is_empty, priority, writes};
+pub(super) use index::wants_index;
 pub(super) use open::{Database, Opened};
 pub(super) use query::{PARAMETERS, Query, visit};
 pub(super) use render::{Form, etag, render, render_entry, render_query, render_shallow};

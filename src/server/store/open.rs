@@ -17,7 +17,7 @@ const SCHEMA: i32 = 1;
 /// Reads at one time; more wait. Each may hold a thread while its client takes the answer.
 const READERS: usize = 48;
 /// Connections kept open between reads.
-const IDLE_READERS: usize = 4;
+const IDLE_READERS: usize = 16;
 
 /// The readers' side of the file. The writer's connection is handed out once, by [`Database::open`].
 pub(in crate::server) struct Database {
@@ -88,6 +88,7 @@ impl Database {
         }
         let connection = connect(&self.path, self.durable)?;
         connection.pragma_update(None, "query_only", true)?;
+        connection.pragma_update(None, "cache_size", -2048)?;
         Ok(connection)
     }
 

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use super::{
     find::{self, Node, Value},
-    index::{expression, value_key},
+    index::{existing, expression, value_key},
     render::{are_dense, entry, is_index},
     sink::Stop,
     tree::members,
@@ -198,7 +198,7 @@ pub(in crate::server) fn visit(
                     visit_mixed(connection, id, child, query, visitor)
                 }
                 _ => {
-                    let mut statement = Statement::new(id, query, "key, body, id, priority");
+                    let mut statement = Statement::new(connection, id, query, "key, body, id, priority")?;
                     statement.run(connection, &mut |row| visitor(entry(row)?))
                 }
             }
@@ -253,7 +253,7 @@ fn cut<T>(list: &mut Vec<T>, limit: Option<Limit>) {
 fn visit_mixed(connection: &Connection, id: i64, child: &str, query: &Query, visitor: Visitor<'_>) -> Result<(), Stop> {
     let mut places: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
     let columns = format!("{}, sort", expression(child));
-    Statement::new(id, query, &columns).run(connection, &mut |row| {
+    Statement::new(connection, id, query, &columns)?.run(connection, &mut |row| {
         places.push((row.get(0)?, row.get(1)?));
         Ok(())
     })?;
@@ -305,12 +305,15 @@ struct Statement {
 }
 
 impl Statement {
-    fn new(id: i64, query: &Query, columns: &str) -> Self {
-        let (order, only) = match &query.order {
-            Order::Key => ("sort".to_owned(), ""),
-            Order::Child(path) => (expression(path), " AND body IS NOT NULL"),
+    fn new(connection: &Connection, id: i64, query: &Query, columns: &str) -> rusqlite::Result<Self> {
+        let (order, from) = match &query.order {
+            Order::Key => ("sort".to_owned(), format!("FROM nodes WHERE parent = {id}")),
+            Order::Child(path) => {
+                let by = existing(connection, id, path)?.map(|name| format!(" INDEXED BY {name}")).unwrap_or_default();
+                (expression(path), format!("FROM nodes{by} WHERE parent = {id} AND body IS NOT NULL"))
+            }
         };
-        let mut sql = format!("FROM nodes WHERE parent = {id}{only}");
+        let mut sql = from;
         let mut bounds = Vec::new();
         for (bound, sign) in [(&query.start, '>'), (&query.end, '<')] {
             if let Some(bound) = bound {
@@ -326,7 +329,7 @@ impl Statement {
                  ORDER BY {order} DESC, sort DESC LIMIT {count}) ORDER BY place, tie"
             ),
         };
-        Self { sql, bounds }
+        Ok(Self { sql, bounds })
     }
 
     fn run(
@@ -341,5 +344,39 @@ impl Statement {
             each(row)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::store::{Database, Tree, index, write};
+
+    fn plan(connection: &Connection, parameters: &[(&str, &str)]) -> String {
+        let find = |name: &str| parameters.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        let query = Query::read(find).unwrap().unwrap();
+        let statement = Statement::new(connection, 2, &query, "key, body, id, priority").unwrap();
+        let mut explained = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", statement.sql)).unwrap();
+        let bounds: Vec<&dyn ToSql> = statement.bounds.iter().map(|bound| bound as &dyn ToSql).collect();
+        let rows = explained.query_map(bounds.as_slice(), |row| row.get::<_, String>(3)).unwrap();
+        rows.map(Result::unwrap).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn pages_are_range_scans_and_children_are_read_by_their_index() {
+        let opened = Database::open(None).unwrap();
+        let connection = &opened.writer;
+        let members: Vec<String> = (0..2_100).map(|n| format!("\"k{n}\":{{\"n\":{n}}}")).collect();
+        let tree = Tree::parse(&format!("{{\"c\":{{{}}}}}", members.join(",")), 0, 0).unwrap();
+        write::set(connection, &mut write::Ids::load(connection).unwrap(), &[], tree.as_ref()).unwrap();
+        let page = plan(connection, &[("orderBy", "\"$key\""), ("startAt", "\"k5\""), ("limitToFirst", "9")]);
+        assert_eq!(page, "SEARCH nodes USING PRIMARY KEY (parent=? AND sort>?)");
+        let child = [("orderBy", "\"n\""), ("startAt", "5"), ("limitToFirst", "9")];
+        assert!(plan(connection, &child).contains("TEMP B-TREE"));
+        let place = ["c".to_owned()];
+        assert!(index::wants_index(connection, &place, "n").unwrap());
+        index::make_index(connection, &place, "n").unwrap();
+        assert!(!index::wants_index(connection, &place, "n").unwrap());
+        assert_eq!(plan(connection, &child), "SEARCH nodes USING INDEX child_2_6e (<expr>>?)");
     }
 }

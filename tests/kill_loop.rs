@@ -154,40 +154,42 @@ fn play(workspace: &Workspace, columns: u16, rows: u16, random: &mut Random, tal
         press(&mut pty, *random.pick(KEYS));
         tally.events += 1;
     }
-    // The last key: killed at a random moment after it was sent. The copy is what a second program starts from.
+    // The last key: killed at a random moment after it was sent. A copy of the data from before it tells what it leads to.
     let last = *random.pick(KEYS);
+    let before = pty.last_frame().expect("it has painted");
     let copy = tempfile::tempdir().unwrap();
     copy_files(&workspace.data(), copy.path());
     pty.send(last);
     tally.events += 1;
     let frames = pty.frames();
     if random.below(3) > 0 {
-        pty.wait_frames(frames + 1, Duration::from_micros(random.next() % 4_000));
+        pty.wait_frames(frames + 1, Duration::from_micros(random.next() % 20_000));
     }
     pty.kill();
     let painted = pty.last_frame().expect("it had painted");
-
     let (mut again, restored) = start(workspace, columns, rows);
-    if same(&restored, &painted).is_empty() {
-        again.kill();
+    again.kill();
+
+    let (from_copy, reached) = replay(workspace, copy.path(), columns, rows, last);
+    compare(&before, std::slice::from_ref(&from_copy), tally, &format!("{run}, before {last:?}"));
+    if differing(&restored, &painted).is_empty() {
         return;
     }
-    // The key was committed and not painted: the same key in the copy must lead to the same frame.
-    let reached = replay(copy.path(), workspace, columns, rows, last);
-    let differing = reached.iter().map(|frame| same(&restored, frame)).min_by_key(Vec::len).unwrap_or_default();
-    if differing.is_empty() {
-        tally.painted_after += 1;
-    } else {
-        tally.lost += usize::from(looks_older(&restored, &painted));
-        tally.differing += differing.len();
-        eprintln!(
-            "{run}: after {last:?} at {columns}x{rows}\npainted:\n{}\nrestored:\n{}",
-            painted.text(),
-            restored.text()
-        );
-        eprintln!("differing rows: {differing:?}");
+    // The key was committed and not painted: the same key on the copy must lead to the same frame.
+    tally.painted_after += 1;
+    compare(&restored, &reached, tally, &format!("{run}, after {last:?}"));
+}
+
+/// Counts and shows the rows in which a frame differs from the nearest of those it may be.
+fn compare(frame: &Frame, allowed: &[Frame], tally: &mut Tally, what: &str) {
+    let Some(nearest) = allowed.iter().min_by_key(|other| differing(frame, other).len()) else { return };
+    let rows = differing(frame, nearest);
+    if rows.is_empty() {
+        return;
     }
-    again.kill();
+    tally.lost += usize::from(looks_older(frame, nearest));
+    tally.differing += rows.len();
+    eprintln!("{what}: rows {rows:?} differ\n{}\n--\n{}", frame.text(), nearest.text());
 }
 
 fn press(pty: &mut Pty, keys: &str) {
@@ -209,17 +211,22 @@ fn settle(pty: &mut Pty) {
     }
 }
 
-/// All frames that the key leads to on a copy of the data dir.
-fn replay(data: &Path, workspace: &Workspace, columns: u16, rows: u16, keys: &str) -> Vec<Frame> {
-    let (data, config) = (data.to_str().unwrap().to_owned(), workspace.config());
-    let args = ["--data-dir", &data, "--config", config.to_str().unwrap(), "--offline"];
-    let mut pty = Pty::start(&args, columns, rows, &[]);
-    pty.wait_frames(1, Duration::from_secs(30));
+/// The first frame of a start on a copy of the data, and all frames that the key then leads to. The copy takes the place of
+/// the data meanwhile: paths are shown on some screens.
+fn replay(workspace: &Workspace, copy: &Path, columns: u16, rows: u16, keys: &str) -> (Frame, Vec<Frame>) {
+    let aside = workspace.dir.path().join("aside");
+    std::fs::rename(workspace.data(), &aside).unwrap();
+    std::fs::create_dir(workspace.data()).unwrap();
+    copy_files(copy, &workspace.data());
+    let (mut pty, first) = start(workspace, columns, rows);
     settle(&mut pty);
+    let before = pty.frames();
     press(&mut pty, keys);
-    let frames = (0..pty.frames()).map(|index| pty.frame(index)).collect();
+    let reached = (before..pty.frames()).map(|index| pty.frame(index)).collect();
     pty.kill();
-    frames
+    std::fs::remove_dir_all(workspace.data()).unwrap();
+    std::fs::rename(&aside, workspace.data()).unwrap();
+    (first, reached)
 }
 
 fn copy_files(from: &Path, to: &Path) {
@@ -233,7 +240,7 @@ fn copy_files(from: &Path, to: &Path) {
 }
 
 /// The rows in which two frames differ outside the volatile cells.
-fn same(a: &Frame, b: &Frame) -> Vec<usize> {
+fn differing(a: &Frame, b: &Frame) -> Vec<usize> {
     let (left, right) = (ebbtide::ui::volatile::mask(&a.rows), ebbtide::ui::volatile::mask(&b.rows));
     let mut rows: Vec<usize> =
         (0..left.len().max(right.len())).filter(|row| left.get(*row) != right.get(*row)).collect();
@@ -243,7 +250,7 @@ fn same(a: &Frame, b: &Frame) -> Vec<usize> {
     rows
 }
 
-/// True where typed text that was painted is not on the restored screen.
+/// True where text is missing on the restored screen.
 fn looks_older(restored: &Frame, painted: &Frame) -> bool {
     let letters = |frame: &Frame| frame.text().chars().filter(|c| c.is_alphanumeric()).count();
     letters(restored) < letters(painted)

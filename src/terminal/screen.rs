@@ -97,12 +97,22 @@ impl Backend for Screen {
     where
         I: Iterator<Item = (u16, u16, &'a Cell)>,
     {
-        let mut content = content.peekable();
-        if content.peek().is_none() {
-            return Ok(());
+        // Each run begins with a cursor move. It ends after a symbol whose width terminals disagree on, so that a wrong
+        // guess stays within its own cell.
+        let mut run: Vec<(u16, u16, &'a Cell)> = Vec::new();
+        for cell in content {
+            let is_doubtful = !cell.2.symbol().is_ascii() && cell.2.symbol().chars().nth(1).is_some();
+            run.push(cell);
+            if is_doubtful {
+                self.inner.draw(run.drain(..))?;
+                self.dirty = true;
+            }
         }
-        self.dirty = true;
-        self.inner.draw(content)
+        if !run.is_empty() {
+            self.inner.draw(run.into_iter())?;
+            self.dirty = true;
+        }
+        Ok(())
     }
 
     fn hide_cursor(&mut self) -> io::Result<()> {

@@ -46,8 +46,8 @@ impl Frame {
 /// A running program in a terminal of its own.
 pub struct Pty {
     seen: Arc<(Mutex<Seen>, Condvar)>,
-    writer: Option<Box<dyn std::io::Write + Send>>,
-    master: Option<Box<dyn MasterPty + Send>>,
+    writer: Box<dyn std::io::Write + Send>,
+    master: Box<dyn MasterPty + Send>,
     child: Box<dyn Child + Send + Sync>,
 }
 
@@ -91,7 +91,7 @@ impl Pty {
                 sink.1.notify_all();
             }
         });
-        Self { seen, writer: Some(writer), master: Some(pair.master), child }
+        Self { seen, writer, master: pair.master, child }
     }
 
     pub fn send(&mut self, keys: &str) {
@@ -99,8 +99,7 @@ impl Pty {
     }
 
     pub fn send_bytes(&mut self, bytes: &[u8]) {
-        let writer = self.writer.as_mut().expect("the terminal is open");
-        writer.write_all(bytes).and_then(|()| writer.flush()).expect("the terminal takes keys");
+        self.writer.write_all(bytes).and_then(|()| self.writer.flush()).expect("the terminal takes keys");
     }
 
     pub fn paste(&mut self, text: &str) {
@@ -110,7 +109,7 @@ impl Pty {
     pub fn resize(&mut self, columns: u16, rows: u16) {
         self.seen.0.lock().unwrap().parser.screen_mut().set_size(cells(rows), cells(columns));
         let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
-        self.master.as_ref().expect("the terminal is open").resize(size).expect("a pty can be resized");
+        self.master.resize(size).expect("a pty can be resized");
     }
 
     /// How many frames were painted so far.
@@ -203,12 +202,6 @@ impl Pty {
             seen = self.seen.1.wait_timeout(seen, Duration::from_millis(50)).unwrap().0;
         }
         code
-    }
-
-    /// Closes the terminal, as a window does.
-    pub fn hang_up(&mut self) {
-        self.writer = None;
-        self.master = None;
     }
 }
 

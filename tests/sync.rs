@@ -1,5 +1,7 @@
 //! The engine with everything real: store, HTTP client, embedded backend, sockets, threads.
 
+#![expect(clippy::disallowed_methods, reason = "a test that waits for real threads needs a real clock")]
+
 #[path = "sync_rig/proxy.rs"]
 mod proxy;
 
@@ -568,6 +570,69 @@ fn a_refused_edit_is_quarantined_and_holds_up_nobody() {
     let refused = running.reader.outbox(&[OpState::Rejected], None, 10).unwrap().remove(0);
     assert!(refused.last_error.is_some_and(|error| error.status == Some(400)));
     assert_eq!(rig.there().len(), 5 + 99);
+    running.stop();
+    rig.end();
+}
+
+/// `cargo test --release --test sync -- --ignored --nocapture measure`: a drain beside the bare client doing the same
+/// requests, and a backfill.
+#[test]
+#[ignore = "measures; says nothing in a debug build on a busy machine"]
+fn measure_a_drain_and_a_backfill() {
+    const OPS: u64 = 1_000;
+    let data = tempfile::tempdir().unwrap();
+    let rig = Rig::with(10, PullMode::Auto, SyncSettings::default(), Some(data.path().join("server.db")));
+    let remote = ebbtide::remote::Remote::new(&rig.source(), Arc::clone(&rig.clock) as Arc<dyn Clock>).unwrap();
+    let began = Instant::now();
+    rig.runtime.block_on(async {
+        let lanes = (0..4).map(|lane| {
+            let remote = remote.clone();
+            tokio::spawn(async move {
+                for n in (lane..OPS).step_by(4) {
+                    let request = ebbtide::model::wire::PushRequest {
+                        record: tasks().record(format!("bare-{n}").as_str()),
+                        kind: OpKind::Create,
+                        document: Some(json!({ "n": n, "text": "x".repeat(300) })),
+                        precondition: ebbtide::model::op::Precondition::Absent,
+                    };
+                    let (answer, _) = remote.push(&request).await;
+                    assert!(matches!(answer, ebbtide::model::wire::Answer::Accepted { .. }), "{answer:?}");
+                }
+            })
+        });
+        for lane in lanes.collect::<Vec<_>>() {
+            lane.await.unwrap();
+        }
+    });
+    let bare = began.elapsed();
+    let mut running = rig.start();
+    running.until_phase(&PullPhase::Live);
+    running.engine.request(SyncRequest::ForceOffline(true));
+    running.until("forced offline", |running| running.connectivity() == ConnectivityState::ForcedOffline);
+    let ops = (0..OPS).map(|n| {
+        let record = tasks().record(format!("made-{n}").as_str());
+        running.edit(&record, Some(json!({ "n": n, "text": "x".repeat(300) })))
+    });
+    let ops = ops.collect::<Vec<_>>();
+    running.store.queue_many(ops).wait().unwrap();
+    let began = Instant::now();
+    running.engine.request(SyncRequest::ForceOffline(false));
+    running.until_drained();
+    let drain = began.elapsed();
+    running.stop();
+    println!("bare client {bare:?}, drain {drain:?}: {:.2}x", bare.as_secs_f64() / drain.as_secs_f64());
+
+    let records = 100_000;
+    let rows = (0..records).map(|n| (id(n).0, json!({ "n": n, "text": "y".repeat(450) })));
+    let body = Value::Object(rows.collect());
+    request(rig.server.address(), "PUT", "/tasks.json", Some(&body));
+    let rig = Rig { dir: tempfile::tempdir().unwrap(), ..rig };
+    let mut running = rig.start();
+    let began = Instant::now();
+    running.until_phase(&PullPhase::Settled);
+    let backfill = began.elapsed();
+    assert_eq!(running.records(), records);
+    println!("backfill of {records}: {backfill:?}, {:.0} a second", records as f64 / backfill.as_secs_f64());
     running.stop();
     rig.end();
 }

@@ -24,8 +24,8 @@ const SETTLES_WITHIN: u64 = 20 * 60_000;
 fn plan(seed: u64) -> Plan {
     Plan {
         clients: 1 + usize::try_from(seed % 2).unwrap(),
-        mode: if seed % 3 == 0 { PullMode::Windows } else { PullMode::Stream },
-        parallel: if seed % 5 == 0 { 1 } else { 4 },
+        mode: if seed.is_multiple_of(3) { PullMode::Windows } else { PullMode::Stream },
+        parallel: if seed.is_multiple_of(5) { 1 } else { 4 },
         faults: [0, 10, 25, 50][usize::try_from(seed / 2 % 4).unwrap()],
         active: 60_000,
         edits: 5 + seed % 20,

@@ -25,8 +25,8 @@ use crate::{
 const MAX_ROUND_TRIPS: usize = 32;
 const SLOW_MS: u32 = 2_000;
 const GOOD_IN_A_ROW: u32 = 3;
-/// A link that changed this often within [`FLAP_SPAN`] flaps.
-const FLAPS: usize = 4;
+/// A link that broke, came back and broke again within [`FLAP_SPAN`] flaps.
+const FLAPS: usize = 3;
 const FLAP_SPAN: Duration = Duration::from_secs(60);
 const PROBE_FLOOR: Duration = Duration::from_millis(250);
 const DEGRADED_PROBE: Duration = Duration::from_secs(2);

@@ -26,6 +26,8 @@ mod policy;
 mod progress;
 mod pull;
 mod push;
+#[cfg(test)]
+mod tests;
 
 pub use effect::Effect;
 pub use engine::Machine;

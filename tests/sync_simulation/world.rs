@@ -755,6 +755,6 @@ fn word(outcome: &ebbtide::sync::effect::Outcome) -> String {
 }
 
 /// The trace of one record of a run, for a failing seed.
-pub fn about<'t>(trace: &'t [String], last: usize) -> impl Iterator<Item = &'t String> {
+pub fn about(trace: &[String], last: usize) -> impl Iterator<Item = &String> {
     trace.iter().skip(trace.len().saturating_sub(last))
 }

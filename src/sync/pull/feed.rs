@@ -66,6 +66,10 @@ impl Feed {
 
 impl Pull {
     pub(super) fn open_feed(&mut self, cx: &mut Cx<'_>, since: Option<String>) {
+        if !self.is_open {
+            self.stage = Stage::Ready;
+            return;
+        }
         let ticket = cx.ticket();
         self.reading_since = Some(cx.at.mono);
         cx.out.push(Effect::OpenFeed { ticket, collection: self.key.clone(), since: since.clone() });

@@ -56,6 +56,8 @@ pub(super) struct Pull {
     spec: CollectionSpec,
     settings: SyncSettings,
     stage: Stage,
+    /// What the gate said last: closed, nothing new is asked of the server.
+    is_open: bool,
     ending: Option<Ending>,
     checkpoint: Checkpoint,
     mode: Option<Mode>,
@@ -104,6 +106,7 @@ impl Pull {
             spec,
             settings,
             stage: Stage::Cold,
+            is_open: false,
             ending: None,
             checkpoint: Checkpoint::default(),
             mode: None,
@@ -268,8 +271,9 @@ impl Pull {
     // --- going on ---------------------------------------------------------------------------------------------------
 
     pub(super) fn advance(&mut self, cx: &mut Cx<'_>, is_open: bool, push: &Push) {
+        self.is_open = is_open;
         self.flush_incoming(cx);
-        self.continue_sweep(cx, is_open);
+        self.continue_sweep(cx);
         self.continue_feed(cx);
         let oldest = self.touching.values().map(|(_, began)| *began).chain(self.reading_since).min();
         self.echoes.forget(cx.at.mono, oldest);

@@ -111,10 +111,11 @@ impl Pull {
             read_to_end: false,
             newest: self.checkpoint.since.clone(),
         });
-        self.continue_sweep(cx, true);
+        self.continue_sweep(cx);
     }
 
-    pub(super) fn continue_sweep(&mut self, cx: &mut Cx<'_>, is_open: bool) {
+    pub(super) fn continue_sweep(&mut self, cx: &mut Cx<'_>) {
+        let is_open = self.is_open;
         if self.ending.is_some() {
             return;
         }
@@ -183,7 +184,7 @@ impl Pull {
                 sweep.read_to_end = page.next.is_none();
                 sweep.after.clone_from(&page.next);
                 sweep.page = Some((page, began));
-                self.continue_sweep(cx, true);
+                self.continue_sweep(cx);
             }
             Err(error) => self.fail(cx, &error, exchange),
         }
@@ -203,12 +204,11 @@ impl Pull {
                 let Some((_, rows)) = sweep.applying.take_if(|(expected, _)| *expected == ticket) else { return };
                 self.shown.checkpoint = self.checkpoint.after.as_ref().map(|id| id.0.clone());
                 self.advanced_by(cx, rows);
-                self.continue_sweep(cx, true);
+                self.continue_sweep(cx);
             }
             Stage::Delta(delta) => {
-                if delta.applying.take_if(|expected| *expected == ticket).is_some() {
-                    self.delta_applied(cx);
-                }
+                let Some(_) = delta.applying.take_if(|expected| *expected == ticket) else { return };
+                self.delta_applied(cx);
             }
             Stage::Feed(_) => self.snapshot_page_applied(cx, ticket),
             _ => {}
@@ -336,7 +336,7 @@ impl Pull {
 
     pub(super) fn continue_delta(&mut self, cx: &mut Cx<'_>) {
         let Stage::Delta(delta) = &mut self.stage else { return };
-        if delta.reading.is_some() || delta.applying.is_some() || delta.asked {
+        if !self.is_open || delta.reading.is_some() || delta.applying.is_some() || delta.asked {
             return;
         }
         let since = overlapped(self.checkpoint.since.as_deref().unwrap_or("null"), !delta.more);

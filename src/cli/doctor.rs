@@ -82,8 +82,8 @@ pub(super) fn run(world: &World) -> Outcome {
         }
         Ok(mut reader) => {
             findings.ok("data", "opens, and its schema is known");
-            let checked = check_pages(&mut reader, &mut findings)
-                .and_then(|()| check_data(&mut reader, &config, &mut findings));
+            let checked =
+                check_pages(&mut reader, &mut findings).and_then(|()| check_data(&mut reader, &config, &mut findings));
             if let Err(error) = checked {
                 findings.add("data", Grade::Problem, error.to_string(), "the log in the data dir says more");
             }

@@ -15,7 +15,7 @@ use crate::{
         ids::{RecordKey, Seq},
         op::{Op, OpState},
     },
-    store::{Reader, StoreError, check_files},
+    store::{Reader, StoreError},
 };
 
 pub(super) const ABOUT: &str = "Check configuration, files, permissions, schema and invariants; changes nothing";
@@ -82,8 +82,9 @@ pub(super) fn run(world: &World) -> Outcome {
         }
         Ok(mut reader) => {
             findings.ok("data", "opens, and its schema is known");
-            check_pages(world, &mut findings);
-            if let Err(error) = check_data(&mut reader, &config, &mut findings) {
+            let checked =
+                check_pages(&mut reader, &mut findings).and_then(|()| check_data(&mut reader, &config, &mut findings));
+            if let Err(error) = checked {
                 findings.add("data", Grade::Problem, error.to_string(), "the log in the data dir says more");
             }
         }
@@ -210,24 +211,18 @@ fn check_leader(dir: &Path, findings: &mut Findings) {
     findings.ok("sync", if held { "a process carries the sync" } else { "no process carries the sync now" });
 }
 
-/// Reads every page. A look at a copy has no files of its own to read.
-fn check_pages(world: &World, findings: &mut Findings) {
-    if world.is_read_only() {
-        return;
+/// Reads every page, and checks the rules between the tables.
+fn check_pages(reader: &mut Reader, findings: &mut Findings) -> Result<(), StoreError> {
+    let wrong = reader.check()?;
+    if wrong.is_empty() {
+        findings.ok("pages", "every page can be read, and the tables agree");
     }
-    for check in check_files(&world.paths.data_dir) {
-        let Some(first) = check.damage.first() else {
-            findings.ok(check.file, format!("every page can be read ({} KiB)", output::grouped(check.bytes >> 10)));
-            continue;
-        };
-        let hint = match check.file {
-            "journal.db" => {
-                "copy the data dir away first; then `ebbtide outbox list --json` still shows what can be read"
-            }
-            _ => "it holds copies only: move it away while no ebbtide runs, and it is fetched again",
-        };
-        findings.add(check.file, Grade::Problem, format!("damaged: {first}"), hint);
+    for detail in wrong {
+        let hint = "copy the data dir away before anything else; mirror and search index are fetched again where they \
+                    are moved away";
+        findings.add("pages", Grade::Problem, detail, hint);
     }
+    Ok(())
 }
 
 fn check_data(reader: &mut Reader, config: &Config, findings: &mut Findings) -> Result<(), StoreError> {

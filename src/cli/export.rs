@@ -75,7 +75,8 @@ pub(super) fn run(world: &World, args: &ExportArgs) -> Outcome {
     Ok(DONE)
 }
 
-/// A walk over a collection in pages, each after the last id of the one before.
+/// A walk over a collection in pages, each after the last id of the one before. No page's transaction is open while its
+/// rows are written out: a pager that stands still for hours must not hold the files' logs.
 struct Walk {
     collection: CollectionKey,
     filter: Filter,

@@ -1,6 +1,6 @@
 //! The configuration file and the places on disk. Every error of a file is collected and reported with its line.
 //!
-//! A file is read as a tree of values that know their place ([`document`]); each section is read by a file of its own
+//! A file is read as a tree of values that know their place (`document`); each section is read by a file of its own
 //! here, and whatever is wrong is noted and reading goes on. Keys that would do nothing are errors: a configuration
 //! promises only what this version does.
 

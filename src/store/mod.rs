@@ -14,7 +14,6 @@
 //! applied. The order of reading matters: journal before mirror, or an acknowledgement between the two shows an old base
 //! without its op; search before both, or a row that moved looks unindexed and unread.
 
-mod check;
 pub mod error;
 mod files;
 mod journal;
@@ -36,7 +35,6 @@ use std::{
 
 use serde_json::Value;
 
-pub use check::{FileCheck, check_files};
 pub use error::StoreError;
 pub use files::Lock;
 pub use journal::vault::{VaultEntry, VaultReason};

@@ -23,7 +23,7 @@ use crate::{
         error::{Result, StoreError},
         files::{self, Files, Lock},
         journal::{Journal, activity, claims, commands, conflicts, drafts, requests, sessions, shadow},
-        mirror::{Mirror, pages, sweeps},
+        mirror::{Mirror, overtaken::Overtaken, pages, sweeps},
         prepare,
         schema::{self, Need},
         search::{self, Nudge, Search},
@@ -54,6 +54,7 @@ struct Writers {
     journal: Writer<Journal>,
     mirror: Writer<Mirror>,
     search: Search,
+    overtaken: Overtaken,
 }
 
 impl Drop for Inner {
@@ -117,7 +118,7 @@ impl Store {
             dir: dir.to_path_buf(),
             files,
             clock,
-            writers: Some(Writers { journal, mirror, search }),
+            writers: Some(Writers { journal, mirror, search, overtaken: Overtaken::default() }),
             _lock: Some(lock),
             _copy: None,
         };
@@ -508,7 +509,9 @@ impl Store {
             bytes: page.changes.len() * 1024,
             intent: "storing a page",
         };
-        self.ask_mirror(manner, move |mirror| pages::apply(mirror, &page))
+        let Ok(writers) = self.writers() else { return Reply::ready(Err(StoreError::ReadOnly)) };
+        let ticket = writers.overtaken.enter(&page.collection);
+        self.ask_mirror(manner, move |mirror| pages::apply(mirror, &page, &ticket.newer()))
     }
 
     /// What the sweep did not see. Deletes nothing.
@@ -539,6 +542,9 @@ impl Store {
     /// Acknowledgements (`FULL`, grouped): the reply comes when they are durable.
     pub fn acknowledge(&self, bases: Vec<NewBase>) -> Reply<()> {
         let manner = Manner { rows: bases.len(), intent: "storing an acknowledged record", ..FULL_ENGINE };
+        if let Ok(writers) = self.writers() {
+            writers.overtaken.note(&bases);
+        }
         self.ask_mirror(manner, move |mirror| pages::acknowledge(mirror, &bases))
     }
 

@@ -1,5 +1,6 @@
 //! The mirror's writer: copies of what the server holds, with the checkpoints that cover them.
 
+pub(super) mod overtaken;
 pub(super) mod pages;
 pub(super) mod sweeps;
 

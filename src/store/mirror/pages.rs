@@ -3,6 +3,8 @@
 //! Idempotent by revision; where the backend gives none, by the value of the text. The text is compared first, so that
 //! nothing is parsed for a page that repeats what is known.
 
+use std::collections::HashSet;
+
 use rusqlite::OptionalExtension;
 use serde_json::Value;
 
@@ -32,7 +34,8 @@ enum Wrote {
     Unchanged,
 }
 
-pub(in crate::store) fn apply(mirror: &Mirror, page: &PullPage) -> Result<Applied> {
+/// `newer` are records acknowledged since the page was handed over: the page is older than what is there.
+pub(in crate::store) fn apply(mirror: &Mirror, page: &PullPage, newer: &HashSet<RecordId>) -> Result<Applied> {
     let collection = mirror.collection(&page.collection)?;
     let watch = mirror.watch(&page.collection)?;
     if let Some(sweep) = page.sweep {
@@ -41,6 +44,14 @@ pub(in crate::store) fn apply(mirror: &Mirror, page: &PullPage) -> Result<Applie
     let mut applied = Applied { changed: Some(Vec::new()), ..Applied::default() };
     let mut doomed = Vec::new();
     for change in &page.changes {
+        let (RemoteChange::Upsert(RemoteRecord { id, .. }) | RemoteChange::Tombstone { id }) = change;
+        if newer.contains(id) {
+            applied.unchanged += 1;
+            if let Some(sweep) = page.sweep {
+                sweeps::see(mirror, collection, sweep, &keys::of(id))?;
+            }
+            continue;
+        }
         match change {
             RemoteChange::Upsert(record) => {
                 let key = keys::of(&record.id);

@@ -222,12 +222,7 @@ fn refused<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> String {
 }
 
 fn acknowledge(world: &World, id: &str, document: Option<Value>, revision: &str) {
-    let base = NewBase {
-        record: tasks().record(id),
-        document,
-        revision: Some(Revision::from(revision)),
-        at: at(9),
-    };
+    let base = NewBase { record: tasks().record(id), document, revision: Some(Revision::from(revision)), at: at(9) };
     world.store.acknowledge(vec![base]).wait().unwrap();
 }
 
@@ -504,7 +499,10 @@ fn taking_mine_queues_it_on_their_revision_and_keeps_theirs() {
     };
     let new = world.store.resolve(resolve.clone()).wait().unwrap().unwrap();
     let op = world.op(new);
-    assert_eq!((op.kind, op.base_revision, op.base), (OpKind::Update, Some("r9".into()), Some(json!({"n": 9, "m": 0}))));
+    assert_eq!(
+        (op.kind, op.base_revision, op.base),
+        (OpKind::Update, Some("r9".into()), Some(json!({"n": 9, "m": 0})))
+    );
     assert_eq!((world.state(first), world.state(second)), (OpState::Superseded, OpState::Queued));
     assert_eq!(world.op(second).document, Some(json!({"n": 1, "m": 7})));
     let view = world.reader().record(&tasks().record("a")).unwrap();
@@ -676,10 +674,13 @@ fn a_page_twice_is_a_page_once() {
     let respelt = world.store.apply_page(page(vec![upsert("a", r#"{"n":1}"#, None)])).wait().unwrap();
     assert_eq!(respelt.unchanged, 1, "the same value in other letters is our own echo");
     let mut texts = Vec::new();
-    world.reader().export(&tasks(), |id, text| {
-        texts.push(format!("{id}={text}"));
-        true
-    }).unwrap();
+    world
+        .reader()
+        .export(&tasks(), |id, text| {
+            texts.push(format!("{id}={text}"));
+            true
+        })
+        .unwrap();
     assert_eq!(texts, [r#"a={ "n":1.0 }"#, "b=2"], "the server's own text, byte for byte");
     let mut last = page(vec![
         RemoteChange::Tombstone { id: "a".into() },
@@ -786,10 +787,13 @@ fn pages_forward_and_backward_are_the_whole_list() {
         assert_eq!(backward, all, "limit {limit}");
     }
     let mut exported = Vec::new();
-    world.reader().export(&tasks(), |id, _| {
-        exported.push(id.0.clone());
-        true
-    }).unwrap();
+    world
+        .reader()
+        .export(&tasks(), |id, _| {
+            exported.push(id.0.clone());
+            true
+        })
+        .unwrap();
     let deleted = ["k010", "k020", "k078"];
     let alive: Vec<_> = all.iter().filter(|id| !deleted.contains(&id.as_str())).cloned().collect();
     assert_eq!(exported, alive);
@@ -839,7 +843,10 @@ fn filters_find_the_same_with_and_without_the_index() {
     assert_eq!(before[8], ["k018"]);
     assert_eq!(before[9], ["k070", "k072", "k074", "k076", "k078"]);
     let window = world.window("beta", Anchor::At("k019".into()), 3);
-    assert_eq!((ids(&window), window.matching, window.total), (vec!["k019".into(), "k021".into(), "z-last".into()], Some(7), 47));
+    assert_eq!(
+        (ids(&window), window.matching, window.total),
+        (vec!["k019".into(), "k021".into(), "z-last".into()], Some(7), 47)
+    );
     let window = world.window("alpha", Anchor::After("k006".into()), 2);
     assert_eq!(ids(&window), ["k008", "k010"]);
     assert_eq!(all.len(), 47);
@@ -1146,7 +1153,10 @@ fn old_history_goes_and_pending_work_stays() {
     let waiting = world.queue("b", Some(json!(1)));
     let dropped = world.queue("c", Some(json!(1)));
     world.store.command(vec![dropped], OpCommand::Discard, at(10)).wait().unwrap();
-    assert_eq!(world.reader().outbox(&[OpState::Queued, OpState::Acked, OpState::Discarded], None, 9).unwrap().len(), 3);
+    assert_eq!(
+        world.reader().outbox(&[OpState::Queued, OpState::Acked, OpState::Discarded], None, 9).unwrap().len(),
+        3
+    );
     world.store.prune(at(1_000)).wait().unwrap();
     assert_eq!(world.reader().op(done).unwrap(), None);
     assert_eq!(world.state(waiting), OpState::Queued);
@@ -1310,8 +1320,13 @@ fn whatever_happens_local_is_base_plus_pending_in_order() {
                     if let Some(head) = head.filter(|head| head.state == OpState::InFlight) {
                         let document = head.sent_document.clone();
                         match dice.roll(8) {
-                            0 => world.settle(head.seq, Outcome::Queued { error: None, next_attempt_at: None, counts: false }),
-                            1 => world.settle(head.seq, Outcome::InDoubt { error: error("lost"), next_attempt_at: None }),
+                            0 => world.settle(
+                                head.seq,
+                                Outcome::Queued { error: None, next_attempt_at: None, counts: false },
+                            ),
+                            1 => {
+                                world.settle(head.seq, Outcome::InDoubt { error: error("lost"), next_attempt_at: None })
+                            }
                             2 => world.settle(head.seq, Outcome::Rejected { error: error("no") }),
                             3 => {
                                 let theirs = (dice.roll(3) > 0).then(|| json!({"n": "theirs", "k": 1}));
@@ -1361,7 +1376,8 @@ fn whatever_happens_local_is_base_plus_pending_in_order() {
                 }
                 12 => {
                     if let Some(conflict) = world.reader().conflicts(false).unwrap().pop() {
-                        let take = [Take::Mine, Take::Theirs, Take::Base, Take::Merged][usize::try_from(dice.roll(4)).unwrap()];
+                        let take = [Take::Mine, Take::Theirs, Take::Base, Take::Merged]
+                            [usize::try_from(dice.roll(4)).unwrap()];
                         let document = match take {
                             Take::Mine => conflict.mine,
                             Take::Theirs => None,
@@ -1369,7 +1385,8 @@ fn whatever_happens_local_is_base_plus_pending_in_order() {
                             Take::Merged => Some(json!({"n": "merged", "k": step})),
                         };
                         let op_id = world.op_id();
-                        let resolve = Resolve { conflict: conflict.id, take, document, op_id, at: at(7), author: String::new() };
+                        let resolve =
+                            Resolve { conflict: conflict.id, take, document, op_id, at: at(7), author: String::new() };
                         world.store.resolve(resolve).wait().unwrap();
                     }
                 }

@@ -267,4 +267,3 @@ pub(super) fn slice(entries: &[(Pos, i64)], way: Way, from: Option<&(Pos, bool)>
         }
     }
 }
-

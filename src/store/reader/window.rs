@@ -108,7 +108,9 @@ pub(super) fn rank(reader: &Reader, query: &ListQuery, id: &RecordId) -> Result<
     let scan = Scan::begin(reader, query)?;
     let Some(place) = scan.position(id)? else { return Ok((None, None)) };
     let counted = if scan.terms.is_empty() && query.sort.by.is_none() {
-        reader.interruptible(|| scan.count_before(&place.key)).map(|before| (before, reader.total(scan.journal, scan.mirror)))
+        reader
+            .interruptible(|| scan.count_before(&place.key))
+            .map(|before| (before, reader.total(scan.journal, scan.mirror)))
     } else {
         let (mut before, mut all) = (0_u64, 0_u64);
         let mut from: From = None;

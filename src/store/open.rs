@@ -639,3 +639,71 @@ fn weight(commit: &UiCommit) -> usize {
         .sum();
     slices + drafts + commit.activity.len() * 128
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{session::Slice, time::At};
+
+    struct Still;
+
+    impl Clock for Still {
+        fn at(&self) -> At {
+            At::test(0)
+        }
+    }
+
+    fn body(length: usize) -> UiCommit {
+        let slice = Slice { name: "records".to_owned(), version: 1, body: "x".repeat(length) };
+        UiCommit { slices: vec![slice], ..UiCommit::default() }
+    }
+
+    /// Lets the journal grow to so many pages more, as a nearly full disk would.
+    fn room(store: &Store, pages: Option<i64>) {
+        store
+            .ask(FULL_USER, move |journal| {
+                let present: i64 = journal.connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+                let most = pages.map_or(i64::from(i32::MAX), |more| present + more);
+                journal.connection.query_row(&format!("PRAGMA max_page_count = {most}"), [], |_| Ok(()))?;
+                Ok(())
+            })
+            .wait()
+            .expect("a limit");
+    }
+
+    #[test]
+    fn a_full_disk_is_said_aloud_gives_the_ballast_up_and_heals() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(dir.path(), OpenMode::ReadWrite, Arc::new(Still)).expect("a store");
+        // The thread that keeps the ballast answers after it is filled.
+        store.feed_search().wait().expect("a feed");
+        assert_eq!(std::fs::metadata(dir.path().join("ballast")).expect("ballast").len(), 8 << 20);
+        let session = SessionName::from("default");
+        store.commit_ui(&session, body(10)).wait().expect("a commit");
+        room(&store, Some(1));
+        let error = store.commit_ui(&session, body(50_000)).wait().expect_err("no room");
+        assert!(matches!(error, StoreError::DiskFull { .. }), "{error:?}");
+        assert!(!dir.path().join("ballast").exists());
+        let kept = store.reader().expect("a reader").session(&session).expect("a session");
+        assert_eq!(kept.slices[0].body.len(), 10, "what was committed stays");
+        room(&store, None);
+        store.commit_ui(&session, body(50_000)).wait().expect("room again");
+    }
+
+    #[test]
+    fn a_locked_journal_is_waited_for_off_the_callers_thread() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(dir.path(), OpenMode::ReadWrite, Arc::new(Still)).expect("a store");
+        let session = SessionName::from("default");
+        store.commit_ui(&session, body(1)).wait().expect("a commit");
+        let outside = schema::open(&dir.path().join("journal.db")).expect("an outside tool");
+        outside.execute_batch("BEGIN IMMEDIATE").expect("a lock");
+        let waiting = store.commit_ui(&session, body(2));
+        let behind = store.commit_ui(&session, body(3));
+        outside.execute_batch("COMMIT").expect("the lock is given up");
+        waiting.wait().expect("the first");
+        behind.wait().expect("the second");
+        let kept = store.reader().expect("a reader").session(&session).expect("a session");
+        assert_eq!(kept.slices[0].body.len(), 3, "in the order they were made");
+    }
+}

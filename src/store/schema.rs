@@ -161,3 +161,54 @@ fn harden(connection: &Connection) -> Result<()> {
     connection.set_prepared_statement_cache_capacity(128);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static TWO_STEPS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
+        Migrations::new(vec![
+            M::up(include_str!("../../assets/migrations/journal/01-floor.sql")),
+            M::up("CREATE TABLE newer (n INTEGER);"),
+        ])
+    });
+    static BROKEN_STEPS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
+        Migrations::new(vec![
+            M::up(include_str!("../../assets/migrations/journal/01-floor.sql")),
+            M::up("CREATE TABLE newer (n INTEGER); INSERT INTO nowhere VALUES (1);"),
+        ])
+    });
+
+    fn version(path: &Path) -> i64 {
+        open(path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn an_older_file_is_copied_before_it_is_migrated() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files { dir: dir.path().to_path_buf() };
+        let path = files.journal();
+        JOURNAL.create(&path).unwrap();
+        open(&path).unwrap().execute("INSERT INTO meta VALUES ('mine', '1')", []).unwrap();
+        let newer = Schema { name: "journal", migrations: &TWO_STEPS, known: 2 };
+        assert_eq!(newer.need(&path).unwrap(), Need::Migrate);
+        newer.migrate(&files, &path, 7).unwrap();
+        assert_eq!((version(&path), newer.need(&path).unwrap()), (2, Need::Nothing));
+        let copy = files.backups().join("journal-schema1-7.db");
+        assert_eq!(version(&copy), 1);
+        let kept: String = open(&copy).unwrap().query_row("SELECT value FROM meta", [], |row| row.get(0)).unwrap();
+        assert_eq!(kept, "1");
+        assert!(matches!(JOURNAL.need(&path), Err(StoreError::TooNew { found: 2, known: 1, .. })));
+    }
+
+    #[test]
+    fn a_migration_that_fails_leaves_the_file_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files { dir: dir.path().to_path_buf() };
+        let path = files.journal();
+        JOURNAL.create(&path).unwrap();
+        let broken = Schema { name: "journal", migrations: &BROKEN_STEPS, known: 2 };
+        broken.migrate(&files, &path, 7).unwrap_err();
+        assert_eq!((version(&path), JOURNAL.need(&path).unwrap()), (1, Need::Nothing));
+    }
+}

@@ -7,6 +7,8 @@ mod hits;
 mod item;
 mod lists;
 mod outbox;
+#[cfg(test)]
+mod plans;
 mod scan;
 mod window;
 

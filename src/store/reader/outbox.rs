@@ -19,6 +19,15 @@ use crate::{
     },
 };
 
+pub(super) const READY: &str = "SELECT head_place, key, record FROM main.shadow WHERE collection = ?1 \
+     AND head_ready = 1 AND (head_next_at IS NULL OR head_next_at <= ?2) ORDER BY head_place LIMIT ?3";
+
+pub(super) const NEXT: &str = "SELECT min(head_next_at) FROM main.shadow WHERE collection = ?1 AND head_ready = 1 \
+     AND head_next_at IS NOT NULL";
+
+/// The order of sending.
+pub(super) const PENDING: &str = "o.settled_at IS NULL AND (o.place, o.seq) > (?1, ?2)";
+
 impl Reader {
     /// Pending ops in the order they will be sent; then, for `history > 0`, that many settled ones, newest first.
     /// A keyset page: `after` is the last number already had. No states means all pending ones.
@@ -42,11 +51,7 @@ impl Reader {
             if !pending.is_empty() && from.is_none_or(|(_, settled)| settled.is_none()) {
                 let place = from.map_or(i64::MIN, |(place, _)| place);
                 found = reader.ops_where(
-                    &format!(
-                        "o.settled_at IS NULL AND (o.place, o.seq) > (?1, ?2) AND o.state IN ({}) \
-                         ORDER BY o.place, o.seq LIMIT ?3",
-                        words(&pending)
-                    ),
+                    &format!("{PENDING} AND o.state IN ({}) ORDER BY o.place, o.seq LIMIT ?3", words(&pending)),
                     params![place, after, sql(limit)],
                 )?;
             }
@@ -152,10 +157,7 @@ impl Reader {
             let mut heads: Vec<(i64, i64, Vec<u8>, RecordKey)> = Vec::new();
             for (collection, key) in reader.collections_of(source)? {
                 // One walk along the ready heads of a collection; those excluded are few.
-                let mut select = reader.connection.prepare_cached(
-                    "SELECT head_place, key, record FROM main.shadow WHERE collection = ?1 AND head_ready = 1 \
-                     AND (head_next_at IS NULL OR head_next_at <= ?2) ORDER BY head_place LIMIT ?3",
-                )?;
+                let mut select = reader.connection.prepare_cached(READY)?;
                 let mut rows = select.query(params![collection, now.0, sql(limit + exclude.len())])?;
                 let mut taken = 0;
                 while let Some(row) = rows.next()? {
@@ -203,13 +205,8 @@ impl Reader {
         self.look("looking for the next attempt", |reader| {
             let mut earliest: Option<i64> = None;
             for (collection, _) in reader.collections_of(source)? {
-                let at: Option<i64> = reader
-                    .connection
-                    .prepare_cached(
-                        "SELECT min(head_next_at) FROM main.shadow WHERE collection = ?1 AND head_ready = 1 \
-                         AND head_next_at IS NOT NULL",
-                    )?
-                    .query_row([collection], |row| row.get(0))?;
+                let at: Option<i64> =
+                    reader.connection.prepare_cached(NEXT)?.query_row([collection], |row| row.get(0))?;
                 earliest = match (earliest, at) {
                     (Some(a), Some(b)) => Some(a.min(b)),
                     (a, b) => a.or(b),

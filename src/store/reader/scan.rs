@@ -353,14 +353,7 @@ impl<'r> Scan<'r> {
             (Way::Down, Some(edge)) => (floor, if edge.0 < ceiling.0 { edge } else { ceiling }),
             (_, None) => (floor, ceiling),
         };
-        let statement = |table: &str, columns: &str| {
-            format!(
-                "SELECT {columns} FROM {table} WHERE collection = ?1 AND key {} ?2 AND key {} ?3 ORDER BY key {} LIMIT ?4",
-                if low.1 { ">=" } else { ">" },
-                if high.1 { "<=" } else { "<" },
-                if way == Way::Up { "ASC" } else { "DESC" },
-            )
-        };
+        let statement = |table: &str, columns: &str| range_statement(table, columns, low.1, high.1, way);
         let shadows = if self.journal < 0 {
             Vec::new()
         } else {
@@ -406,18 +399,7 @@ impl<'r> Scan<'r> {
         let mut edge = from.cloned();
         // Entries that stand no longer are passed over, so a chunk may take several reads.
         loop {
-            let order = if way == Way::Up { "ASC" } else { "DESC" };
-            let compare = match (way, &edge) {
-                (_, None) => "",
-                (Way::Up, Some((_, true))) => "AND (value, key) >= (?2, ?3)",
-                (Way::Up, Some(_)) => "AND (value, key) > (?2, ?3)",
-                (Way::Down, Some((_, true))) => "AND (value, key) <= (?2, ?3)",
-                (Way::Down, Some(_)) => "AND (value, key) < (?2, ?3)",
-            };
-            let statement = format!(
-                "SELECT value, key, doc FROM s.sorted WHERE field = ?1 {compare} \
-                 ORDER BY value {order}, key {order}, doc {order} LIMIT ?4"
-            );
+            let statement = sorted_statement(way, edge.as_ref().map(|(_, inclusive)| *inclusive));
             let pos = edge.as_ref().map(|(pos, _)| pos.clone());
             let (value, key) = pos.map_or((None, None), |pos| (Some(pos.value), Some(pos.key)));
             let entries = self
@@ -487,4 +469,30 @@ pub(super) fn prefix_range(prefix: &str) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
         }
     }
     (Some(low), None)
+}
+
+/// A page of a table with `collection` and `key`: one range of the index, whatever the direction.
+pub(super) fn range_statement(table: &str, columns: &str, from_low: bool, to_high: bool, way: Way) -> String {
+    format!(
+        "SELECT {columns} FROM {table} WHERE collection = ?1 AND key {} ?2 AND key {} ?3 ORDER BY key {} LIMIT ?4",
+        if from_low { ">=" } else { ">" },
+        if to_high { "<=" } else { "<" },
+        if way == Way::Up { "ASC" } else { "DESC" },
+    )
+}
+
+/// A page of a sorted column, from an edge on (inclusive or not) or from the end.
+pub(super) fn sorted_statement(way: Way, edge: Option<bool>) -> String {
+    let order = if way == Way::Up { "ASC" } else { "DESC" };
+    let compare = match (way, edge) {
+        (_, None) => "",
+        (Way::Up, Some(true)) => "AND (value, key) >= (?2, ?3)",
+        (Way::Up, Some(false)) => "AND (value, key) > (?2, ?3)",
+        (Way::Down, Some(true)) => "AND (value, key) <= (?2, ?3)",
+        (Way::Down, Some(false)) => "AND (value, key) < (?2, ?3)",
+    };
+    format!(
+        "SELECT value, key, doc FROM s.sorted WHERE field = ?1 {compare} \
+         ORDER BY value {order}, key {order}, doc {order} LIMIT ?4"
+    )
 }

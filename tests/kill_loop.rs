@@ -151,7 +151,8 @@ fn play(workspace: &Workspace, columns: u16, rows: u16, random: &mut Random, tal
     let (mut pty, _) = start(workspace, columns, rows);
     settle(&mut pty);
     for _ in 0..2 + random.below(14) {
-        press(&mut pty, *random.pick(KEYS));
+        let keys: &str = random.pick(KEYS);
+        press(&mut pty, keys);
         tally.events += 1;
     }
     // The last key: killed at a random moment after it was sent. A copy of the data from before it tells what it leads to.

@@ -196,7 +196,7 @@ mod tests {
     fn a_frame_like_the_last_one_writes_nothing() {
         let (mut terminal, written) = screen();
         let mut paint = |text: &'static str| {
-            drop(terminal.draw(|frame| frame.render_widget(Paragraph::new(text), frame.area())).unwrap())
+            terminal.draw(|frame| frame.render_widget(Paragraph::new(text), frame.area())).unwrap();
         };
         paint("one");
         written.recv().unwrap();

@@ -8,21 +8,19 @@
 pub mod check;
 pub mod find;
 pub mod layout;
+mod pane;
 pub mod pretty;
 mod sheet;
 pub mod tokens;
 
-use keybinds::{Key, KeyInput, Mods};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     app::{
-        action::Action,
-        effect::{Effect, Need},
-        event::{Found, MouseKind},
+        effect::Effect,
         geometry::Area,
-        pane::{Cx, Outcome, Pane, PaneName, Question, Request, Seen},
+        pane::{Cx, Outcome, Question, Request},
         text::buffer::Handled,
     },
     model::{
@@ -32,20 +30,25 @@ use crate::{
         op::Op,
         record::RecordView,
         rtdb,
+        time::Timestamp,
     },
 };
-use check::Reading;
-use find::Find;
 use layout::{Parts, Shape};
 pub use sheet::{Sheet, SheetSession, text_of};
 
 const TOPIC: &str = "editor";
 
+/// So many left sheets and ended drafts are remembered.
+const REMEMBERED: usize = 16;
+
 #[derive(Debug, Clone, Default)]
 pub struct Editor {
     open: Option<Box<Sheet>>,
-    /// The sheet left last, as it was: going back to it must not wait for the journal.
-    left: Option<Box<Sheet>>,
+    /// The sheets left last, as they were: going back to one must not wait for the journal.
+    left: Vec<Sheet>,
+    /// Drafts that were queued or dropped, and when: what was read before that may still show them.
+    ended: Vec<(DraftKey, Timestamp)>,
+    now: Timestamp,
     /// Handed over last for its durable commit.
     queueing: Option<(OpId, DraftKey)>,
 }
@@ -107,21 +110,22 @@ impl Editor {
                 .request(Request::Close);
         }
         let left = self.leave();
+        self.now = cx.at.wall;
+        let draft = draft.filter(|draft| !self.is_ended(draft));
         if key.target == DraftTarget::New && key.record.id.as_str().is_empty() {
             key.record.id = rtdb::push_id(cx.at).into();
         }
         // What was left a moment ago may not be in the loaded draft yet.
-        let mut sheet = match self.left.take_if(|sheet| sheet.key == key && sheet.begun) {
-            Some(sheet) => sheet,
-            None => Box::new(fresh(&key, draft.as_slice())),
+        let mut sheet = match self.left.iter().position(|sheet| sheet.key == key && sheet.begun) {
+            Some(index) => self.left.remove(index),
+            None => fresh(&key, draft.as_slice()),
         };
         if !sheet.ready {
             sheet.begin_with(base, base_revision);
         }
-        sheet.now = Some(document);
-        sheet.ops = ops;
+        sheet.see(document, ops);
         sheet.judge(cx.setup, false);
-        self.open = Some(sheet);
+        self.open = Some(Box::new(sheet));
         self.fit(cx);
         left.and(self.tell_restored(cx)).and(self.tell_moved())
     }
@@ -153,7 +157,23 @@ impl Editor {
     /// The app took the editor off the screen, as it does for every [`Request::Close`] of the editor. What is still open
     /// then is a draft whose dropping was confirmed: nothing is written, nothing is kept.
     pub fn close(&mut self) {
-        self.open = None;
+        self.end();
+    }
+
+    /// Ends the sheet together with its draft.
+    fn end(&mut self) -> Option<Box<Sheet>> {
+        let sheet = self.open.take()?;
+        self.ended.retain(|(key, _)| *key != sheet.key);
+        self.ended.push((sheet.key.clone(), self.now));
+        let surplus = self.ended.len().saturating_sub(REMEMBERED);
+        self.ended.drain(..surplus);
+        Some(sheet)
+    }
+
+    /// True for a draft that was read before it was queued or dropped here. One whose queueing failed is alive.
+    fn is_ended(&self, draft: &Draft) -> bool {
+        let ended = self.ended.iter().find(|(key, _)| *key == draft.key);
+        draft.commit_requested.is_none() && ended.is_some_and(|(_, at)| draft.updated_at <= *at)
     }
 
     /// Ends the sheet and keeps its draft, written in one piece.
@@ -163,14 +183,19 @@ impl Editor {
         if sheet.wants_compaction() {
             outcome = outcome.draft(sheet.write_snapshot());
         }
-        self.left = Some(sheet);
+        sheet.rewrite = true;
+        self.left.retain(|other| other.key != sheet.key);
+        self.left.push(*sheet);
+        let surplus = self.left.len().saturating_sub(REMEMBERED);
+        self.left.drain(..surplus);
         outcome
     }
 
     fn leave_and_close(&mut self) -> Outcome {
+        let kept = self.sheet().filter(|sheet| sheet.begun).map(|sheet| format!("Draft of {} kept", name_of(sheet)));
         let outcome = self.leave().request(Request::Close);
-        match self.left.as_deref().filter(|sheet| sheet.begun) {
-            Some(sheet) => outcome.notice(Severity::Draft, TOPIC, format!("Draft of {} kept", name_of(sheet))),
+        match kept {
+            Some(text) => outcome.notice(Severity::Draft, TOPIC, text),
             None => outcome,
         }
     }
@@ -196,13 +221,12 @@ impl Editor {
         let mut outcome = Outcome::used();
         outcome.drafts.extend(compacted);
         self.queueing = Some((op.op_id, sheet.key.clone()));
-        (self.open, self.left) = (None, None);
+        self.end();
         outcome.request(Request::Queue { op: Box::new(op), draft }).request(Request::Close)
     }
 
     fn end_unchanged(&mut self) -> Outcome {
-        let Some(sheet) = self.open.take() else { return Outcome::ignored() };
-        self.left = None;
+        let Some(sheet) = self.end() else { return Outcome::ignored() };
         let outcome = Outcome::used().request(Request::Close);
         let outcome = if sheet.begun { outcome.draft(DraftWrite::Remove { key: sheet.key.clone() }) } else { outcome };
         outcome.notice(Severity::Info, TOPIC, format!("No change: {} is as it was", name_of(&sheet)))
@@ -273,6 +297,7 @@ impl Editor {
     }
 
     fn fit(&mut self, cx: &Cx<'_>) {
+        self.now = cx.at.wall;
         let text = self.parts(cx).text;
         if let Some(sheet) = self.open.as_deref_mut() {
             sheet.buffer.set_room(usize::from(text.height), usize::from(text.width));
@@ -311,6 +336,8 @@ impl Editor {
 
     /// The record arrived. What was typed stays; what was only looked at follows the record.
     fn show(&mut self, view: &RecordView, cx: &Cx<'_>) -> Outcome {
+        let draft = view.drafts.iter().find(|draft| self.sheet().is_some_and(|sheet| sheet.key == draft.key));
+        let draft = draft.filter(|draft| !self.is_ended(draft));
         let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
         if sheet.is_new() {
             sheet.id_taken = view.local.is_some() && view.key == sheet.record_key();
@@ -320,9 +347,7 @@ impl Editor {
         if view.key != sheet.key.record {
             return Outcome::ignored();
         }
-        let draft = view.drafts.iter().find(|draft| draft.key == sheet.key);
-        sheet.now = Some(view.local.clone());
-        sheet.ops.clone_from(&view.ops);
+        sheet.see(view.local.clone(), view.ops.clone());
         match draft {
             _ if sheet.touched => {}
             Some(draft) if !sheet.begun => {
@@ -386,247 +411,6 @@ fn changed(sheet: &mut Sheet, cx: &Cx<'_>, handled: Handled) -> Outcome {
     match handled.copied {
         Some(text) => outcome.effect(Effect::Copy { text, what: "the selected text".to_owned() }),
         None => outcome,
-    }
-}
-
-impl Pane for Editor {
-    const NAME: PaneName = PaneName::Editor;
-    const VERSION: u16 = 1;
-    type Session = EditorSession;
-
-    fn session(&self) -> EditorSession {
-        EditorSession { open: self.sheet().map(Sheet::session) }
-    }
-
-    fn restore(session: EditorSession, seen: &Seen<'_>) -> Self {
-        let Some(saved) = session.open else { return Self::default() };
-        let mut sheet = fresh(&DraftKey { record: saved.record, target: saved.target }, seen.drafts);
-        if sheet.ready {
-            sheet.buffer.set_view(saved.view);
-        } else {
-            // The text comes with the record; until then the view waits as it is.
-            sheet.buffer.hold_view(saved.view);
-        }
-        sheet.id = saved.id.unwrap_or_else(|| std::mem::take(&mut sheet.id));
-        sheet.in_id = saved.in_id;
-        sheet.reading = saved.reading.unwrap_or(sheet.reading);
-        sheet.find = saved.find;
-        sheet.judge(seen.setup, false);
-        Self { open: Some(Box::new(sheet)), ..Self::default() }
-    }
-
-    fn needs(&self, _cx: &Cx<'_>) -> Vec<Need> {
-        match self.sheet() {
-            Some(sheet) if sheet.is_new() && sheet.id.text().trim().is_empty() => Vec::new(),
-            Some(sheet) => vec![Need::Record(sheet.record_key())],
-            None => Vec::new(),
-        }
-    }
-
-    fn load(&mut self, _need: &Need, found: &Found, cx: &Cx<'_>) -> Outcome {
-        match found {
-            Found::Record(view) => self.show(view, cx),
-            _ => Outcome::ignored(),
-        }
-    }
-
-    fn handle(&mut self, action: &Action, cx: &Cx<'_>) -> Outcome {
-        self.fit(cx);
-        let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
-        match action {
-            Action::CloseEditor | Action::Back if sheet.find.is_some() => {
-                sheet.find = None;
-                Outcome::used()
-            }
-            Action::CloseEditor | Action::Back => self.leave_and_close(),
-            Action::QueueDraft => self.queue(cx),
-            Action::OpenEditorProgram => {
-                let suffix = if sheet.reading == Reading::Text && sheet.is_field() { ".txt" } else { ".json" };
-                Outcome::used().effect(Effect::OpenEditor { text: sheet.buffer.text(), suffix })
-            }
-            Action::NextProblem => self.next_problem(cx),
-            Action::EditorUndo | Action::EditorRedo if sheet.in_id => {
-                let key = if *action == Action::EditorUndo { Key::Undo } else { Key::Redo };
-                self.type_id(&key.into(), cx)
-            }
-            Action::EditorUndo => {
-                let step = sheet.buffer.undo();
-                let nothing = step.is_none();
-                let outcome = changed(sheet, cx, Handled { used: true, step, copied: None });
-                if nothing { outcome.notice(Severity::Info, TOPIC, "Nothing more to undo here") } else { outcome }
-            }
-            Action::EditorRedo => {
-                let step = sheet.buffer.redo();
-                changed(sheet, cx, Handled { used: true, step, copied: None })
-            }
-            Action::FormatText => self.format(cx),
-            Action::DropDraft => self.ask_to_drop(),
-            _ => Outcome::ignored(),
-        }
-    }
-
-    fn takes_text(&self) -> bool {
-        self.is_open()
-    }
-
-    fn input(&mut self, key: &KeyInput, cx: &Cx<'_>) -> Outcome {
-        self.fit(cx);
-        let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
-        let control = key.mods() == Mods::CTRL;
-        match key.key() {
-            Key::Char('f') if control => {
-                sheet.in_id = false;
-                sheet.find = Some(Find::begin(&sheet.buffer));
-                return Outcome::used();
-            }
-            Key::Char('t') if control && sheet.is_field() => {
-                sheet.reading = if sheet.reading == Reading::Json { Reading::Text } else { Reading::Json };
-                let write = sheet.write_reading();
-                sheet.judge(cx.setup, false);
-                return Outcome::used().draft(write);
-            }
-            _ => {}
-        }
-        if sheet.find.is_some() {
-            return self.type_needle(key);
-        }
-        if sheet.in_id {
-            return self.type_id(key, cx);
-        }
-        if !sheet.ready {
-            return Outcome::used();
-        }
-        if sheet.is_scalar() && key.key() == Key::Enter && key.mods().is_empty() {
-            return self.queue(cx);
-        }
-        let above = key.key() == Key::Up || key.key() == Key::Tab && key.mods() == Mods::SHIFT;
-        if sheet.is_new() && above && !key.mods().contains(Mods::CTRL) && sheet.buffer.cursor().line == 0 {
-            sheet.in_id = true;
-            return Outcome::used();
-        }
-        let handled = sheet.buffer.handle(cx.at, key);
-        let outcome = changed(sheet, cx, handled);
-        if !outcome.used && control && key.key() == Key::Char('c') {
-            return self.leave_and_close();
-        }
-        outcome
-    }
-
-    fn paste(&mut self, text: &str, cx: &Cx<'_>) -> Outcome {
-        self.fit(cx);
-        let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
-        if let Some(find) = &mut sheet.find {
-            find.needle.paste(text);
-            find.search(&mut sheet.buffer);
-            return Outcome::used();
-        }
-        if sheet.in_id {
-            sheet.id.paste(text.trim());
-            return self.id_changed(cx);
-        }
-        if !sheet.ready {
-            return Outcome::used();
-        }
-        let step = sheet.buffer.paste(text);
-        changed(sheet, cx, Handled { used: true, step, copied: None })
-    }
-
-    fn mouse(&mut self, column: u16, row: u16, kind: MouseKind, cx: &Cx<'_>) -> Outcome {
-        self.fit(cx);
-        let parts = self.parts(cx);
-        let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
-        // Given from the inner corner; the parts are laid out from the outer one.
-        let (column, row) = (column + 1, row + 1);
-        match kind {
-            MouseKind::ScrollUp => sheet.buffer.wheel(-3),
-            MouseKind::ScrollDown => sheet.buffer.wheel(3),
-            MouseKind::Release => return Outcome::ignored(),
-            MouseKind::Press if parts.id.contains(column, row) => {
-                sheet.in_id = true;
-                sheet.find = None;
-            }
-            MouseKind::Press if parts.check.inner().contains(column, row) => {
-                let number = usize::from(row - parts.check.inner().y);
-                if let Some((line, at)) = sheet.check.problems.get(number).and_then(|problem| problem.place) {
-                    sheet.buffer.go_to_line(line, at);
-                }
-            }
-            MouseKind::Press if parts.text.contains(column, row) || parts.gutter.contains(column, row) => {
-                (sheet.in_id, sheet.find) = (false, None);
-                let cell = column.saturating_sub(parts.text.x);
-                sheet.buffer.click(usize::from(row - parts.text.y), usize::from(cell), false);
-            }
-            MouseKind::Drag => {
-                let row = row.clamp(parts.text.y, parts.text.bottom().max(parts.text.y + 1) - 1);
-                let cell = column.saturating_sub(parts.text.x);
-                sheet.buffer.click(usize::from(row - parts.text.y), usize::from(cell), true);
-            }
-            MouseKind::Press => return Outcome::ignored(),
-        }
-        Outcome::used()
-    }
-
-    fn commands(&self) -> Vec<Action> {
-        vec![
-            Action::CloseEditor,
-            Action::QueueDraft,
-            Action::OpenEditorProgram,
-            Action::EditorUndo,
-            Action::EditorRedo,
-            Action::NextProblem,
-            Action::FormatText,
-            Action::DropDraft,
-            Action::OpenHelp,
-        ]
-    }
-}
-
-impl Editor {
-    fn type_needle(&mut self, key: &KeyInput) -> Outcome {
-        let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
-        let Some(find) = &mut sheet.find else { return Outcome::ignored() };
-        let back = key.mods().contains(Mods::SHIFT);
-        match key.key() {
-            Key::Enter => find.step(&mut sheet.buffer, !back),
-            Key::Down => find.step(&mut sheet.buffer, true),
-            Key::Up => find.step(&mut sheet.buffer, false),
-            Key::Char('c') if key.mods() == Mods::CTRL => sheet.find = None,
-            _ => {
-                let before = find.needle.text().to_owned();
-                if !find.needle.handle(key) {
-                    return Outcome::ignored();
-                }
-                if find.needle.text() != before {
-                    find.search(&mut sheet.buffer);
-                }
-            }
-        }
-        Outcome::used()
-    }
-
-    fn type_id(&mut self, key: &KeyInput, cx: &Cx<'_>) -> Outcome {
-        let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
-        match key.key() {
-            Key::Enter | Key::Tab | Key::Down => {
-                sheet.in_id = false;
-                return Outcome::used();
-            }
-            Key::Char('c') if key.mods() == Mods::CTRL => return self.leave_and_close(),
-            _ => {}
-        }
-        let before = sheet.id.text().to_owned();
-        if !sheet.id.handle(key) {
-            return Outcome::ignored();
-        }
-        if sheet.id.text() == before { Outcome::used() } else { self.id_changed(cx) }
-    }
-
-    fn id_changed(&mut self, cx: &Cx<'_>) -> Outcome {
-        let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
-        sheet.id_taken = false;
-        let write = sheet.write_id();
-        sheet.judge(cx.setup, false);
-        Outcome::used().draft(write)
     }
 }
 

@@ -60,7 +60,10 @@ pub fn offset_at(text: &str, column: usize) -> (usize, usize) {
         let cells = piece.cells();
         if begins + cells > column {
             return match piece {
-                Piece::Plain(_) => (offset + (column - begins), column),
+                Piece::Run { like, .. } => {
+                    let count = (column - begins) / like.cells;
+                    (offset + count * like.bytes, begins + count * like.cells)
+                }
                 Piece::Grapheme(_) => (offset, begins),
             };
         }
@@ -152,16 +155,45 @@ fn measure(gated: &str) -> usize {
     gated.graphemes(true).map(UnicodeWidthStr::width).sum::<usize>() + marks
 }
 
-/// A run of one-cell ASCII characters, or one grapheme of anything else. Runs make long lines cheap.
+/// A run of characters that are graphemes of their own and alike in bytes and cells, or one grapheme of anything else.
+/// Runs make long lines cheap, in most scripts.
 enum Piece<'t> {
-    Plain(&'t str),
+    Run { text: &'t str, like: Alike },
     Grapheme(&'t str),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Alike {
+    bytes: usize,
+    cells: usize,
+}
+
+impl Alike {
+    const ASCII: Self = Self { bytes: 1, cells: 1 };
+    const NARROW: Self = Self { bytes: 2, cells: 1 };
+    const WIDE: Self = Self { bytes: 3, cells: 2 };
+
+    /// For letters that join nothing before or behind them but combining marks.
+    fn of(c: char) -> Option<Self> {
+        match c {
+            ' '..='~' => Some(Self::ASCII),
+            // Latin, Greek, Cyrillic, Hebrew letters.
+            '\u{c0}'..='\u{24f}' | '\u{386}'..='\u{3ce}' | '\u{400}'..='\u{481}' | '\u{5d0}'..='\u{5ea}' => {
+                Some(Self::NARROW)
+            }
+            // Kana, ideographs, Hangul syllables.
+            '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fa}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' => {
+                Some(Self::WIDE)
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Piece<'_> {
     fn cells(&self) -> usize {
         match self {
-            Self::Plain(run) => run.len(),
+            Self::Run { text, like } => text.len() / like.bytes * like.cells,
             Self::Grapheme(grapheme) => grapheme_width(grapheme),
         }
     }
@@ -171,19 +203,28 @@ fn pieces(text: &str) -> impl Iterator<Item = (usize, Piece<'_>)> {
     let mut at = 0;
     std::iter::from_fn(move || {
         let rest = &text[at..];
-        let bytes = rest.as_bytes();
-        let run = plain_run(bytes);
-        // The last plain character may carry the mark that follows it.
-        let plain = if run < bytes.len() && !bytes[run].is_ascii() { run.saturating_sub(1) } else { run };
         let offset = at;
-        if plain > 0 {
-            at += plain;
-            return Some((offset, Piece::Plain(&rest[..plain])));
+        if let Some(like) = Alike::of(rest.chars().next()?) {
+            let mut run = run_of(rest, like);
+            // The last of the run may carry the mark that follows it.
+            let next = rest[run..].chars().next();
+            run -= if next.is_none_or(|c| Alike::of(c).is_some()) { 0 } else { like.bytes };
+            if run > 0 {
+                at += run;
+                return Some((offset, Piece::Run { text: &rest[..run], like }));
+            }
         }
         let grapheme = rest.graphemes(true).next()?;
         at += grapheme.len();
         Some((offset, Piece::Grapheme(grapheme)))
     })
+}
+
+fn run_of(text: &str, like: Alike) -> usize {
+    if like == Alike::ASCII {
+        return plain_run(text.as_bytes());
+    }
+    text.chars().take(LONGEST_RUN).take_while(|c| Alike::of(*c) == Some(like)).count() * like.bytes
 }
 
 #[cfg(test)]
@@ -217,11 +258,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn columns_and_offsets_agree(text in "[a-c \t田é\u{301}\u{200d}👩של\u{200b}\rｶﾞ]{0,12}") {
+        fn columns_and_offsets_agree(text in "[a-c \t田é\u{301}\u{200d}👩של\u{200b}\rｶﾞéжか\u{3099}한\u{11a8}狐]{0,12}") {
             for (offset, grapheme) in graphemes(&text) {
                 let column = column_of(&text, offset);
                 prop_assert_eq!(offset_at(&text, column), (offset, column));
                 prop_assert_eq!(column_of(&text, offset + grapheme.len()), column + grapheme_width(grapheme));
+                prop_assert_eq!(offset_at(&text, column + grapheme_width(grapheme) - 1), (offset, column));
                 prop_assert_eq!(previous_boundary(&text, offset + grapheme.len()), offset);
             }
             prop_assert_eq!(offset_at(&text, usize::MAX), (text.len(), width(&text)));

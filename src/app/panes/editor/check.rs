@@ -81,6 +81,8 @@ impl Check {
 #[derive(Debug, Clone, Copy)]
 pub struct Rules<'r> {
     pub base: Option<&'r Value>,
+    /// The base as the backend keeps it: to it, nulls and empty containers are nothing, and dropping them no change.
+    pub normal: Option<&'r Value>,
     pub kind: Option<SourceKind>,
     /// How many keys lie above the document in the database.
     pub levels: usize,
@@ -139,9 +141,7 @@ fn accept(document: Value, lines: &[String], field: &Pointer, rules: Rules<'_>) 
     }
     match rtdb::normalise(&document) {
         Some(document) => {
-            // A base with nulls in it is the same to the backend without them: that is no change of the user's.
-            let base = rules.base.and_then(rtdb::normalise);
-            let changes = edit::diff(base.as_ref().or(rules.base), Some(&document));
+            let changes = edit::diff(rules.normal.or(rules.base), Some(&document));
             Check { document: Some(document), changes, ..Check::default() }
         }
         None => {
@@ -196,7 +196,12 @@ pub struct LineChanges {
     marks: Vec<Option<LineMark>>,
     /// Pairs of a removed and an added line, each possibly missing, with the line number (from 0) of the added one.
     pub pairs: Vec<(Option<String>, Option<usize>)>,
+    /// The places of the first of [`LineChanges::pairs`], where they were looked for.
+    pub places: Vec<Pointer>,
 }
+
+/// So many changed lines are shown with their places while the text is no JSON.
+pub const MOST_PLACED: usize = 8;
 
 /// Beyond this many differing lines in one stretch they are only compared as sets.
 const MOST_ALIGNED: usize = 300;
@@ -206,13 +211,21 @@ impl LineChanges {
         self.marks.get(line.checked_sub(self.first)?).copied().flatten()
     }
 
+    /// Looks up where in the document the first changed lines are.
+    pub fn find_places(&mut self, lines: &[String]) {
+        let wanted: Vec<usize> = self.pairs.iter().take(MOST_PLACED).filter_map(|(_, line)| *line).collect();
+        let mut found = tokens::places_of(lines, &wanted).into_iter();
+        let placed = self.pairs.iter().take(MOST_PLACED);
+        self.places = placed.map(|(_, line)| line.and_then(|_| found.next()).unwrap_or_default()).collect();
+    }
+
     /// Compares two texts by line. What is equal at both ends is skipped; the middle is aligned where it is small.
     pub fn between(old: &[String], new: &[String]) -> Self {
         let first = old.iter().zip(new).take_while(|(a, b)| a == b).count();
         let (old, new) = (&old[first..], &new[first..]);
         let tail = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).count();
         let (old, new) = (&old[..old.len() - tail], &new[..new.len() - tail]);
-        let mut changes = Self { first, marks: vec![None; new.len()], pairs: Vec::new() };
+        let mut changes = Self { first, marks: vec![None; new.len()], ..Self::default() };
         if old.len() > MOST_ALIGNED || new.len() > MOST_ALIGNED {
             let known: std::collections::HashSet<&String> = old.iter().collect();
             for (mark, line) in changes.marks.iter_mut().zip(new) {
@@ -245,7 +258,7 @@ mod tests {
 
     fn judge(text: &str, base: Option<&Value>) -> Check {
         let lines: Vec<String> = text.split('\n').map(str::to_owned).collect();
-        document(&lines, text, Rules { base, kind: Some(SourceKind::Firebase), levels: 2 })
+        document(&lines, text, Rules { base, normal: base, kind: Some(SourceKind::Firebase), levels: 2 })
     }
 
     fn said(check: &Check) -> Vec<String> {
@@ -283,7 +296,7 @@ mod tests {
         let base = json!({"a": {"n": 1}});
         let judge = |text: &str, reading| {
             let lines = [text.to_owned()];
-            let rules = Rules { base: Some(&base), kind: None, levels: 2 };
+            let rules = Rules { base: Some(&base), normal: None, kind: None, levels: 2 };
             let check = field(&lines, text, reading, &Pointer::parse("/a/n"), rules);
             (check.meaning, check.changes.first().and_then(|change| change.to.clone()), check.problems.len())
         };

@@ -47,15 +47,20 @@ pub struct Sheet {
     /// The document the text was begun on.
     pub base: Option<Value>,
     pub base_revision: Option<Revision>,
+    /// The base as the backend keeps it.
+    base_normal: Option<Value>,
     /// The text the base was laid out as, by line.
     pub base_lines: Vec<String>,
     /// The journal has a draft of it.
     pub begun: bool,
     appended: usize,
+    /// The next write is a snapshot: what the journal has may have changed while the sheet was not open.
+    pub rewrite: bool,
     /// Something was typed since it was opened here: a load does not replace it.
     pub touched: bool,
     /// The record's local value as last seen: outside `None` while unknown, inside `None` where it does not exist.
-    pub now: Option<Option<Value>>,
+    now: Option<Option<Value>>,
+    moved: bool,
     /// The pending ops of the record.
     pub ops: Vec<Op>,
     /// When the draft it was restored from was last typed in, until that was said.
@@ -118,11 +123,14 @@ impl Sheet {
             ready: false,
             base: None,
             base_revision: None,
+            base_normal: None,
             base_lines: Vec::new(),
             begun: false,
             appended: 0,
+            rewrite: false,
             touched: false,
             now: None,
+            moved: false,
             ops: Vec::new(),
             restored: None,
             damaged: None,
@@ -204,8 +212,17 @@ impl Sheet {
             Some(text) => text.split('\n').map(str::to_owned).collect(),
             None => Vec::new(),
         };
+        self.base_normal = base.as_ref().and_then(crate::model::rtdb::normalise);
         self.base = base;
         self.base_revision = revision;
+        self.compare_base();
+    }
+
+    /// Takes in what the record is now.
+    pub fn see(&mut self, document: Option<Value>, ops: Vec<Op>) {
+        self.now = Some(document);
+        self.ops = ops;
+        self.compare_base();
     }
 
     pub fn session(&self) -> SheetSession {
@@ -256,13 +273,19 @@ impl Sheet {
 
     /// True where the record is not what the text was begun on any more (R6).
     pub fn base_moved(&self) -> bool {
-        let Some(now) = self.now.as_ref().filter(|_| !self.is_new()) else { return false };
-        let place = |document: Option<&Value>| document.and_then(|document| self.pointer().get(document)).cloned();
-        match (place(self.base.as_ref()), place(now.as_ref())) {
+        self.moved
+    }
+
+    fn compare_base(&mut self) {
+        let Some(now) = self.now.as_ref().filter(|_| !self.is_new()) else { return };
+        let pointer = self.pointer();
+        let base = self.base.as_ref().and_then(|base| pointer.get(base));
+        let now = now.as_ref().and_then(|now| pointer.get(now));
+        self.moved = match (base, now) {
             (None, None) => false,
-            (Some(base), Some(now)) => !crate::model::json::same_value(&base, &now),
+            (Some(base), Some(now)) => !crate::model::json::same_value(base, now),
             _ => true,
-        }
+        };
     }
 
     /// Judges the text anew. `thorough` also where it is too large for every key.
@@ -279,6 +302,7 @@ impl Sheet {
         let path = setup.collection(collection).map_or(collection.collection.as_str(), |spec| spec.path.as_str());
         let rules = Rules {
             base: self.base.as_ref(),
+            normal: self.base_normal.as_ref(),
             kind: setup.source(&collection.source).map(|source| source.kind),
             levels: path.split('/').filter(|part| !part.is_empty()).count() + 1,
         };
@@ -287,6 +311,9 @@ impl Sheet {
             DraftTarget::Field(pointer) => check::field(self.buffer.lines(), &text, self.reading, pointer, rules),
             _ => check::document(self.buffer.lines(), &text, rules),
         };
+        if !self.check.problems.is_empty() {
+            self.lines.find_places(self.buffer.lines());
+        }
         if let Some(problem) = self.id_problem() {
             self.check.problems.insert(0, problem);
         }
@@ -318,7 +345,7 @@ impl Sheet {
 
     fn write(&mut self, edit: String) -> DraftWrite {
         self.touched = true;
-        if !self.begun || self.appended >= COMPACT_AFTER {
+        if !self.begun || self.rewrite || self.appended >= COMPACT_AFTER {
             return self.write_snapshot();
         }
         self.appended += 1;
@@ -328,6 +355,7 @@ impl Sheet {
     /// Everything in one piece.
     pub fn write_snapshot(&mut self) -> DraftWrite {
         self.begun = true;
+        self.rewrite = false;
         self.appended = 0;
         let buffer = RawValue::from_string(self.buffer.snapshot()).expect("the buffer writes JSON");
         let saved = Saved {

@@ -5,7 +5,15 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    app::{Setup, settings::UiSettings, world::World},
+    app::{
+        Setup,
+        action::Action,
+        effect::Need,
+        event::{Found, MouseKind},
+        pane::{Pane, Seen},
+        settings::UiSettings,
+        world::World,
+    },
     model::{
         conflict::ConflictPolicy,
         ids::{CollectionKey, CollectionName, SessionName, SourceName},
@@ -393,9 +401,33 @@ fn dropping_asks_first() {
     assert!(matches!(question.then.drafts[..], [DraftWrite::Remove { .. }]));
     assert!(question.then.requests.contains(&Request::Close));
     desk.editor.close();
-    desk.drafts.clear();
     desk.reopen(DraftTarget::Document, Some(bo()));
-    assert!(desk.text().starts_with('{'), "a dropped draft does not come back");
+    assert!(desk.text().starts_with('{'), "a dropped draft does not come back, even if it was read before");
+    desk.load(Some(bo()));
+    assert!(desk.text().starts_with('{'));
+}
+
+#[test]
+fn drafts_that_were_left_are_taken_up_again_each_with_its_own_text() {
+    let mut desk = Desk::open(DraftTarget::Document, bo());
+    desk.press("x y Esc");
+    let field = DraftTarget::Field(Pointer::parse("/role"));
+    desk.act(|editor, cx| editor.open(Desk::begin(field.clone(), Some(bo())), cx));
+    desk.press("s Esc");
+    desk.act(|editor, cx| editor.open(Desk::begin(DraftTarget::Document, Some(bo())), cx));
+    assert!(desk.text().starts_with("xy{"));
+    desk.act(|editor, cx| editor.open(Desk::begin(field, Some(bo())), cx));
+    assert_eq!(desk.text(), "editors");
+}
+
+#[test]
+fn an_edit_that_could_not_be_queued_is_there_again() {
+    let mut desk = Desk::open(DraftTarget::Field(Pointer::parse("/role")), bo());
+    desk.press("s Enter");
+    let op_id = desk.op().unwrap().op_id;
+    desk.drafts[0].commit_requested = Some(op_id);
+    desk.reopen(DraftTarget::Field(Pointer::parse("/role")), Some(bo()));
+    assert_eq!(desk.text(), "editors");
 }
 
 #[test]

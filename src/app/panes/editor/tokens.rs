@@ -207,21 +207,28 @@ pub fn line_of(lines: &[String], pointer: &Pointer) -> Option<usize> {
     found
 }
 
-/// The place a line (from 0) is in: the first one that begins on it, or the last one before it.
-pub fn place_of(lines: &[String], line: usize) -> Pointer {
-    let mut place = Pointer::root();
-    let mut begins = 0;
-    places(&lines[..(line + 1).min(lines.len())], |path, number| {
-        if number == line && begins == line && line > 0 {
-            return true;
+/// The places that lines (from 0, ascending) are in: the first that begins on a line, or the last one before it.
+pub fn places_of(lines: &[String], wanted: &[usize]) -> Vec<Pointer> {
+    let mut found: Vec<Pointer> = Vec::with_capacity(wanted.len());
+    let mut last = Pointer::root();
+    let mut last_line = None;
+    places(lines, |path, line| {
+        while wanted.get(found.len()).is_some_and(|next| *next < line) {
+            found.push(last.clone());
         }
-        if number == line || number + 1 >= line {
-            place = path.to_pointer();
+        let Some(next) = wanted.get(found.len()) else { return true };
+        // Spelling a place out costs: only near the wanted lines.
+        if line == *next && last_line != Some(line) {
+            last = path.to_pointer();
+            found.push(last.clone());
+        } else if *next - line <= 64 {
+            last = path.to_pointer();
         }
-        begins = number;
-        number == line
+        last_line = Some(line);
+        false
     });
-    place
+    found.resize(wanted.len(), last);
+    found
 }
 
 #[cfg(test)]
@@ -266,7 +273,8 @@ mod tests {
         assert_eq!(line("/tags"), Some(6));
         assert_eq!(line("/tags/1/x"), Some(8));
         assert_eq!(line("/tags/7"), None);
-        assert_eq!(place_of(&text, 4).to_string(), "/profile/role");
+        let at: Vec<String> = places_of(&text, &[0, 4, 5, 7]).iter().map(Pointer::to_string).collect();
+        assert_eq!(at, ["", "/profile/role", "/profile/role", "/tags/0"]);
         assert_eq!(open_strings(&text).collect::<Vec<_>>(), [(4, 12)]);
     }
 
@@ -274,7 +282,7 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in "[\\[\\]{}:,\"\\\\ a1\n田]{0,40}", line in 0..9_usize) {
             let text = lines(&text);
-            place_of(&text, line);
+            prop_assert_eq!(places_of(&text, &[line, line + 2]).len(), 2);
             line_of(&text, &Pointer::parse("/a/1"));
             for line in &text {
                 let mut end = 0;

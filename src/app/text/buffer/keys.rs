@@ -41,10 +41,10 @@ impl TextBuffer {
     pub fn handle(&mut self, at: &At, key: &KeyInput) -> Handled {
         let (mods, extend) = (key.mods() - Mods::SHIFT, key.mods().contains(Mods::SHIFT));
         let jump = mods == Mods::CTRL || mods == Mods::ALT;
-        if mods.is_empty() || jump {
-            if let Some(to) = self.target(key.key(), jump) {
-                return self.go(key.key(), to, extend);
-            }
+        if (mods.is_empty() || jump)
+            && let Some(to) = self.target(key.key(), jump)
+        {
+            return self.go(key.key(), to, extend);
         }
         match key.key() {
             Key::Char(c) if mods.is_empty() => Handled::changed(self.type_character(at, c)),

@@ -21,7 +21,7 @@ use crate::{
         edit,
         ids::{CollectionKey, OpId, RecordKey, Seq},
         json::Pointer,
-        op::{OpKind, OpState},
+        op::{Op, OpKind, OpState},
         record::{Base, RecordMark, RecordView},
         source::{AuthSpec, CollectionSpec, PullMode, SourceKind, SourceSpec},
         time::{At, Timestamp},

@@ -279,6 +279,9 @@ impl Records {
 
     /// Writes down the view as it is drawn.
     fn settle(&mut self, height: usize) {
+        if height == 0 {
+            return; // Not on the screen at all: nothing is drawn that could be written down.
+        }
         let (top, cursor) = self.window(height);
         self.list.top = self.rows().get(top).map(|row| row.id.clone());
         self.list.offset = cursor - top.min(cursor);

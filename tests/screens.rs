@@ -923,7 +923,7 @@ mod random {
     ];
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: std::env::var("CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(96), failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
         fn whatever_was_pressed_comes_back(

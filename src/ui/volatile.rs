@@ -14,7 +14,7 @@
 
 use crate::{
     app::{
-        geometry::{Area, Form, Layout},
+        geometry::{Area, Form, Layout, Place},
         pane::PaneName,
     },
     ui::text,
@@ -41,7 +41,7 @@ pub fn mask(lines: &[String], layout: &Layout) -> Vec<String> {
         match (place.pane, place.form) {
             (PaneName::Connectivity | PaneName::Sync, Form::Line) => hide(&mut rows, place.area, above),
             (PaneName::Connectivity | PaneName::Sync, _) => hide(&mut rows, place.room(), above),
-            (PaneName::Collections, _) => mask_sources(&mut rows, place.room()),
+            (PaneName::Collections, _) => mask_sources(&mut rows, place.room(), above),
             _ => {}
         }
     }
@@ -73,7 +73,7 @@ fn fill(rows: &mut [Cells], area: Area) {
 }
 
 /// Fills what of an area is not covered by places drawn later.
-fn hide(rows: &mut [Cells], area: Area, above: &[crate::app::geometry::Place]) {
+fn hide(rows: &mut [Cells], area: Area, above: &[Place]) {
     for y in area.y..area.bottom() {
         for x in area.x..area.right() {
             if !above.iter().any(|place| place.area.contains(x, y)) {
@@ -97,15 +97,17 @@ fn mask_header(row: &mut Cells) {
 }
 
 /// The word at the right of a source: lines that begin with a fold sign.
-fn mask_sources(rows: &mut [Cells], area: Area) {
+fn mask_sources(rows: &mut [Cells], area: Area, above: &[Place]) {
     for y in area.y..area.bottom() {
         let Some(row) = rows.get_mut(usize::from(y)) else { continue };
         let (left, right) = (usize::from(area.x), usize::from(area.right()).min(row.len()));
         let folds = row.get(left..left + 1).is_some_and(|first| matches!(first[0].as_str(), "▾" | "▸" | ">" | "v"));
-        let indented = row.get(left + 2).is_none_or(|third| third == " ");
+        let covered = above.iter().any(|place| place.area.contains(area.x + 2, y));
+        let indented = !covered && row.get(left + 2).is_none_or(|third| third == " ");
         if folds && !indented && right > left + 4 {
             let from = (left + 3..right).find(|x| row[*x] == " ").unwrap_or(right);
-            row[from..right].fill(MASK.to_owned());
+            let from = u16::try_from(from).unwrap_or(area.x);
+            hide(rows, Area::new(from, y, area.right().saturating_sub(from), 1), above);
         }
     }
 }

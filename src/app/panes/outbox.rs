@@ -26,7 +26,7 @@ use crate::{
 const PAGE: usize = 200;
 const HISTORY: usize = 20;
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Outbox {
     session: OutboxSession,
     ops: Vec<Op>,
@@ -275,12 +275,6 @@ impl Outbox {
         let next = (if forward { at + 1 } else { at + tabs.len() - 1 }) % tabs.len();
         self.session.tab = tabs[next];
         self.session.scroll = 0;
-    }
-}
-
-impl Default for Outbox {
-    fn default() -> Self {
-        Self { session: OutboxSession::default(), ops: Vec::new(), history: Vec::new(), loaded: false }
     }
 }
 

@@ -291,6 +291,15 @@ impl Records {
         }
     }
 
+    /// What is written down of the view stays as it is when rows arrive, so that a restart writes the same; only the
+    /// rank of the top row follows the data.
+    fn rerank(&mut self) {
+        let Some(top) = self.index_of(self.list.top.as_ref()) else { return };
+        if let Some(rank) = self.loaded.as_ref().and_then(|loaded| loaded.rank) {
+            self.list.rank = Some(rank + top as u64);
+        }
+    }
+
     fn jump(&mut self, anchor: Anchor, goal: Goal, cx: &Cx<'_>) -> Outcome {
         let at_hand = self.loaded.as_ref().is_some_and(|loaded| match goal {
             Goal::First => loaded.at_start,
@@ -451,8 +460,9 @@ impl Records {
         if self.index_of(self.list.top.as_ref()).is_none() || seeking.is_some() {
             let keep = if matches!(seeking, Some(Goal::Record(_))) { height / 3 } else { offset };
             self.list.top = self.rows().get(index.saturating_sub(keep)).map(|row| row.id.clone());
+            self.settle(height);
         }
-        self.settle(height);
+        self.rerank();
         self.slide(cx);
         let mut outcome = Outcome::used();
         if self.selected() != before || seeking.is_some() {
@@ -528,7 +538,7 @@ impl Pane for Records {
                     loaded.rank = *before;
                     loaded.matching = matching.or(loaded.matching);
                 }
-                self.settle(self.body_height(cx.room));
+                self.rerank();
                 Outcome::used()
             }
             _ => Outcome::ignored(),

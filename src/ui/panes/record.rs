@@ -27,7 +27,7 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
     let inner = place.area.inner();
     let id = pane.view().map_or_else(String::new, |view| format!(" {}", text::line(&view.key.id.0)));
     let title = if pane.shows_server_copy() { format!("3 Server copy{id}") } else { format!("3 Record{id}") };
-    let standing = pane.view().map(|view| standing(view)).unwrap_or_default();
+    let standing = pane.view().map(standing).unwrap_or_default();
     let zoomed = if place.form == Form::Full { "zoomed, z goes back" } else { "" };
     canvas.frame(
         place.area,

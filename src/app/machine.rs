@@ -16,7 +16,10 @@ use crate::{
         screen::Screen,
         with_pane,
     },
-    model::activity::{Activity, Severity},
+    model::{
+        activity::{Activity, Severity},
+        draft::DraftWrite,
+    },
 };
 
 impl App {
@@ -304,6 +307,11 @@ impl App {
                 self.message = Some(Activity::new(self.now.wall, Severity::Info, "session", text));
             }
             effects.push(effect);
+        }
+        let marks = |write: &DraftWrite| matches!(write, DraftWrite::Snapshot { .. } | DraftWrite::Remove { .. });
+        if outcome.drafts.iter().any(marks) {
+            // Begun or ended: the marks of rows and fields are read again once this is committed.
+            self.loads.mark(&Changed { drafts: true, ..Changed::default() });
         }
         self.drafts.extend(outcome.drafts);
         for notice in outcome.notices {

@@ -207,7 +207,8 @@ impl App {
         self.loads.waiting()
     }
 
-    /// The only way state changes. Never fails: problems arrive as events.
+    /// The only way state changes. Never fails: problems arrive as events. The effects are carried out after the commit
+    /// that [`App::take_commit`] gives next: loads among them look at what it wrote.
     pub fn handle(&mut self, at: &At, event: Event) -> Vec<Effect> {
         self.now = *at;
         let mut effects = Vec::new();
@@ -380,10 +381,15 @@ impl App {
         Area::new(inner.x, inner.y + row - height, inner.width, height)
     }
 
-    /// The cells inside a pane's border: (columns, rows); nothing while it is not on the screen.
+    /// The cells inside a pane's border: (columns, rows). A pane of the main screen that is covered has the room it
+    /// will have when it is seen again: what arrives meanwhile must not move its rows. Nothing for any other.
     pub fn room(&self, pane: PaneName) -> (u16, u16) {
         let layout = self.layout();
-        let Some(place) = layout.place(pane) else { return (0, 0) };
+        let covered = || {
+            let screen = Screen { overlays: Vec::new(), zoom: false, ..self.screen.clone() };
+            geometry::layout(self.setup.size, &screen).place(pane).copied()
+        };
+        let Some(place) = layout.place(pane).copied().or_else(covered) else { return (0, 0) };
         match (pane, place.form) {
             (PaneName::Outbox, Form::Full) => geometry::outbox_split(place.area).0.inner().size(),
             (PaneName::Conflicts, Form::Full) => geometry::conflict_split(place.area).fields.inner().size(),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     app::{
         App, Setup,
+        event::Changed,
         keymap::Keymap,
         loads::Loads,
         pane::{Pane, PaneName, Seen},
@@ -51,7 +52,8 @@ struct Found<'f> {
 impl Found<'_> {
     fn read<T: for<'de> Deserialize<'de> + Default>(&mut self, name: &str, version: u16) -> T {
         let Some(slice) = self.by_name.get(name).copied() else { return T::default() };
-        let read = (slice.version == version).then(|| serde_json::from_str::<T>(&slice.body).ok()).flatten();
+        let whole = slice.version == version && (name == QUARANTINE || slice.body.starts_with('{'));
+        let read = whole.then(|| serde_json::from_str::<T>(&slice.body).ok()).flatten();
         read.unwrap_or_else(|| {
             self.bad.push(slice.clone());
             T::default()
@@ -139,9 +141,10 @@ impl App {
             }
         }
         if self.setup.sources.is_empty() && !self.welcome.is_skipped() && self.screen.overlays.is_empty() {
+            self.welcome.offer(true);
             self.screen.open(PaneName::Welcome);
         }
-        if !self.setup.sources.is_empty() {
+        if !self.setup.sources.is_empty() && self.welcome.offer(false) {
             self.screen.close(PaneName::Welcome);
         }
         if !self.editor.is_open() {
@@ -213,6 +216,7 @@ impl App {
         activity.hint = hint;
         self.activity.push(activity.clone());
         self.message = Some(activity);
+        self.loads.mark(&Changed { activity: true, ..Changed::default() });
     }
 
     /// After a run that did not say goodbye: one line, once the counts are known.

@@ -80,11 +80,8 @@ pub fn facts(app: &App) -> Vec<(String, Role)> {
     if app.setup().sources.is_empty() {
         return vec![("no data yet".to_owned(), Role::Dim)];
     }
-    let (mut word, role) =
+    let (word, role) =
         source_of(app).map_or_else(|| ("UNKNOWN".to_owned(), Role::Dim), |name| connectivity(app, &name));
-    if app.setup().size.0 < 100 && word.starts_with("UNKNOWN") {
-        "UNKNOWN".clone_into(&mut word);
-    }
     facts.push((word, role));
     let counts = &app.world().counts;
     facts.push((format!("{} queued", words::grouped(counts.pending())), Role::Text));
@@ -103,11 +100,32 @@ pub fn header(app: &App, canvas: &mut Canvas<'_>, area: Area) {
             facts.insert(1, ("read only".to_owned(), Role::Problem));
         }
     }
-    let width: usize = facts.iter().map(|(text, _)| text::width(text) + 3).sum::<usize>().saturating_sub(2);
+    let width = |facts: &[(String, Role)]| facts.iter().map(|(text, _)| text::width(text) + 3).sum::<usize>();
+    let plain = |fact: &mut (String, Role)| {
+        if fact.0.starts_with("UNKNOWN (") {
+            "UNKNOWN".clone_into(&mut fact.0);
+        }
+    };
+    // The place is the same whatever the connectivity word, so that it does not jump when that changes.
+    let mut reserved = facts.clone();
+    for fact in &mut reserved {
+        plain(fact);
+        let is_word = matches!(fact.1, Role::Online | Role::Dim | Role::Paused) && !fact.0.starts_with("session");
+        if is_word && text::width(&fact.0) < 12 {
+            fact.0 = format!("{:<12}", fact.0);
+        }
+    }
+    let room = usize::from(area.width).saturating_sub(width(&reserved) + 1);
+    let places = places(app, wide);
+    let place = places.iter().find(|place| text::width(place) <= room).or(places.last());
+    let place = place.map(|place| text::cut(place, room.max(6), canvas.glyphs)).unwrap_or_default();
+    // What a source was before the start is said here where there is room for it; pane 5 has it anyway.
+    if width(&facts) + text::width(&place) + 2 > usize::from(area.width) {
+        facts.iter_mut().for_each(plain);
+    }
+    let width = width(&facts).saturating_sub(2);
     let from = area.right().saturating_sub(u16::try_from(width).unwrap_or(0) + 1).max(area.x + 8);
-    let place = place(app, wide);
-    let room = usize::from(from.saturating_sub(area.x + 2));
-    canvas.put(area.x + 1, area.y, &place, room, Role::Title);
+    canvas.put(area.x + 1, area.y, &place, usize::from(area.width), Role::Title);
     let mut x = from;
     for (index, (fact, role)) in facts.iter().enumerate() {
         let room = |x: u16| usize::from(area.right().saturating_sub(x));
@@ -118,33 +136,41 @@ pub fn header(app: &App, canvas: &mut Canvas<'_>, area: Area) {
     }
 }
 
-/// Where the user is, in words.
-fn place(app: &App, wide: bool) -> String {
+/// Where the user is, in words: the fullest form first.
+fn places(app: &App, wide: bool) -> Vec<String> {
     let name = if wide { "ebbtide | " } else { "" };
-    let full = app.screen().full();
-    let main = match full {
+    let main = match app.screen().full() {
         Some(PaneName::Conflicts) => {
             let (at, of) = app.conflicts().place();
             let record = app.conflicts().selected().map(|conflict| format!(" > {}", conflict.record));
-            format!("Conflict {at} of {of}{}", record.unwrap_or_default())
+            let short = format!("Conflict {at} of {of}");
+            vec![format!("{short}{}", record.unwrap_or_default()), short]
         }
-        Some(PaneName::Editor) => match app.editor().record() {
-            Some(record) => format!("Edit {record}"),
-            None => "Edit".to_owned(),
-        },
-        Some(PaneName::Outbox) => format!("Outbox {}", words::grouped(app.world().counts.pending())),
+        Some(PaneName::Editor) => {
+            let record = app.editor().record().map(|record| format!("Edit {record}"));
+            record.into_iter().chain(["Edit".to_owned()]).collect()
+        }
+        Some(PaneName::Outbox) => vec![format!("Outbox {}", words::grouped(app.world().counts.pending()))],
         Some(PaneName::Records | PaneName::Record | PaneName::Collections) | None => here(app, wide),
-        Some(pane) => pane.title().to_owned(),
+        Some(pane) => vec![pane.title().to_owned()],
     };
-    format!("{name}{main}")
+    main.into_iter().map(|place| format!("{name}{place}")).collect()
 }
 
-fn here(app: &App, wide: bool) -> String {
-    let Some(key) = app.collection() else { return "no collection".to_owned() };
-    let kind = app.setup().source(&key.source).map(|source| format!(" ({})", source.kind.word()));
-    let kind = kind.filter(|_| wide).unwrap_or_default();
-    let record = app.record().wanted().filter(|_| wide).map(|record| format!(" > {}", record.id)).unwrap_or_default();
-    format!("{}{kind} > {}{record}", key.source, key.collection)
+fn here(app: &App, wide: bool) -> Vec<String> {
+    let Some(key) = app.collection() else { return vec!["no collection".to_owned()] };
+    let (source, collection) = (&key.source, &key.collection);
+    let mut places = vec![format!("{source} > {collection}"), collection.to_string()];
+    if wide {
+        let kind = app.setup().source(source).map(|source| format!(" ({})", source.kind.word())).unwrap_or_default();
+        if let Some(record) = app.record().wanted() {
+            places.insert(0, format!("{source} > {collection} > {}", record.id));
+            places.insert(0, format!("{source}{kind} > {collection} > {}", record.id));
+        } else {
+            places.insert(0, format!("{source}{kind} > {collection}"));
+        }
+    }
+    places
 }
 
 pub fn message(app: &App, canvas: &mut Canvas<'_>, area: Area) {

@@ -9,129 +9,131 @@
 //! | ages (`now`, `22m`, `3h`, `9d`) | time goes on |
 //! | `sending` | became `in doubt`; `saving` became `queued` |
 //!
-//! Works on the text of a screen, so that it serves drawn buffers and real terminals alike.
+//! Works on the text of a screen and the layout it was drawn by, so that it serves drawn buffers and real terminals
+//! alike: outside the process the layout is made from the size and the saved `screen` slice.
+
+use crate::{
+    app::{
+        geometry::{Area, Form, Layout, Place},
+        pane::PaneName,
+    },
+    ui::text,
+};
+
+/// One cell: its text; empty behind a wide character.
+type Cells = Vec<String>;
+
+const MASK: &str = "·";
 
 /// The screen's lines with every volatile cell replaced by `·`. Widths stay.
-pub fn mask(lines: &[String]) -> Vec<String> {
-    let mut masked: Vec<Vec<char>> = lines.iter().map(|line| line.chars().collect()).collect();
-    let rows = masked.len();
-    if rows >= 2 {
-        masked[rows - 2].fill('·');
+pub fn mask(lines: &[String], layout: &Layout) -> Vec<String> {
+    let mut rows: Vec<Cells> = lines.iter().map(|line| cells(line)).collect();
+    if layout.places.is_empty() {
+        // Too small for panes: what is left says connectivity.
+        return vec![String::new(); lines.len()];
     }
-    if let Some(header) = masked.first_mut() {
+    fill(&mut rows, layout.message);
+    if let Some(header) = rows.get_mut(usize::from(layout.header.y)) {
         mask_header(header);
     }
-    for title in ["5 Connectivity", "6 Sync"] {
-        mask_box(&mut masked, title);
-    }
-    mask_sources(&mut masked);
-    for line in &mut masked {
-        let text: String = line.iter().collect();
-        let text = text.trim_start_matches(['>', ' ']);
-        if text.starts_with("5 Net") || text.starts_with("6 Sync  ") {
-            line.fill('·');
+    for (index, place) in layout.places.iter().enumerate() {
+        let above = &layout.places[index + 1..];
+        match (place.pane, place.form) {
+            (PaneName::Connectivity | PaneName::Sync, Form::Line) => hide(&mut rows, place.area, above),
+            (PaneName::Connectivity | PaneName::Sync, _) => hide(&mut rows, place.room(), above),
+            (PaneName::Collections, _) => mask_sources(&mut rows, place.room(), above),
+            _ => {}
         }
-        mask_words(line);
     }
-    masked.into_iter().map(|line| line.into_iter().collect()).collect()
+    for row in &mut rows {
+        mask_words(row);
+    }
+    rows.into_iter().map(|row| row.concat()).collect()
 }
 
-/// The fact before `queued`.
-fn mask_header(line: &mut [char]) {
-    let text: String = line.iter().collect();
-    let bars: Vec<usize> = text
-        .chars()
-        .collect::<Vec<char>>()
-        .windows(3)
-        .enumerate()
-        .filter(|(_, w)| *w == [' ', '|', ' '])
-        .map(|(at, _)| at)
-        .collect();
-    let Some(queued) = text.find(" queued") else { return };
-    let queued = text[..queued].chars().count();
-    let Some(end) = bars.iter().rev().find(|at| **at < queued).copied() else { return };
-    // Without a bar before it (a narrow screen) the word begins after two spaces.
-    let begin = bars.iter().rev().find(|at| **at < end).map(|at| at + 3);
-    let spaces = (0..end).rev().find(|at| line[*at] == ' ' && *at > 0 && line[*at - 1] == ' ').map(|at| at + 1);
-    let begin = begin.max(spaces).unwrap_or(0);
-    // The facts are set from the right: what is left of a shorter word moves too.
-    let from = (0..begin).rev().find(|at| line[*at] != ' ').map_or(0, |at| at + 1).min(begin);
-    for cell in &mut line[from..end] {
-        *cell = '·';
-    }
-    let session = text.find("session ").map(|at| text[..at].chars().count());
-    if let Some(from) = session {
-        let place = (0..from).rev().find(|at| line[*at] != ' ').map_or(0, |at| at + 1);
-        for cell in &mut line[place..end] {
-            *cell = '·';
+fn cells(line: &str) -> Cells {
+    let mut cells: Cells = Vec::new();
+    for character in line.chars() {
+        let mut piece = character.to_string();
+        match (text::width(&piece), cells.iter_mut().rev().find(|cell| !cell.is_empty())) {
+            (0, Some(last)) => last.push(character),
+            (2, _) => cells.extend([std::mem::take(&mut piece), String::new()]),
+            _ => cells.push(piece),
         }
+    }
+    cells
+}
+
+fn fill(rows: &mut [Cells], area: Area) {
+    for y in area.y..area.bottom() {
+        let Some(row) = rows.get_mut(usize::from(y)) else { continue };
+        let (from, to) = (usize::from(area.x).min(row.len()), usize::from(area.right()).min(row.len()));
+        row[from..to].fill(MASK.to_owned());
     }
 }
 
-/// The inside of the box with this title.
-fn mask_box(lines: &mut [Vec<char>], title: &str) {
-    let wanted: Vec<char> = title.chars().collect();
-    let Some((top, at)) = lines.iter().enumerate().find_map(|(row, line)| {
-        let at = line.windows(wanted.len()).position(|part| part == wanted)?;
-        (at >= 3).then_some((row, at))
-    }) else {
-        return;
-    };
-    let left = at - 3;
-    let Some(right) = (at..lines[top].len()).find(|x| matches!(lines[top][*x], '┐' | '┓' | '+' | '#')) else {
-        return;
-    };
-    for line in lines[top + 1..].iter_mut() {
-        if line.len() <= right || !matches!(line[left], '│' | '┃' | '|' | '#') {
-            break;
+/// Fills what of an area is not covered by places drawn later.
+fn hide(rows: &mut [Cells], area: Area, above: &[Place]) {
+    for y in area.y..area.bottom() {
+        for x in area.x..area.right() {
+            if !above.iter().any(|place| place.area.contains(x, y)) {
+                fill(rows, Area::new(x, y, 1, 1));
+            }
         }
-        line[left + 1..right].fill('·');
     }
 }
 
-/// The word at the right of a source in the collections pane: lines that begin with a fold sign.
-fn mask_sources(lines: &mut [Vec<char>]) {
-    let Some(at) = lines.iter().find_map(|line| {
-        let wanted: Vec<char> = "1 Collections".chars().collect();
-        line.windows(wanted.len()).position(|part| part == wanted)
-    }) else {
-        return;
-    };
-    let left = at.saturating_sub(3);
-    for line in lines.iter_mut() {
-        let Some(right) = (left + 1..line.len()).find(|x| matches!(line[*x], '│' | '┃')) else { continue };
-        let is_source = line.get(left + 1..left + 3).is_some_and(|start| start.iter().any(|c| matches!(c, '▾' | '▸')));
-        if is_source && right - left > 12 {
-            let from = (left + 4..right).find(|x| line[*x] == ' ').unwrap_or(right);
-            line[from..right].fill('·');
+/// The fact before `queued`, and the session's name, which moves with its width.
+fn mask_header(row: &mut Cells) {
+    let is_bar = |at: usize, row: &Cells| row[at..].starts_with(&[" ".to_owned(), "|".to_owned(), " ".to_owned()]);
+    let Some(queued) = (0..row.len()).find(|at| row[*at..].concat().starts_with(" queued")) else { return };
+    let Some(end) = (0..queued).rev().find(|at| is_bar(*at, row)) else { return };
+    let session = (0..end).find(|at| row[*at..].concat().starts_with("session "));
+    let begin = session.unwrap_or_else(|| {
+        (0..end).rev().find(|at| row[*at] == " " && *at > 0 && row[*at - 1] == " ").map_or(0, |at| at + 1)
+    });
+    let from = (0..begin).rev().find(|at| row[*at] != " ").map_or(0, |at| at + 1);
+    row[from..end].fill(MASK.to_owned());
+}
+
+/// The word at the right of a source: lines that begin with a fold sign.
+fn mask_sources(rows: &mut [Cells], area: Area, above: &[Place]) {
+    for y in area.y..area.bottom() {
+        let Some(row) = rows.get_mut(usize::from(y)) else { continue };
+        let (left, right) = (usize::from(area.x), usize::from(area.right()).min(row.len()));
+        let folds = row.get(left..left + 1).is_some_and(|first| matches!(first[0].as_str(), "▾" | "▸" | ">" | "v"));
+        let covered = above.iter().any(|place| place.area.contains(area.x + 2, y));
+        let indented = !covered && row.get(left + 2).is_none_or(|third| third == " ");
+        if folds && !indented && right > left + 4 {
+            let from = (left + 3..right).find(|x| row[*x] == " ").unwrap_or(right);
+            let from = u16::try_from(from).unwrap_or(area.x);
+            hide(rows, Area::new(from, y, area.right().saturating_sub(from), 1), above);
         }
     }
 }
 
 /// Ages, and states that cannot outlive the process.
-fn mask_words(line: &mut [char]) {
+fn mask_words(row: &mut Cells) {
     let mut at = 0;
-    while at < line.len() {
-        let end = (at..line.len()).find(|x| is_edge(line[*x])).unwrap_or(line.len());
-        let word: String = line[at..end].iter().collect();
-        if is_age(&word) {
-            let begin = (0..at).rev().take(3).take_while(|x| line[*x] == ' ').last().unwrap_or(at);
-            line[begin..end].fill('·');
+    while at < row.len() {
+        let end = (at..row.len()).find(|x| is_edge(&row[*x])).unwrap_or(row.len());
+        if is_age(&row[at..end].concat()) {
+            let begin = (0..at).rev().take(3).take_while(|x| row[*x] == " ").last().unwrap_or(at);
+            row[begin..end].fill(MASK.to_owned());
         }
         at = end + 1;
     }
-    let text: String = line.iter().collect();
     for state in ["> sending ", "? in doubt", "s saving ", ". queued ", "Saving your change", "received just now"] {
-        let Some(found) = text.find(state) else { continue };
-        let from = text[..found].chars().count();
-        let length = state.chars().count().max(10);
-        let end = (from + length).min(line.len());
-        line[from..end].fill('·');
+        let found = (0..row.len()).find(|at| row[*at] == state[..1] && row[*at..].concat().starts_with(state));
+        if let Some(from) = found {
+            let end = (from + state.len().max(10)).min(row.len());
+            row[from..end].fill(MASK.to_owned());
+        }
     }
 }
 
-fn is_edge(c: char) -> bool {
-    matches!(c, ' ' | '│' | '┃' | '|')
+fn is_edge(cell: &str) -> bool {
+    matches!(cell, " " | "│" | "┃" | "|")
 }
 
 fn is_age(word: &str) -> bool {
@@ -146,21 +148,26 @@ fn is_age(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::mask;
+    use crate::app::{geometry::layout, screen::Screen};
 
     fn masked(lines: &[&str]) -> Vec<String> {
-        mask(&lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>())
+        let mut lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+        let foot = lines.split_off(lines.len() - 2);
+        lines.resize(14, " ".repeat(80));
+        lines.extend(foot);
+        mask(&lines, &layout((80, 16), &Screen::default()))
     }
 
     #[test]
     fn ages_connectivity_and_the_message_do_not_count() {
         let before = masked(&[
-            " ebbtide | a > b      session x | OFFLINE 14m | 7 queued | saved ",
+            " a > b                  session x | OFFLINE 14m | 7 queued | saved ",
             "│ u_1   Ana    22m │",
             " i  something     ",
             " hints",
         ]);
         let after = masked(&[
-            " ebbtide | a > b          session x | UNKNOWN | 7 queued | saved ",
+            " a > b                      session x | UNKNOWN | 7 queued | saved ",
             "│ u_1   Ana    23m │",
             "                  ",
             " hints",

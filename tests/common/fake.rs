@@ -333,7 +333,7 @@ impl Fake {
                 drafts: self.drafts.iter().filter(|draft| draft.key.record.collection == *key).count() as u64,
                 conflicts: count(OpState::Conflict),
                 rejected: count(OpState::Rejected),
-                last_pull: self.bases.contains_key(key).then(|| At::test(600).wall),
+                last_pull: self.bases.contains_key(key).then(|| At::test(10_000_740).wall),
                 checkpoint: None,
             }
         };

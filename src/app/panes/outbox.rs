@@ -26,7 +26,7 @@ use crate::{
 const PAGE: usize = 200;
 const HISTORY: usize = 20;
 
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Outbox {
     session: OutboxSession,
     ops: Vec<Op>,

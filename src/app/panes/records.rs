@@ -279,12 +279,24 @@ impl Records {
 
     /// Writes down the view as it is drawn.
     fn settle(&mut self, height: usize) {
+        if height == 0 {
+            return; // Not on the screen at all: nothing is drawn that could be written down.
+        }
         let (top, cursor) = self.window(height);
         self.list.top = self.rows().get(top).map(|row| row.id.clone());
         self.list.offset = cursor - top.min(cursor);
         let rank = self.loaded.as_ref().and_then(|loaded| loaded.rank);
         if rank.is_some() || self.list.top.is_none() {
             self.list.rank = rank.map(|rank| rank + top as u64);
+        }
+    }
+
+    /// What is written down of the view stays as it is when rows arrive, so that a restart writes the same; only the
+    /// rank of the top row follows the data.
+    fn rerank(&mut self) {
+        let Some(top) = self.index_of(self.list.top.as_ref()) else { return };
+        if let Some(rank) = self.loaded.as_ref().and_then(|loaded| loaded.rank) {
+            self.list.rank = Some(rank + top as u64);
         }
     }
 
@@ -448,8 +460,9 @@ impl Records {
         if self.index_of(self.list.top.as_ref()).is_none() || seeking.is_some() {
             let keep = if matches!(seeking, Some(Goal::Record(_))) { height / 3 } else { offset };
             self.list.top = self.rows().get(index.saturating_sub(keep)).map(|row| row.id.clone());
+            self.settle(height);
         }
-        self.settle(height);
+        self.rerank();
         self.slide(cx);
         let mut outcome = Outcome::used();
         if self.selected() != before || seeking.is_some() {
@@ -525,7 +538,7 @@ impl Pane for Records {
                     loaded.rank = *before;
                     loaded.matching = matching.or(loaded.matching);
                 }
-                self.settle(self.body_height(cx.room));
+                self.rerank();
                 Outcome::used()
             }
             _ => Outcome::ignored(),

@@ -24,6 +24,8 @@ pub struct WelcomeSession {
     choice: Choice,
     /// The user left it for an empty workspace.
     skipped: bool,
+    /// It opened by itself, because nothing was configured.
+    offered: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +73,11 @@ impl Welcome {
 
     pub fn is_skipped(&self) -> bool {
         self.session.skipped
+    }
+
+    /// Notes that it opens by itself (true) or that there is no reason any more (false); tells what was noted before.
+    pub fn offer(&mut self, offered: bool) -> bool {
+        std::mem::replace(&mut self.session.offered, offered)
     }
 
     fn index(&self) -> usize {

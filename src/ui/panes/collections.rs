@@ -2,7 +2,7 @@
 
 use crate::{
     app::{App, geometry::Place, pane::PaneName, panes::collections::Item, words},
-    model::{ids::CollectionKey, sync_status::PullPhase},
+    model::ids::CollectionKey,
     ui::{
         canvas::{Border, Canvas},
         chrome,
@@ -43,10 +43,12 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
                 let (word, role) = chrome::connectivity(app, name);
                 let word = word.split(" (").next().unwrap_or_default();
                 let word = word.rsplit_once(' ').map_or(word, |(label, age)| if age.len() <= 3 { label } else { word });
-                let from = canvas.put_right(line.right(), line.y, word, usize::from(line.width) / 2, role);
+                canvas.put_right(line.right(), line.y, word, usize::from(line.width) / 2, role);
                 let sign = if pane.is_folded(name) { canvas.signs().folded } else { canvas.signs().unfolded };
                 canvas.put(line.x, line.y, sign, 1, Role::Dim);
-                let room = usize::from(from.saturating_sub(line.x + 3));
+                // As if the word were `UNKNOWN` at least: the name does not jump when the word changes.
+                let taken = text::width(word).clamp(7, usize::from(line.width) / 2);
+                let room = usize::from(line.width).saturating_sub(taken + 3);
                 canvas.put(line.x + 2, line.y, name.as_str(), room, Role::Title);
             }
             Item::Collection(key) => collection(app, canvas, line, key),
@@ -63,9 +65,8 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
 
 fn collection(app: &App, canvas: &mut Canvas<'_>, line: crate::app::geometry::Area, key: &CollectionKey) {
     let overview = app.world().overview_of(key);
-    let status = app.world().collection_status(key);
-    let never = overview.is_none_or(|overview| overview.last_pull.is_none() && overview.records == 0)
-        && status.is_none_or(|status| status.phase == PullPhase::NeverSynced);
+    // What the mirror says, not what a status said last: this must be the same before and after a restart.
+    let never = overview.is_some_and(|overview| overview.last_pull.is_none() && overview.records == 0);
     let (flag, role) = match overview {
         Some(it) if it.conflicts > 0 => (format!("!{}", it.conflicts), Role::Conflict),
         Some(it) if it.rejected > 0 => (format!("x{}", it.rejected), Role::Rejected),

@@ -42,6 +42,7 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
         let block = lines(app, source, usize::from(inner.width).saturating_sub(2), full, canvas);
         let at = inner.row(row);
         let (word, role) = chrome::connectivity(app, &source.name);
+        let word = word.split(" (").next().unwrap_or_default().to_owned();
         let room = usize::from(at.width);
         let name_room = room.saturating_sub(text::width(&word) + 3).max(room / 3);
         canvas.put(at.x + 1, at.y, source.name.as_str(), name_room, Role::Title);
@@ -77,6 +78,10 @@ fn lines(app: &App, source: &SourceSpec, room: usize, full: bool, canvas: &Canva
         lines.push((source.url.clone(), Role::Dim));
     }
     let Some(status) = app.world().status_of(&source.name) else {
+        if let Some(known) = app.connectivity().last_known(&source.name) {
+            let age = known.since.map(|since| format!(" {}", words::age_of(app.now().wall, since)));
+            lines.push((format!("was {}{}", known.state.label(), age.unwrap_or_default()), Role::Dim));
+        }
         lines.push(("nothing was asked yet".to_owned(), Role::Dim));
         return lines;
     };

@@ -7,7 +7,7 @@ use crate::{
         pane::PaneName,
         words,
     },
-    model::{json::Pointer, query::Row, record::RecordMark, sync_status::PullPhase},
+    model::{json::Pointer, query::Row, record::RecordMark},
     ui::{
         canvas::{Border, Canvas},
         panes::{is_focused, say, select},
@@ -102,14 +102,12 @@ fn empty(app: &App, canvas: &mut Canvas<'_>, area: Area) {
         let total = words::count(pane.position(1).total, "record", "records");
         return say(canvas, area, &[&format!("Nothing matches in {total}"), "esc clears the filter"]);
     }
-    let status = app.world().collection_status(key);
-    let phase = status.map(|status| status.phase.clone()).unwrap_or_default();
-    match phase {
-        PullPhase::NeverSynced | PullPhase::Waiting => {
-            say(canvas, area, &["Never synced: nothing is here yet", "R syncs now, a adds a record"])
+    // Said by the mirror, not by a status: this must read the same right after a restart.
+    match app.world().overview_of(key) {
+        Some(overview) if overview.last_pull.is_some() => {
+            say(canvas, area, &[&format!("{} is empty", key.collection), "a adds a record"]);
         }
-        PullPhase::Backfill => say(canvas, area, &["The first records are on their way"]),
-        _ => say(canvas, area, &[&format!("{} is empty", key.collection), "a adds a record"]),
+        _ => say(canvas, area, &["Never synced: nothing is here yet", "R syncs now, a adds a record"]),
     }
 }
 

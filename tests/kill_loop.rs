@@ -5,12 +5,20 @@
 
 mod common;
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use common::{
     Random, Workspace,
     pty::{Frame, Pty},
     server::Serve,
+};
+use ebbtide::{
+    app::{
+        geometry::{self, Layout},
+        screen::Screen,
+    },
+    runtime::clock::SystemClock,
+    store::{OpenMode, Store},
 };
 use serde_json::json;
 
@@ -151,13 +159,14 @@ fn play(workspace: &Workspace, columns: u16, rows: u16, random: &mut Random, tal
     let (mut pty, _) = start(workspace, columns, rows);
     settle(&mut pty);
     for _ in 0..2 + random.below(14) {
-        let keys: &str = random.pick(KEYS);
+        let keys = KEYS[random.below(KEYS.len())];
         press(&mut pty, keys);
         tally.events += 1;
     }
     // The last key: killed at a random moment after it was sent. A copy of the data from before it tells what it leads to.
-    let last = *random.pick(KEYS);
-    let before = pty.last_frame().expect("it has painted");
+    let shown = |frame: Frame| Shown::new(workspace, frame, columns, rows);
+    let last = KEYS[random.below(KEYS.len())];
+    let before = shown(pty.last_frame().expect("it has painted"));
     let copy = tempfile::tempdir().unwrap();
     copy_files(&workspace.data(), copy.path());
     pty.send(last);
@@ -167,9 +176,12 @@ fn play(workspace: &Workspace, columns: u16, rows: u16, random: &mut Random, tal
         pty.wait_frames(frames + 1, Duration::from_micros(random.next() % 20_000));
     }
     pty.kill();
+    let is_painted = pty.frames() > frames;
     let painted = pty.last_frame().expect("it had painted");
+    let painted = if is_painted { shown(painted) } else { Shown { frame: painted, layout: before.layout.clone() } };
     let (mut again, restored) = start(workspace, columns, rows);
     again.kill();
+    let restored = shown(restored);
 
     let (from_copy, reached) = replay(workspace, copy.path(), columns, rows, last);
     compare(&before, std::slice::from_ref(&from_copy), tally, &format!("{run}, before {last:?}"));
@@ -182,7 +194,7 @@ fn play(workspace: &Workspace, columns: u16, rows: u16, random: &mut Random, tal
 }
 
 /// Counts and shows the rows in which a frame differs from the nearest of those it may be.
-fn compare(frame: &Frame, allowed: &[Frame], tally: &mut Tally, what: &str) {
+fn compare(frame: &Shown, allowed: &[Shown], tally: &mut Tally, what: &str) {
     let Some(nearest) = allowed.iter().min_by_key(|other| differing(frame, other).len()) else { return };
     let rows = differing(frame, nearest);
     if rows.is_empty() {
@@ -190,7 +202,7 @@ fn compare(frame: &Frame, allowed: &[Frame], tally: &mut Tally, what: &str) {
     }
     tally.lost += usize::from(looks_older(frame, nearest));
     tally.differing += rows.len();
-    eprintln!("{what}: rows {rows:?} differ\n{}\n--\n{}", frame.text(), nearest.text());
+    eprintln!("{what}: rows {rows:?} differ\n{}\n--\n{}", frame.frame.text(), nearest.frame.text());
 }
 
 fn press(pty: &mut Pty, keys: &str) {
@@ -214,16 +226,18 @@ fn settle(pty: &mut Pty) {
 
 /// The first frame of a start on a copy of the data, and all frames that the key then leads to. The copy takes the place of
 /// the data meanwhile: paths are shown on some screens.
-fn replay(workspace: &Workspace, copy: &Path, columns: u16, rows: u16, keys: &str) -> (Frame, Vec<Frame>) {
+fn replay(workspace: &Workspace, copy: &Path, columns: u16, rows: u16, keys: &str) -> (Shown, Vec<Shown>) {
     let aside = workspace.dir.path().join("aside");
     std::fs::rename(workspace.data(), &aside).unwrap();
     std::fs::create_dir(workspace.data()).unwrap();
     copy_files(copy, &workspace.data());
     let (mut pty, first) = start(workspace, columns, rows);
+    let first = Shown::new(workspace, first, columns, rows);
     settle(&mut pty);
     let before = pty.frames();
     press(&mut pty, keys);
-    let reached = (before..pty.frames()).map(|index| pty.frame(index)).collect();
+    let shown = |index| Shown::new(workspace, pty.frame(index), columns, rows);
+    let reached = (before..pty.frames()).map(shown).collect();
     pty.kill();
     std::fs::remove_dir_all(workspace.data()).unwrap();
     std::fs::rename(&aside, workspace.data()).unwrap();
@@ -240,19 +254,56 @@ fn copy_files(from: &Path, to: &Path) {
     }
 }
 
+/// A frame with the layout it was drawn by, which the saved session knows.
+struct Shown {
+    frame: Frame,
+    layout: Layout,
+}
+
+impl Shown {
+    fn new(workspace: &Workspace, frame: Frame, columns: u16, rows: u16) -> Self {
+        let store = Store::open(&workspace.data(), OpenMode::ReadOnly, Arc::new(SystemClock::new())).unwrap();
+        let saved = store.reader().unwrap().session(&"default".into()).unwrap();
+        let slice = saved.slices.into_iter().find(|slice| slice.name == Screen::NAME);
+        let screen: Screen = slice.and_then(|slice| serde_json::from_str(&slice.body).ok()).unwrap_or_default();
+        Self { frame, layout: geometry::layout((columns, rows), &screen) }
+    }
+
+    fn masked(&self) -> Vec<String> {
+        let width = self.frame.rows.len();
+        let columns = usize::from(self.layout.header.width);
+        let padded: Vec<String> = self.frame.rows.iter().map(|row| pad(row, columns)).collect();
+        assert_eq!(padded.len(), width);
+        ebbtide::ui::volatile::mask(&padded, &self.layout).iter().map(|row| row.trim_end().to_owned()).collect()
+    }
+}
+
 /// The rows in which two frames differ outside the volatile cells.
-fn differing(a: &Frame, b: &Frame) -> Vec<usize> {
-    let (left, right) = (ebbtide::ui::volatile::mask(&a.rows), ebbtide::ui::volatile::mask(&b.rows));
+fn differing(a: &Shown, b: &Shown) -> Vec<usize> {
+    let (mut left, mut right) = (a.masked(), b.masked());
+    // The place in the header has the room that the connectivity leaves it: what both show of it counts.
+    let shown = |row: &str| row.split(['…', '·']).next().unwrap_or("").trim_end().to_owned();
+    let (mine, theirs) = (shown(&left[0]), shown(&right[0]));
+    if mine.starts_with(&theirs) || theirs.starts_with(&mine) {
+        let common = mine.len().min(theirs.len());
+        let rest = |row: &str| row.rsplit('·').next().unwrap_or("").to_owned();
+        left[0] = format!("{} {}", &mine[..common], rest(&left[0]));
+        right[0] = format!("{} {}", &theirs[..common], rest(&right[0]));
+    }
     let mut rows: Vec<usize> =
         (0..left.len().max(right.len())).filter(|row| left.get(*row) != right.get(*row)).collect();
-    if a.cursor != b.cursor {
+    if a.frame.cursor != b.frame.cursor {
         rows.push(left.len());
     }
     rows
 }
 
+fn pad(row: &str, columns: usize) -> String {
+    format!("{row}{}", " ".repeat(columns.saturating_sub(ebbtide::ui::text::width(row))))
+}
+
 /// True where text is missing on the restored screen.
-fn looks_older(restored: &Frame, painted: &Frame) -> bool {
-    let letters = |frame: &Frame| frame.text().chars().filter(|c| c.is_alphanumeric()).count();
+fn looks_older(restored: &Shown, painted: &Shown) -> bool {
+    let letters = |shown: &Shown| shown.frame.text().chars().filter(|c| c.is_alphanumeric()).count();
     letters(restored) < letters(painted)
 }

@@ -180,25 +180,6 @@ fn offline() -> Vec<SourceStatus> {
     statuses
 }
 
-fn typical(size: (u16, u16)) -> Bench {
-    let mut data = few();
-    outbox(&mut data);
-    let mut bench = Bench::new(setup(size), data, NOW);
-    bench.status(offline());
-    bench
-}
-
-#[test]
-fn look() {
-    let wanted = std::env::var("LOOK").unwrap_or_default();
-    let size = if wanted.contains("narrow") { (80, 24) } else { (120, 36) };
-    let mut bench = typical(size);
-    for keys in std::env::var("KEYS").unwrap_or_default().split(';') {
-        bench.press(keys);
-        println!("[{keys}]\n{}", bench.screen());
-    }
-}
-
 // ---------------------------------------------------------------------------------------------------------------
 // Every pane in every condition.
 
@@ -247,7 +228,7 @@ fn many() -> Fake {
         let record = key("users").record(format!("u_{number:05}"));
         let mut document = data.local(&record).unwrap();
         document["role"] = json!("owner");
-        data.op(&record, Some(document), OpState::Queued, NOW - 500);
+        data.op(&record, Some(document), OpState::Queued, NOW - 800 + u64::from(number));
     }
     for number in 0..120 {
         data.note(NOW - 400 + number, Severity::Info, "sync", &format!("users: page {number} pulled"));
@@ -275,6 +256,7 @@ fn too_long() -> Fake {
         }),
     );
     let record = users.record("an-id-that-is-much-longer-than-any-column-would-ever-be-🦀-田中さん");
+    data.received_at.insert(record.clone(), wall(NOW - 700_000));
     let mut document = data.local(&record).unwrap();
     document["name"] = json!(long.to_uppercase());
     document["emoji"] = json!("田中".repeat(60));
@@ -749,15 +731,52 @@ fn transcript(bench: &mut Bench, steps: &[&str]) -> String {
 
 #[test]
 fn transcripts() {
-    let stories: [(&str, &[&str]); 8] = [
+    let stories: [(&str, &[&str]); 9] = [
         (
             "browse",
             &["jj", "G", "gg", "<enter>", "j<enter>", "<esc>", "s", "S", "0", "1jj<enter>", "<tab>", "z", "<esc>"],
         ),
         ("filter", &["/", "role:view", "<enter>", "j", "<esc>", "/zzz<enter>", "<esc>"]),
-        ("edit_a_field", &["jjj", "3", "i", "<end>", "x", "<F2>", "u"]),
-        ("edit_a_record", &["jjj", "e", "<F2>", "<ctrl-end><left><backspace>", "<F2>", "<esc>", "e", "<F7>", "y"]),
-        ("add_and_delete", &["a", "<F2>", "d", "n", "d", "y", "u", "jj<space><space>", "d", "y"]),
+        (
+            "edit_a_field",
+            &[
+                "jjj",
+                "3",
+                "jjj",
+                "i",
+                "<end><left>",
+                " x",
+                "<F2>",
+                "u",
+                "i",
+                "<end>y",
+                "<esc>",
+                "i",
+                "<backspace>",
+                "<F2>",
+            ],
+        ),
+        (
+            "edit_a_record",
+            &[
+                "jjj",
+                "e",
+                "<F2>",
+                "e",
+                "<ctrl-end><backspace>",
+                "<F2>",
+                "}",
+                "<esc>",
+                "e",
+                "<F2>",
+                "e",
+                "<enter>",
+                "<F7>",
+                "y",
+            ],
+        ),
+        ("add", &["a", "<ctrl-end><left>\"name\": \"Zoe\"", "<F2>", "u"]),
+        ("delete", &["d", "n", "d", "y", "u", "jj<space><space>", "d", "y", "3jjj", "d", "y"]),
         ("outbox", &["4", "j", "h", "j", "h", "h", "D", "n", "D", "y", "X", "r", "v", "v", "o"]),
         ("conflict", &["4", "c", "w", "m", "w", "<esc>"]),
         (

@@ -66,7 +66,7 @@ impl Loads {
                 Need::Outbox { .. } | Need::Op(_) | Need::Conflicts => changed.outbox,
                 Need::Drafts => changed.drafts,
                 Need::Activity { .. } => changed.activity,
-                Need::Sessions => false,
+                Need::Sessions => changed.activity,
             };
             asked.stale |= touched;
         }

@@ -137,8 +137,6 @@ impl App {
         match found {
             Found::Overview(overview) => {
                 self.world.overview.clone_from(overview);
-                self.world.overview_known = true;
-                self.world.conflicts = overview.iter().map(|overview| overview.conflicts).sum();
             }
             Found::Outbox { counts, .. } => {
                 self.world.counts = *counts;
@@ -149,7 +147,13 @@ impl App {
         match owner {
             Some(name) => {
                 let outcome = with_pane!(self, name, |pane, cx| pane.load(need, found, &cx));
+                let said = self.message.take();
                 self.carry_out(outcome, effects);
+                // What came of the user's own key stays; a remark about data is in the log in any case.
+                let remark = self.message.as_ref().is_none_or(|message| message.severity == Severity::Info);
+                if said.is_some() && remark {
+                    self.message = said;
+                }
             }
             None => {
                 if let (Need::Record(record), Found::Record(view)) = (need, found) {

@@ -17,8 +17,6 @@ use crate::app::Setup;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct World {
     pub overview: Vec<CollectionOverview>,
-    /// False until the first overview arrived.
-    pub overview_known: bool,
     pub counts: OutboxCounts,
     pub sources: Vec<SourceStatus>,
     pub leadership: Leadership,
@@ -31,8 +29,6 @@ pub struct World {
     pub emergency_file: Option<String>,
     pub journal_locked: bool,
     pub network_cut: bool,
-    /// Conflicts that wait for a person.
-    pub conflicts: u64,
 }
 
 impl World {

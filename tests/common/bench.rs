@@ -29,6 +29,7 @@ pub struct Bench {
     pub data: Fake,
     /// Seconds since the epoch of the test.
     pub clock: u64,
+    events: u64,
     pub saved: BTreeMap<String, Slice>,
     /// Effects that left the app and are not about data, in order.
     pub effects: Vec<Effect>,
@@ -133,8 +134,15 @@ impl Bench {
         self.event(Event::Status { sources, leadership: Leadership::This });
     }
 
+    /// The present instant, with its own randomness for every event.
+    fn at(&mut self) -> At {
+        self.events += 1;
+        At { entropy: At::test(self.events).entropy, ..At::test(self.clock) }
+    }
+
     pub fn event(&mut self, event: Event) {
-        let effects = self.app.handle(&At::test(self.clock), event);
+        let at = self.at();
+        let effects = self.app.handle(&at, event);
         self.carry_out(effects);
     }
 

@@ -277,7 +277,7 @@ impl Fake {
 
     fn view(&self, record: &RecordKey) -> RecordView {
         let base = self.bases.get(&record.collection).and_then(|records| records.get(&record.id));
-        let received_at = self.received_at.get(record).copied().unwrap_or_default();
+        let received_at = self.received_at.get(record).copied().unwrap_or(At::test(10_000_000).wall);
         RecordView {
             key: record.clone(),
             base: base.map(|document| Base {

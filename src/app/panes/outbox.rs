@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Pending ops loaded at first, and per step towards the end.
-const PAGE: usize = 200;
+const PAGE: usize = 100;
 const HISTORY: usize = 20;
 
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -91,7 +91,8 @@ fn lines(app: &App, source: &SourceSpec, room: usize, full: bool, canvas: &Canva
     if full {
         lines.extend(chain(status));
     }
-    if !well && !evidence.summary.is_empty() {
+    let in_chain = full && evidence.chain.iter().any(|fact| !fact.ok);
+    if !well && !in_chain && !evidence.summary.is_empty() {
         lines.push((evidence.summary.clone(), Role::Text));
     }
     if !well && let Some(next) = evidence.next_probe.filter(|next| *next > app.now().wall && !status.paused) {

@@ -55,11 +55,15 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
         canvas.put(inner.x + 4, inner.y, "{}", 2, Role::Dim);
     }
     let below = usize::from(inner.height).saturating_sub(height);
-    let notes = notes(app, view);
+    let room = usize::from(inner.width.saturating_sub(2));
+    let notes: Vec<(String, Role)> = notes(app, view)
+        .into_iter()
+        .flat_map(|(note, role)| text::wrap(&note, room).into_iter().map(move |line| (line, role)))
+        .collect();
     let from = inner.height.saturating_sub(u16::try_from(below.saturating_sub(1)).unwrap_or(0));
     for (row, (note, role)) in (from..inner.height).zip(&notes) {
         let line = inner.row(row);
-        canvas.put(line.x + 1, line.y, note, usize::from(line.width.saturating_sub(2)), *role);
+        canvas.put(line.x + 1, line.y, note, room, *role);
     }
 }
 

@@ -17,7 +17,7 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
     let area = if place.area.width > 90 { centred(place.area, 84, 26) } else { place.area };
     canvas.frame(area, &Border { title: "First start", focused: true, ..Border::default() });
     let inner = area.inner();
-    let mut row = u16::from(inner.height > 16);
+    let mut row = u16::from(inner.height > 22);
     let mut line = |canvas: &mut Canvas<'_>, pieces: &[(&str, Role)]| {
         let at = inner.row(row);
         canvas.pieces(Area { x: at.x + 2, width: at.width.saturating_sub(3), ..at }, pieces);

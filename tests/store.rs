@@ -1454,3 +1454,32 @@ fn whatever_happens_local_is_base_plus_pending_in_order() {
         }
     }
 }
+
+#[test]
+fn a_damaged_page_of_the_mirror_is_noticed_and_the_mirror_made_anew() {
+    let mut world = World::new();
+    let rows: Vec<_> = (0..900).map(|n| (format!("p{n:04}"), json!({"n": n, "t": "x".repeat(300)}))).collect();
+    let rows: Vec<_> = rows.iter().map(|(id, value)| (id.as_str(), value.clone())).collect();
+    world.pull(&rows);
+    world.queue("mine", Some(json!({"n": 1})));
+    let World { dir, store, clock, ids: made } = world;
+    drop(store);
+    let path = dir.path().join("mirror.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let pages = bytes.len() / 4096;
+    for page in 12..pages {
+        bytes[page * 4096..page * 4096 + 64].fill(0xa5);
+    }
+    std::fs::write(&path, &bytes).unwrap();
+    let store = Store::open(dir.path(), OpenMode::ReadWrite, clock.clone()).unwrap();
+    let read = store.reader().unwrap().export(&tasks(), |_, _| true);
+    match read {
+        Err(StoreError::Damaged { path: named, .. }) => assert_eq!(named, path),
+        other => panic!("{other:?}"),
+    }
+    drop(store);
+    let store = Store::open(dir.path(), OpenMode::ReadWrite, clock.clone()).unwrap();
+    let world = World { dir, store, clock, ids: made };
+    assert_eq!(world.ids(""), ["mine"], "the copies are pulled again, the edit is here");
+    assert_eq!(world.reader().check().unwrap(), Vec::<String>::new());
+}

@@ -316,9 +316,14 @@ impl<S: State> Writer<S> {
         self.shared.wake.notify_one();
     }
 
-    /// Finishes what waits and ends the thread. May be called on the thread itself, which then ends later.
+    /// Finishes what the user and the engine asked for and ends the thread; bulk work that has not begun is answered by
+    /// `Closed`. May be called on the thread itself, which then ends later.
     pub fn close(&self) {
-        lock(&self.shared.lanes).closed = true;
+        let mut lanes = lock(&self.shared.lanes);
+        lanes.closed = true;
+        let dropped = std::mem::take(&mut lanes.queues[Lane::Bulk as usize]);
+        drop(lanes);
+        drop(dropped);
         self.shared.wake.notify_all();
         let thread = lock(&self.thread).take();
         if let Some(thread) = thread

@@ -43,6 +43,27 @@ fn main() {
     edits(&store, dir.path(), clock.as_ref());
     backfill(&store, rows);
     windows(&store, rows);
+    start(store, &dir.path().join("data"), &clock);
+}
+
+/// From nothing to the rows of the first frame.
+fn start(store: Store, dir: &Path, clock: &Arc<dyn Clock>) {
+    drop(store);
+    let (mut opening, mut reading) = (Times::default(), Times::default());
+    for _ in 0..30 {
+        let (store, time) =
+            timed(|| Store::open(dir, OpenMode::ReadWrite, Arc::clone(clock)).expect("the store opens"));
+        opening.add(time);
+        let (rows, time) = timed(|| {
+            let mut reader = store.reader().expect("a reader");
+            reader.session(&SessionName::from("bench")).expect("a session");
+            reader.window(&query("", None), &Anchor::At("u_0000500".into()), 40, FOR_EVER).expect("rows").rows.len()
+        });
+        assert_eq!(rows, 40);
+        reading.add(time);
+    }
+    report("opening the data dir", &mut opening, None);
+    report("reader, session and first window", &mut reading, None);
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]

@@ -150,6 +150,20 @@ impl World {
         self.reader().window(&list(filter), &anchor, limit, LONG).unwrap()
     }
 
+    /// Every matching id, page by page.
+    fn ids_all(&self, filter: &str) -> Vec<String> {
+        let mut all: Vec<String> = Vec::new();
+        let mut anchor = Anchor::First;
+        loop {
+            let window = self.window(filter, anchor, 300);
+            all.extend(ids(&window));
+            if window.at_end {
+                return all;
+            }
+            anchor = Anchor::After(all.last().unwrap().as_str().into());
+        }
+    }
+
     fn ids(&self, filter: &str) -> Vec<String> {
         ids(&self.window(filter, Anchor::First, 1_000))
     }
@@ -963,6 +977,43 @@ fn a_column_sorts_with_and_without_its_index() {
 }
 
 #[test]
+fn a_filter_on_many_rows_pages_through_all_matches() {
+    let mut world = World::new();
+    let value = |n: u32| {
+        let rare = if n % 1_999 == 7 { "heron" } else { "gull" };
+        json!({"n": n, "bird": rare, "role": if n.is_multiple_of(3) { "admin" } else { "member" }})
+    };
+    for part in 0..7 {
+        let rows: Vec<_> = (part * 1_000..part * 1_000 + 1_000).map(|n| (format!("f{n:05}"), value(n))).collect();
+        let rows: Vec<_> = rows.iter().map(|(id, value)| (id.as_str(), value.clone())).collect();
+        world.pull(&rows);
+    }
+    world.queue("f00007x", Some(json!({"n": 0, "bird": "heron", "role": "admin"})));
+    world.queue("f03000", Some(json!({"n": 0, "bird": "none", "role": "guest"})));
+    let all = world.ids_all("");
+    assert_eq!(all.len(), 7_001);
+    for fed in [false, true] {
+        if fed {
+            while world.store.feed_search().wait().unwrap() {}
+        }
+        assert_eq!(world.ids_all("heron"), ["f00007", "f00007x", "f02006", "f04005", "f06004"], "fed: {fed}");
+        assert_eq!(world.ids_all("role:admin heron"), ["f00007x", "f04005"]);
+        assert_eq!(world.ids_all("bird:gull role:admin").len(), 2_332);
+        assert_eq!(world.ids_all("gull").len(), 6_995);
+        assert_eq!(world.ids_all("gull nosuchbird"), Vec::<String>::new());
+        let window = world.window("heron", Anchor::At("f02006".into()), 2);
+        assert_eq!(
+            (ids(&window), window.at_start, window.at_end),
+            (vec!["f02006".into(), "f04005".into()], false, false)
+        );
+        let window = world.window("gull", Anchor::At("f00000".into()), 50);
+        assert!(window.at_start && !window.at_end && window.rows.len() == 50);
+        let (rank, matching) = world.reader().rank(&list("role:admin"), &"f06999".into(), LONG).unwrap();
+        assert_eq!((rank, matching), (Some(2_333), Some(2_334)), "fed: {fed}");
+    }
+}
+
+#[test]
 fn a_deadline_gives_what_was_found_so_far() {
     let world = World::new();
     for part in 0..5 {
@@ -1402,4 +1453,33 @@ fn whatever_happens_local_is_base_plus_pending_in_order() {
             check(&world, &saved, &name);
         }
     }
+}
+
+#[test]
+fn a_damaged_page_of_the_mirror_is_noticed_and_the_mirror_made_anew() {
+    let mut world = World::new();
+    let rows: Vec<_> = (0..900).map(|n| (format!("p{n:04}"), json!({"n": n, "t": "x".repeat(300)}))).collect();
+    let rows: Vec<_> = rows.iter().map(|(id, value)| (id.as_str(), value.clone())).collect();
+    world.pull(&rows);
+    world.queue("mine", Some(json!({"n": 1})));
+    let World { dir, store, clock, ids: made } = world;
+    drop(store);
+    let path = dir.path().join("mirror.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let pages = bytes.len() / 4096;
+    for page in 12..pages {
+        bytes[page * 4096..page * 4096 + 64].fill(0xa5);
+    }
+    std::fs::write(&path, &bytes).unwrap();
+    let store = Store::open(dir.path(), OpenMode::ReadWrite, clock.clone()).unwrap();
+    let read = store.reader().unwrap().export(&tasks(), |_, _| true);
+    match read {
+        Err(StoreError::Damaged { path: named, .. }) => assert_eq!(named, path),
+        other => panic!("{other:?}"),
+    }
+    drop(store);
+    let store = Store::open(dir.path(), OpenMode::ReadWrite, clock.clone()).unwrap();
+    let world = World { dir, store, clock, ids: made };
+    assert_eq!(world.ids(""), ["mine"], "the copies are pulled again, the edit is here");
+    assert_eq!(world.reader().check().unwrap(), Vec::<String>::new());
 }

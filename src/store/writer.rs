@@ -316,9 +316,14 @@ impl<S: State> Writer<S> {
         self.shared.wake.notify_one();
     }
 
-    /// Finishes what waits and ends the thread. May be called on the thread itself, which then ends later.
+    /// Finishes what the user and the engine asked for and ends the thread; bulk work that has not begun is answered by
+    /// `Closed`. May be called on the thread itself, which then ends later.
     pub fn close(&self) {
-        lock(&self.shared.lanes).closed = true;
+        let mut lanes = lock(&self.shared.lanes);
+        lanes.closed = true;
+        let dropped = std::mem::take(&mut lanes.queues[Lane::Bulk as usize]);
+        drop(lanes);
+        drop(dropped);
         self.shared.wake.notify_all();
         let thread = lock(&self.thread).take();
         if let Some(thread) = thread
@@ -355,15 +360,17 @@ fn run_thread<S: State>(shared: &Shared<S>, checkpointer: &Connection) {
                 break;
             }
         }
-        let asked = std::mem::take(&mut lanes.checkpoint);
+        lanes.checkpoint = false;
         if lanes.is_empty() {
             let closed = lanes.closed;
             drop(lanes);
             if closed {
                 return;
             }
-            let _ = asked;
-            shared.checkpoint(checkpointer);
+            if shared.checkpoint(checkpointer) > WAL_BYTES / 4 {
+                // What a bulk of work has left in the cache is not needed by what comes next.
+                let _ = lock(&shared.state).connection().release_memory();
+            }
             clean = true;
             continue;
         }
@@ -575,10 +582,11 @@ impl<S: State> Shared<S> {
         Ok(())
     }
 
-    fn checkpoint(&self, connection: &Connection) {
+    /// Moves the log into the file as far as readers allow; answers how many bytes had been written, about.
+    fn checkpoint(&self, connection: &Connection) -> u64 {
         let written = self.written.load(Ordering::Relaxed);
         if written == 0 {
-            return;
+            return 0;
         }
         let done: rusqlite::Result<(i64, i64, i64)> =
             connection
@@ -589,5 +597,6 @@ impl<S: State> Shared<S> {
         }
         // What another process or a reader holds back is tried again after as many bytes, not in a loop.
         self.written.fetch_sub(written, Ordering::Relaxed);
+        written
     }
 }

@@ -88,11 +88,18 @@ impl Terms {
 
     /// A question for the index that every match answers; `None` where it would not narrow anything.
     pub fn index_query(&self) -> Option<String> {
+        let parts = self.index_parts();
+        (!parts.is_empty()).then(|| parts.join(" AND "))
+    }
+
+    /// The same, one question per term, the longest first: it is likely the rarest.
+    pub fn index_parts(&self) -> Vec<String> {
         let mut parts: Vec<String> = self.words.iter().filter_map(|words| phrase(&words.tokens, words.open)).collect();
         for field in &self.fields {
             parts.extend(phrase(&tokens::list(&field.value), true));
         }
-        (!parts.is_empty()).then(|| parts.join(" AND "))
+        parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
+        parts
     }
 
     /// True where whatever the index finds is a match, without a look at the record.
@@ -306,7 +313,7 @@ mod tests {
     #[test]
     fn index_questions_hold_no_syntax_of_the_user() {
         let query = |text: &str| Terms::parse(&Filter(text.to_owned())).index_query();
-        assert_eq!(query("foo OR b*r \"NEAR(\" -x"), Some(r#""foo" * AND "or" * AND "b r" * AND "near""#.to_owned()));
+        assert_eq!(query("foo OR b*r \"NEAR(\" -x"), Some(r#""foo" * AND "b r" * AND "or" * AND "near""#.to_owned()));
         assert_eq!(query("x"), None);
         assert_eq!(query("id:abc is:draft"), None);
     }

@@ -36,7 +36,7 @@ use crate::{
     store::{
         StoreError,
         error::Result,
-        files::Files,
+        files::{self, Files},
         journal::{ops, shadow},
         keys, schema,
         search::{Nudge, meta},
@@ -107,7 +107,20 @@ impl Reader {
         if !self.connection.is_autocommit() {
             let _ = self.connection.prepare_cached("ROLLBACK").and_then(|mut end| end.execute([]));
         }
-        asked.map_err(|error| error.at(&self.path, intent))
+        asked.map_err(|error| self.blame(error.at(&self.path, intent)))
+    }
+
+    /// Damage that is not the journal's is the mirror's; the next start looks closer at every file.
+    fn blame(&self, error: StoreError) -> StoreError {
+        let StoreError::Damaged { path, detail, kept } = error else { return error };
+        if self.nudge.is_some() {
+            for file in [self.locks.journal(), self.locks.mirror(), self.locks.search()] {
+                let _ = files::private_file(&self.locks.suspect(&file));
+            }
+        }
+        let said: Option<String> = self.connection.query_row("PRAGMA main.quick_check(1)", [], |row| row.get(0)).ok();
+        let path = if said.as_deref() == Some("ok") { self.locks.mirror() } else { path };
+        StoreError::Damaged { path, detail, kept }
     }
 
     fn set_deadline(&self, span: Duration) {

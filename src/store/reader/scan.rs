@@ -21,6 +21,8 @@ use crate::{
 
 /// Rows fetched at a time while scanning.
 pub(super) const CHUNK: usize = 256;
+/// Rows of the walk that is tried before the index.
+pub(super) const WALK: usize = 2_000;
 /// More hits than this make a scan in order the faster way.
 pub(super) const HITS: usize = 5_000;
 /// Entries held in memory for a sort nobody has an index for yet.
@@ -57,8 +59,10 @@ pub(super) struct Scan<'r> {
     /// Keys of records with drafts.
     pub drafts: HashSet<Vec<u8>>,
     pub source: Source,
-    /// Set where the deadline ended the looking.
+    /// Set where the deadline or the budget ended the looking.
     pub partial: bool,
+    /// Rows that may still be looked at.
+    pub budget: usize,
 }
 
 /// A direction in the order of the source.
@@ -97,9 +101,24 @@ impl<'r> Scan<'r> {
             .collect::<rusqlite::Result<HashSet<Vec<u8>>>>()?;
         let terms = Terms::parse(&query.filter);
         let source = Source::ById { shadows_only: false, from: None, to: None };
-        let mut scan = Self { reader, query, terms, journal, mirror, drafts, source, partial: false };
+        Ok(Self { reader, query, terms, journal, mirror, drafts, source, partial: false, budget: usize::MAX })
+    }
+
+    /// A scan with the way of walking chosen that fits the filter and the order.
+    pub(super) fn chosen(reader: &'r Reader, query: &'r ListQuery) -> Result<Self> {
+        let mut scan = Self::begin(reader, query)?;
         scan.source = scan.choose()?;
         Ok(scan)
+    }
+
+    /// True where a short walk in order may fill a window before the index is asked: what many records have is found at
+    /// once that way, and the index is slow on exactly that.
+    pub(super) fn may_walk_first(&self, total: u64) -> bool {
+        total > HITS as u64
+            && self.query.sort.by.is_none()
+            && !self.terms.only_drafts()
+            && !self.terms.only_pending()
+            && self.terms.index_query().is_some()
     }
 
     pub(super) fn choose(&mut self) -> Result<Source> {
@@ -110,8 +129,8 @@ impl<'r> Scan<'r> {
             return self.list(items, true);
         }
         if !self.terms.only_pending()
-            && let Some(question) = self.terms.index_query()
-            && let Some(listed) = self.index_hits(&question)?
+            && self.terms.index_query().is_some()
+            && let Some(listed) = self.index_hits()?
         {
             return Ok(listed);
         }
@@ -126,29 +145,29 @@ impl<'r> Scan<'r> {
     }
 
     /// Candidates the index names, with those it does not know yet. `None` where they are too many.
-    pub(super) fn index_hits(&mut self, question: &str) -> Result<Option<Source>> {
-        let mut docs: Vec<i64> = Vec::new();
-        let found = self.reader.interruptible(|| {
-            let mut select =
-                self.reader.connection.prepare_cached("SELECT rowid FROM s.texts WHERE texts MATCH ?1 LIMIT ?2")?;
-            let mut rows = select.query(params![question, sql(HITS + 1)])?;
-            while let Some(row) = rows.next()? {
-                docs.push(row.get(0)?);
+    pub(super) fn index_hits(&mut self) -> Result<Option<Source>> {
+        let parts = self.terms.index_parts();
+        // One rare term narrows enough, and a term nothing has ends it; the index would collect a common one's documents
+        // first to intersect them.
+        let questions = parts.iter().cloned().chain((parts.len() > 1).then(|| parts.join(" AND ")));
+        let mut narrow = None;
+        for question in questions {
+            match self.reader.interruptible(|| self.ask_index(&question)) {
+                Ok(docs) if docs.len() <= HITS => {
+                    narrow = Some(docs);
+                    break;
+                }
+                Ok(_) => {}
+                Err(error) if error.is_interrupt() => {
+                    self.reader.relax_a_little();
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
             }
-            Ok(())
-        });
-        match found {
-            Err(error) if error.is_interrupt() => {
-                self.reader.relax_a_little();
-                return Ok(None);
-            }
-            other => other?,
         }
-        let exact = self.terms.index_is_exact();
+        let Some(mut docs) = narrow else { return Ok(None) };
+        let exact = parts.len() == 1 && self.terms.index_is_exact();
         let indexed = docs.len();
-        if indexed > HITS {
-            return Ok(None);
-        }
         let Some(unfed) = self.unfed(self.reader.fed("fed_mirror")?, self.reader.fed("fed_shadow")?)? else {
             return Ok(None);
         };
@@ -175,6 +194,14 @@ impl<'r> Scan<'r> {
             *complete = !self.partial;
         }
         Ok(Some(listed))
+    }
+
+    pub(super) fn ask_index(&self, question: &str) -> Result<Vec<i64>> {
+        let mut select =
+            self.reader.connection.prepare_cached("SELECT rowid FROM s.texts WHERE texts MATCH ?1 LIMIT ?2")?;
+        let docs =
+            select.query_map(params![question, sql(HITS + 1)], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        Ok(docs)
     }
 
     pub(super) fn list(&self, items: Vec<Item>, check: bool) -> Result<Source> {
@@ -288,6 +315,7 @@ impl<'r> Scan<'r> {
                 other => other?,
             };
             let last = got.last().map(|item| item.pos.clone());
+            self.budget = self.budget.saturating_sub(got.len());
             for item in got {
                 if self.matches(&item)? {
                     items.push(item);
@@ -300,7 +328,7 @@ impl<'r> Scan<'r> {
                 Some(last) if !ended => from = Some((last, false)),
                 _ => return Ok(Found { items, ended: true }),
             }
-            if self.reader.is_late() {
+            if self.budget == 0 || self.reader.is_late() {
                 self.partial = true;
                 return Ok(Found { items, ended: false });
             }
@@ -311,7 +339,8 @@ impl<'r> Scan<'r> {
     pub(super) fn none(&mut self, way: Way, from: From) -> Result<bool> {
         let partial = self.partial;
         let found = self.collect(way, from, 1)?;
-        self.partial = partial;
+        // A walk that ran out of its budget did not answer; one that met the deadline has to do.
+        self.partial = partial || (self.budget == 0 && found.items.is_empty() && !found.ended);
         Ok(found.items.is_empty() && found.ended)
     }
 

@@ -18,16 +18,30 @@ use crate::{
         error::Result,
         reader::{
             Reader,
-            scan::{CHUNK, From, Scan, Source, Way},
+            scan::{CHUNK, From, Scan, Source, WALK, Way},
         },
     },
 };
 
 pub(super) fn read(reader: &Reader, query: &ListQuery, anchor: &Anchor, limit: usize) -> Result<Window> {
     let mut scan = Scan::begin(reader, query)?;
-    let forward = if query.sort.descending { Way::Down } else { Way::Up };
     let limit = limit.max(1);
     let total = reader.total(scan.journal, scan.mirror)?;
+    if scan.may_walk_first(total) {
+        scan.budget = WALK;
+        let window = assemble(&mut scan, anchor, limit, total)?;
+        if !window.partial && window.rows.len() == limit {
+            return Ok(window);
+        }
+        scan.budget = usize::MAX;
+        scan.partial = false;
+    }
+    scan.source = scan.choose()?;
+    assemble(&mut scan, anchor, limit, total)
+}
+
+fn assemble(scan: &mut Scan<'_>, anchor: &Anchor, limit: usize, total: u64) -> Result<Window> {
+    let forward = if scan.query.sort.descending { Way::Down } else { Way::Up };
     let mut window = Window { total, ..Window::default() };
     let place = match anchor {
         Anchor::First | Anchor::Last => None,
@@ -35,7 +49,7 @@ pub(super) fn read(reader: &Reader, query: &ListQuery, anchor: &Anchor, limit: u
     };
     let place = match place {
         // Its place in the column is not known any more.
-        Some(None) => return read(reader, query, &Anchor::First, limit),
+        Some(None) => return assemble(scan, &Anchor::First, limit, total),
         Some(Some(place)) => Some(place),
         None => None,
     };
@@ -105,7 +119,7 @@ pub(super) fn read(reader: &Reader, query: &ListQuery, anchor: &Anchor, limit: u
 
 /// How many rows come before `id`, and how many match. Each is `None` where the deadline came first.
 pub(super) fn rank(reader: &Reader, query: &ListQuery, id: &RecordId) -> Result<(Option<u64>, Option<u64>)> {
-    let scan = Scan::begin(reader, query)?;
+    let scan = Scan::chosen(reader, query)?;
     let Some(place) = scan.position(id)? else { return Ok((None, None)) };
     let counted = if scan.terms.is_empty() && query.sort.by.is_none() {
         reader
@@ -149,7 +163,7 @@ pub(super) fn rank(reader: &Reader, query: &ListQuery, id: &RecordId) -> Result<
 
 /// Calls `each` with every local record in key order.
 pub(super) fn export(reader: &Reader, query: &ListQuery, each: &mut dyn FnMut(&RecordId, &str) -> bool) -> Result<()> {
-    let scan = Scan::begin(reader, query)?;
+    let scan = Scan::chosen(reader, query)?;
     let mut from: From = None;
     loop {
         let (items, ended) = scan.chunk(Way::Up, from.as_ref(), CHUNK)?;
@@ -179,7 +193,7 @@ pub(super) fn hits(
     limit: usize,
 ) -> Result<Vec<(RecordId, i64, String)>> {
     let _ = anchor;
-    let mut scan = Scan::begin(reader, query)?;
+    let mut scan = Scan::chosen(reader, query)?;
     let found = match &scan.source {
         // All of them, so that the caller's order decides which are shown.
         Source::Listed { entries, .. } => {

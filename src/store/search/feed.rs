@@ -12,7 +12,7 @@ use crate::{
     model::{ids::CollectionKey, json::Pointer, time::Clock},
     store::{
         error::Result,
-        files::Files,
+        files::{self, Files},
         journal::Journal,
         keys,
         mirror::Mirror,
@@ -31,6 +31,7 @@ pub(super) struct Feeder {
     mirror: Connection,
     journal: Connection,
     path: PathBuf,
+    files: Files,
     clock: Arc<dyn Clock>,
     journal_writer: Writer<Journal>,
     mirror_writer: Writer<Mirror>,
@@ -68,7 +69,8 @@ impl Feeder {
             Ok((search, schema::open_for_reading(&files.mirror())?, schema::open_for_reading(&files.journal())?))
         };
         let (search, mirror, journal) = open().map_err(|error| error.at(&path, "opening the search index"))?;
-        Ok(Self { search, mirror, journal, path, clock, journal_writer, mirror_writer, text: String::new() })
+        let files = files.clone();
+        Ok(Self { search, mirror, journal, path, files, clock, journal_writer, mirror_writer, text: String::new() })
     }
 
     /// Feeds one batch of each kind; true where more waits.
@@ -278,6 +280,13 @@ impl Feeder {
                 move |journal| forget(&journal.connection, "shadow_gone", &shadows),
                 |_| (),
             );
+        }
+    }
+
+    /// SQLite reported damage: the next start looks closer.
+    pub fn suspect(&self) {
+        for path in [self.files.search(), self.files.mirror()] {
+            let _ = files::private_file(&self.files.suspect(&path));
         }
     }
 

@@ -169,6 +169,9 @@ fn run(nudge: &Nudge, mut feeder: Feeder) {
             Ok(more) => behind = *more,
             Err(error) => {
                 tracing::warn!(%error, "the search index could not be fed");
+                if matches!(error, StoreError::Damaged { .. }) {
+                    feeder.suspect();
+                }
                 behind = false;
             }
         }

@@ -8,6 +8,8 @@ use ratatui::{
     layout::{Position, Size},
 };
 
+use unicode_width::UnicodeWidthStr as _;
+
 use crate::terminal::writer::Writer;
 
 const BEGIN: &[u8] = b"\x1b[?2026h";
@@ -26,7 +28,21 @@ pub struct Screen {
     cursor: Option<Position>,
     /// Where the terminal's cursor was last put, with its visibility; `None` when that is not known.
     shown: Option<Option<Position>>,
+    /// Every cell as it was last written, for writing it again.
+    known: Vec<Cell>,
     dirty: bool,
+}
+
+fn blank(size: Size) -> Vec<Cell> {
+    vec![Cell::default(); usize::from(size.width) * usize::from(size.height)]
+}
+
+/// How many cells a symbol of two may spill over at most (a family of four, drawn as four).
+const SPILL: u16 = 7;
+
+/// A symbol of several characters: terminals disagree on how many cells it takes.
+fn is_doubtful(cell: &Cell) -> bool {
+    !cell.symbol().is_ascii() && cell.symbol().chars().nth(1).is_some()
 }
 
 impl Screen {
@@ -39,6 +55,7 @@ impl Screen {
             size: Size::new(columns, rows),
             cursor: None,
             shown: None,
+            known: blank(Size::new(columns, rows)),
             dirty: false,
         }
     }
@@ -46,6 +63,15 @@ impl Screen {
     /// The size as the last resize event told it: drawing asks the terminal nothing.
     pub fn resize(&mut self, columns: u16, rows: u16) {
         self.size = Size::new(columns, rows);
+        self.known = blank(self.size);
+    }
+
+    fn index(&self, x: u16, y: u16) -> Option<usize> {
+        (x < self.size.width).then(|| usize::from(y) * usize::from(self.size.width) + usize::from(x))
+    }
+
+    fn known(&self, x: u16, y: u16) -> Option<&Cell> {
+        self.known.get(self.index(x, y)?)
     }
 
     /// After somebody else wrote to the terminal: nothing of what it shows is known.
@@ -97,21 +123,38 @@ impl Backend for Screen {
     where
         I: Iterator<Item = (u16, u16, &'a Cell)>,
     {
-        // Each run begins with a cursor move. It ends after a symbol whose width terminals disagree on, so that a wrong
-        // guess stays within its own cell.
-        let mut run: Vec<(u16, u16, &'a Cell)> = Vec::new();
-        for cell in content {
-            let is_doubtful = !cell.2.symbol().is_ascii() && cell.2.symbol().chars().nth(1).is_some();
-            run.push(cell);
-            if is_doubtful {
-                self.inner.draw(run.drain(..))?;
-                self.dirty = true;
+        // Each run begins with a cursor move. It ends after a symbol whose width terminals disagree on, and the cells behind
+        // it are written again: a wrong guess stays within its own cell.
+        let mut runs: Vec<Vec<(u16, u16, Cell)>> = Vec::new();
+        let mut open = false;
+        for (x, y, cell) in content {
+            if let Some(known) = self.index(x, y).and_then(|index| self.known.get_mut(index)) {
+                *known = cell.clone();
+            }
+            if !std::mem::replace(&mut open, true) {
+                runs.push(Vec::new());
+            }
+            let run = runs.last_mut().expect("one was opened");
+            run.push((x, y, cell.clone()));
+            open = !is_doubtful(cell);
+        }
+        let behind: Vec<(u16, u16)> = runs
+            .iter()
+            .filter_map(|run| run.last())
+            .filter(|(_, _, cell)| is_doubtful(cell))
+            .flat_map(|(x, y, _)| (2..=SPILL).map(move |step| (x.saturating_add(step), *y)))
+            .collect();
+        for run in &runs {
+            self.inner.draw(run.iter().map(|(x, y, cell)| (*x, *y, cell)))?;
+        }
+        for (x, y) in behind {
+            let is_covered =
+                x.checked_sub(1).and_then(|left| self.known(left, y)).is_some_and(|cell| cell.symbol().width() > 1);
+            if let Some(cell) = self.known(x, y).filter(|cell| !is_covered && !is_doubtful(cell)).cloned() {
+                self.inner.draw(std::iter::once((x, y, &cell)))?;
             }
         }
-        if !run.is_empty() {
-            self.inner.draw(run.into_iter())?;
-            self.dirty = true;
-        }
+        self.dirty |= !runs.is_empty();
         Ok(())
     }
 
@@ -136,6 +179,7 @@ impl Backend for Screen {
 
     fn clear(&mut self) -> io::Result<()> {
         self.dirty = true;
+        self.known = blank(self.size);
         self.inner.clear()
     }
 

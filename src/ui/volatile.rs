@@ -118,7 +118,8 @@ fn mask_words(row: &mut Cells) {
     while at < row.len() {
         let end = (at..row.len()).find(|x| is_edge(&row[*x])).unwrap_or(row.len());
         if is_age(&row[at..end].concat()) {
-            let begin = (0..at).rev().take(3).take_while(|x| row[*x] == " ").last().unwrap_or(at);
+            // Ages are set to the right, in four cells at most.
+            let begin = (0..at).rev().take_while(|x| row[*x] == " " && end - x <= 4).last().unwrap_or(at);
             row[begin..end].fill(MASK.to_owned());
         }
         at = end + 1;

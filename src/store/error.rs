@@ -35,7 +35,7 @@ pub enum StoreError {
 }
 
 impl From<rusqlite::Error> for StoreError {
-    /// Without context; [`StoreError::at`] adds it at the edge of the module.
+    /// Without context; the edge of the module adds it.
     fn from(source: rusqlite::Error) -> Self {
         Self::Sqlite { context: String::new(), source }
     }

@@ -29,7 +29,7 @@ pub(super) fn read(reader: &Reader, query: &ListQuery, anchor: &Anchor, limit: u
     let total = reader.total(scan.journal, scan.mirror)?;
     if scan.may_walk_first(total) {
         scan.budget = WALK;
-        let window = assemble(&mut scan, anchor, limit, total)?;
+        let window = reader.for_a_quarter(|| assemble(&mut scan, anchor, limit, total))?;
         if !window.partial && window.rows.len() == limit {
             return Ok(window);
         }

@@ -11,7 +11,7 @@
 
 use std::{future::Future, path::PathBuf, pin::Pin, process::ExitCode, sync::Arc, time::Duration};
 
-use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use ratatui::Terminal;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -261,14 +261,14 @@ impl Dashboard {
                 input = next_input(&mut self.inputs) => match input {
                     Some(event) => {
                         self.handle(event);
-                        self.drain_ready();
+                        self.drain_ready().await;
                     }
                     None => self.end = Some(End::TerminalGone),
                 },
                 Some(message) = self.shell.recv() => self.handle_shell(message),
                 Some(event) = self.events.recv() => {
                     self.handle(event);
-                    self.drain_ready();
+                    self.drain_ready().await;
                 }
                 Some(events) = self.replies.next(), if !self.replies.is_empty() => {
                     if events.iter().any(|event| matches!(event, Event::Changed(changed) if changed.outbox)) {
@@ -318,10 +318,20 @@ impl Dashboard {
     }
 
     /// Handles whatever else is ready, so that a burst of events costs one commit and one frame.
-    fn drain_ready(&mut self) {
+    ///
+    /// The input is polled with the task's own waker: the terminal's stream keeps the waker of the first poll that found
+    /// nothing, and one that wakes nobody would leave the next key unheard.
+    async fn drain_ready(&mut self) {
         for _ in 0..256 {
-            let input = next_input(&mut self.inputs).now_or_never().flatten();
-            let Some(event) = input.or_else(|| self.events.try_recv().ok()) else { return };
+            let event = {
+                let mut input = std::pin::pin!(next_input(&mut self.inputs));
+                std::future::poll_fn(|cx| match input.as_mut().poll(cx) {
+                    std::task::Poll::Ready(event) => std::task::Poll::Ready(event),
+                    std::task::Poll::Pending => std::task::Poll::Ready(None),
+                })
+                .await
+            };
+            let Some(event) = event.or_else(|| self.events.try_recv().ok()) else { return };
             self.handle(event);
         }
     }

@@ -103,7 +103,6 @@ pub fn restore(at: &At, setup: Setup, saved: SavedSession, drafts: Vec<Draft>) -
         resumed: None,
         setup: setup.clone(),
     };
-    app.world.drafts = drafts;
     let bad = found.bad;
     app.saved.quarantine = quarantine;
     app.mend();
@@ -121,7 +120,7 @@ pub fn restore(at: &At, setup: Setup, saved: SavedSession, drafts: Vec<Draft>) -
         let extra = app.saved.quarantine.len().saturating_sub(KEPT_ASIDE);
         app.saved.quarantine.drain(..extra);
     } else if had_slices && !saved.closed_cleanly {
-        app.resumed = Some(Resumed { saved_at: saved.saved_at, drafts: app.world.drafts.len() });
+        app.resumed = Some(Resumed { saved_at: saved.saved_at, drafts: drafts.len() });
     }
     let mut effects = Vec::new();
     app.refresh(&mut effects);

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use crate::model::{
-    draft::Draft,
     ids::{CollectionKey, OpId, RecordKey, SourceName},
     op::OutboxCounts,
     query::CollectionOverview,
@@ -20,7 +19,6 @@ pub struct World {
     pub counts: OutboxCounts,
     pub sources: Vec<SourceStatus>,
     pub leadership: Leadership,
-    pub drafts: Vec<Draft>,
     /// Ops handed over for their durable commit that did not answer yet: shown as `saving`.
     /// With what each does, in a few words.
     pub saving: BTreeMap<OpId, (RecordKey, String)>,

@@ -97,8 +97,17 @@ impl Bench {
             closed_cleanly: clean,
         };
         let app = App::restore(&At::test(clock), setup.clone(), session, data.drafts.clone());
-        let mut bench =
-            Self { app, data, clock, saved, effects: Vec::new(), setup, statuses: Vec::new(), fail_commits: false };
+        let mut bench = Self {
+            app,
+            data,
+            clock,
+            events: 0,
+            saved,
+            effects: Vec::new(),
+            setup,
+            statuses: Vec::new(),
+            fail_commits: false,
+        };
         bench.boot();
         bench
     }

@@ -265,7 +265,7 @@ mod tests {
         let (command, argument) = parse("goto users/u_00042").unwrap();
         assert_eq!((command.action, argument.as_deref()), (Action::Goto, Some("users/u_00042")));
         assert_eq!(parse("sync now").unwrap().0.action, Action::SyncNow);
-        assert_eq!(parse("go to the log, full screen nonsense"), None);
+        assert_eq!(parse("sync now nonsense"), None);
     }
 
     #[test]

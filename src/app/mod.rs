@@ -13,6 +13,8 @@ pub mod edits;
 pub mod effect;
 pub mod event;
 pub mod geometry;
+mod global;
+pub mod hints;
 pub mod keymap;
 pub mod list;
 mod loads;
@@ -444,44 +446,12 @@ impl App {
     }
 
     /// The hints row: (keys, words, action), most useful first, the help last.
-    pub fn hints(&self) -> Vec<Hint> {
-        machine::hints(self)
+    pub fn hints(&self) -> Vec<hints::Hint> {
+        hints::hints(self)
     }
 
     /// The session as it would be saved now, by slice name.
     pub fn session(&self) -> BTreeMap<String, Slice> {
         saving::slices(self)
     }
-}
-
-/// One item of the hints row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hint {
-    pub keys: String,
-    pub words: String,
-    pub action: action::Action,
-}
-
-impl Hint {
-    /// Cells it takes, with the two before it.
-    pub fn width(&self) -> usize {
-        text::cells::width(&self.keys) + 1 + text::cells::width(&self.words)
-    }
-}
-
-/// Which hints fit a row, and where each begins. Whole items are dropped from the right; the last one is never dropped.
-pub fn place_hints(hints: &[Hint], width: u16) -> Vec<(u16, Hint)> {
-    let Some((last, rest)) = hints.split_last() else { return Vec::new() };
-    let width = usize::from(width);
-    let mut placed = Vec::new();
-    let mut at = 1;
-    for hint in rest {
-        if at + hint.width() + 2 + last.width() > width {
-            break;
-        }
-        placed.push((u16::try_from(at).unwrap_or(0), hint.clone()));
-        at += hint.width() + 2;
-    }
-    placed.push((u16::try_from(at).unwrap_or(0), last.clone()));
-    placed
 }

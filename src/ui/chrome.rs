@@ -5,8 +5,8 @@ use crate::{
         App,
         action::Action,
         geometry::{Area, Class, centred},
+        hints::place_hints,
         pane::PaneName,
-        place_hints,
         words::{self, age_of},
     },
     model::{

@@ -281,8 +281,9 @@ impl Shown {
 /// The rows in which two frames differ outside the volatile cells.
 fn differing(a: &Shown, b: &Shown) -> Vec<usize> {
     let (mut left, mut right) = (a.masked(), b.masked());
-    // The place in the header has the room that the connectivity leaves it: what both show of it counts.
-    let shown = |row: &str| row.split(['…', '·']).next().unwrap_or("").trim_end().to_owned();
+    // The place in the header has the room that the connectivity leaves it: what both show of it counts. The kind of the
+    // source is the first to go.
+    let shown = |row: &str| row.replace(" (firebase)", "").split(['…', '·']).next().unwrap_or("").trim_end().to_owned();
     let (mine, theirs) = (shown(&left[0]), shown(&right[0]));
     if mine.starts_with(&theirs) || theirs.starts_with(&mine) {
         let common = mine.len().min(theirs.len());

@@ -54,7 +54,8 @@ fn a_real_data_set_ends_equal_in_two_mirrors_and_on_the_server() {
     let shared = pick();
     a.run(&["patch", "cities", shared, r#"{"by_a":true}"#]);
     b.run(&["patch", "cities", shared, r#"{"by_b":true}"#]);
-    let (status, code) = a.json(&["sync"]);
+    common::expect_code(a.command(&["sync"]), 1);
+    let (status, code) = a.json(&["status"]);
     assert_eq!(code, 3, "the server is away, so work is pending: {status}");
 
     let serve = Serve::start(port, &data);

@@ -261,14 +261,14 @@ impl Dashboard {
                 input = next_input(&mut self.inputs) => match input {
                     Some(event) => {
                         self.handle(event);
-                        self.drain_ready().await;
+                        self.drain_ready();
                     }
                     None => self.end = Some(End::TerminalGone),
                 },
                 Some(message) = self.shell.recv() => self.handle_shell(message),
                 Some(event) = self.events.recv() => {
                     self.handle(event);
-                    self.drain_ready().await;
+                    self.drain_ready();
                 }
                 Some(events) = self.replies.next(), if !self.replies.is_empty() => {
                     if events.iter().any(|event| matches!(event, Event::Changed(changed) if changed.outbox)) {
@@ -318,20 +318,10 @@ impl Dashboard {
     }
 
     /// Handles whatever else is ready, so that a burst of events costs one commit and one frame.
-    ///
-    /// The input is polled with the task's own waker: the terminal's stream keeps the waker of the first poll that found
-    /// nothing, and one that wakes nobody would leave the next key unheard.
-    async fn drain_ready(&mut self) {
+    fn drain_ready(&mut self) {
         for _ in 0..256 {
-            let event = {
-                let mut input = std::pin::pin!(next_input(&mut self.inputs));
-                std::future::poll_fn(|cx| match input.as_mut().poll(cx) {
-                    std::task::Poll::Ready(event) => std::task::Poll::Ready(event),
-                    std::task::Poll::Pending => std::task::Poll::Ready(None),
-                })
-                .await
-            };
-            let Some(event) = event.or_else(|| self.events.try_recv().ok()) else { return };
+            let input = self.inputs.as_mut().and_then(Inputs::ready);
+            let Some(event) = input.or_else(|| self.events.try_recv().ok()) else { return };
             self.handle(event);
         }
     }
@@ -523,13 +513,19 @@ impl Dashboard {
 
     /// Stops the process group like a shell job; after `fg` the screen comes back as it was.
     fn suspend(&mut self) {
-        self.inputs = None;
+        self.stop_reading();
         self.wait_for_writer();
         self.guard.leave();
         if let Err(error) = rustix::process::kill_current_process_group(rustix::process::Signal::STOP) {
             tracing::error!("could not suspend: {error}");
         }
         self.reclaim();
+    }
+
+    fn stop_reading(&mut self) {
+        if let Some(inputs) = self.inputs.take() {
+            inputs.close();
+        }
     }
 
     fn reclaim(&mut self) {
@@ -546,7 +542,7 @@ impl Dashboard {
     }
 
     fn open_editor(&mut self, text: &str, suffix: &'static str) {
-        self.inputs = None;
+        self.stop_reading();
         self.wait_for_writer();
         self.guard.leave();
         let (data_dir, text) = (self.data_dir.clone(), text.to_owned());

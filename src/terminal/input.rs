@@ -1,33 +1,88 @@
 //! Terminal events as the app's events, and the watch for a terminal that has gone.
+//!
+//! ## Why a thread of our own
+//!
+//! On a terminal that has gone crossterm's reading never returns, and its event stream does that reading inside the poll:
+//! the event loop would hang at full load. On a thread of its own it hangs nobody; the hang-up watch ends the process.
 
-use crossterm::event::{Event as Raw, EventStream, KeyEventKind, MouseButton, MouseEventKind};
-use futures_util::StreamExt as _;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
+
+use crossterm::event::{Event as Raw, KeyEventKind, MouseButton, MouseEventKind};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::app::event::{Event, Mouse, MouseKind};
 
-/// The stream of input events. Dropping it stops reading, which an editor or a suspension needs.
-pub struct Inputs(EventStream);
+/// How long the thread waits for an event before it looks whether it should stop. Nobody waits for it but
+/// [`Inputs::close`].
+const LOOK: Duration = Duration::from_millis(200);
+
+/// The input events of the terminal.
+#[derive(Debug)]
+pub struct Inputs {
+    events: UnboundedReceiver<Event>,
+    stop: Arc<AtomicBool>,
+    stopped: mpsc::Receiver<()>,
+}
 
 impl Inputs {
+    /// Starts reading. There is one reader at a time: close it before opening another.
     pub fn open() -> Self {
-        Self(EventStream::new())
-    }
-
-    /// The next event the app knows; `None` when the terminal is gone. Cancel-safe.
-    pub async fn next(&mut self) -> Option<Event> {
-        loop {
-            match self.0.next().await? {
-                Ok(raw) => {
-                    if let Some(event) = translate(raw) {
-                        return Some(event);
+        let (sender, events) = unbounded_channel();
+        let (ended, stopped) = mpsc::channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let is_over = Arc::clone(&stop);
+        let read = move || {
+            while !is_over.load(Ordering::Acquire) {
+                let event = match crossterm::event::poll(LOOK) {
+                    Ok(false) => continue,
+                    Ok(true) => crossterm::event::read(),
+                    Err(error) => Err(error),
+                };
+                match event {
+                    Ok(raw) => {
+                        if translate(raw).is_some_and(|event| sender.send(event).is_err()) {
+                            break;
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!("reading the terminal failed: {error}");
+                        break;
                     }
                 }
-                Err(error) => {
-                    tracing::warn!("reading the terminal failed: {error}");
-                    return None;
-                }
             }
-        }
+            let _ = ended.send(());
+        };
+        std::thread::Builder::new().name("input".to_owned()).spawn(read).expect("a thread can be started");
+        Self { events, stop, stopped }
+    }
+
+    /// The next event the app knows; `None` when the terminal cannot be read any more. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+
+    /// An event that is there already.
+    pub fn ready(&mut self) -> Option<Event> {
+        self.events.try_recv().ok()
+    }
+
+    /// Stops reading and waits (a fifth of a second at most) until the terminal is free for another program.
+    pub fn close(self) {
+        self.stop.store(true, Ordering::Release);
+        let _ = self.stopped.recv_timeout(LOOK * 2);
+    }
+}
+
+impl Drop for Inputs {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
     }
 }
 

@@ -274,7 +274,8 @@ impl Shown {
         let columns = usize::from(self.layout.header.width);
         let padded: Vec<String> = self.frame.rows.iter().map(|row| pad(row, columns)).collect();
         assert_eq!(padded.len(), width);
-        ebbtide::ui::volatile::mask(&padded, &self.layout).iter().map(|row| row.trim_end().to_owned()).collect()
+        let masked = ebbtide::ui::volatile::mask(&padded, &self.layout);
+        masked.iter().map(|row| without_clock(row).trim_end().to_owned()).collect()
     }
 }
 
@@ -297,6 +298,21 @@ fn differing(a: &Shown, b: &Shown) -> Vec<usize> {
         rows.push(left.len());
     }
     rows
+}
+
+/// Clock times (`12:05:09`), which the activity log shows: the replay presses its keys later.
+fn without_clock(row: &str) -> String {
+    let is_clock = |text: &[char]| {
+        text.len() == 8
+            && text.iter().enumerate().all(|(at, c)| if at % 3 == 2 { *c == ':' } else { c.is_ascii_digit() })
+    };
+    let mut characters: Vec<char> = row.chars().collect();
+    for at in 0..characters.len().saturating_sub(7) {
+        if is_clock(&characters[at..at + 8]) {
+            characters[at..at + 8].fill('·');
+        }
+    }
+    characters.into_iter().collect()
 }
 
 fn pad(row: &str, columns: usize) -> String {

@@ -56,7 +56,7 @@ fn main() {
             "--data-dir".into(),
             dir.path().join("data"),
         ];
-        let got = measure(Path::new(&ptybench), &format!("{records} records"), "rec-00000005", &command);
+        let got = measure(Path::new(&ptybench), &format!("{records} records"), "item 5", &command);
         let ratio = |name: &str| got[name].as_f64().unwrap_or(f64::NAN) / floor[name].as_f64().unwrap_or(f64::NAN);
         println!(
             "{records:<12} start {:>6} ms ({:.2}x)   key p50 {:>5} ({:.2}x) p99 {:>5} ms ({:.2}x)   rss {} MiB   idle {} % {} bytes",

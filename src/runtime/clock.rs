@@ -38,6 +38,16 @@ impl Clock for SystemClock {
 }
 
 /// Seconds east of UTC of the machine's zone at this moment.
+///
+/// Without `TZ` the zone is read from `/etc/localtime`: looking its name up walks the whole zone database, which a start
+/// would feel.
 pub fn zone_offset() -> i32 {
-    jiff::Zoned::now().offset().seconds()
+    let local = || {
+        let is_named = std::env::var_os("TZ").is_some();
+        let rules = (!is_named).then(|| std::fs::read("/etc/localtime").ok()).flatten()?;
+        jiff::tz::TimeZone::tzif("local", &rules).ok()
+    };
+    let zone = local().unwrap_or_else(jiff::tz::TimeZone::system);
+    let now = SystemClock::new().at().wall;
+    jiff::Timestamp::from_millisecond(now.0).map_or(0, |now| zone.to_offset(now).seconds())
 }

@@ -55,6 +55,8 @@ impl Schema {
             Look::Sqlite => {
                 let found = (|| -> Result<i64> {
                     let connection = open(path)?;
+                    // The writers open it in a moment: closing it must not fold the log into the file and remove it.
+                    connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
                     // Reading the schema is what notices a first page that makes no sense.
                     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
                     Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)

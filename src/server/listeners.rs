@@ -3,7 +3,7 @@
 //! A listener registers first and takes its snapshot afterwards; what it is told carries the number of the write, and what
 //! the snapshot already holds is skipped. So nothing is missed and nothing is told twice, without the writer waiting.
 //!
-//! **Invariant:** a listener that does not read holds at most [`Limits::queue_bytes`]; beyond that its queue is thrown
+//! **Invariant:** a listener that does not read holds at most `queue_bytes`; beyond that its queue is thrown
 //! away and it is told `cancel`.
 
 use std::{

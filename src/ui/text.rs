@@ -74,7 +74,7 @@ pub fn slice(text: &str, from: usize, room: usize) -> Slice<'_> {
     Slice { text: &text[begin..begin + length], begin, blanks: blanks.min(room) }
 }
 
-/// What [`slice`] gives; `text` is raw and still passes [`line`] before it is drawn.
+/// What [`slice()`] gives; `text` is raw and still passes [`line()`] before it is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slice<'t> {
     pub text: &'t str,

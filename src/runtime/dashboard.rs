@@ -13,10 +13,7 @@ use std::{future::Future, path::PathBuf, pin::Pin, process::ExitCode, sync::Arc,
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use ratatui::Terminal;
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
-};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::{
     app::{
@@ -41,6 +38,7 @@ use crate::{
         external_editor,
         loads::{self, Loader},
         session_lock,
+        signals::{Received, Signals},
     },
     store::{OpenMode, QueueEdit, Reader, Resolve, Store, StoreError},
     terminal::{self, Guard, Inputs, Screen, writer::Writer},
@@ -249,10 +247,10 @@ impl Dashboard {
                 biased;
                 end = signals.next() => match end {
                     // ctrl-c in `$EDITOR` reaches the whole process group: it is the editor's.
-                    SignalReceived::End(130) if self.editing => {}
-                    SignalReceived::End(code) => self.end = Some(End::Signal(code)),
-                    SignalReceived::Suspend => self.suspend(),
-                    SignalReceived::Continue => self.repaint(),
+                    Received::End(130) if self.editing => {}
+                    Received::End(code) => self.end = Some(End::Signal(code)),
+                    Received::Suspend => self.suspend(),
+                    Received::Continue => self.repaint(),
                 },
                 outcome = self.commits.settled(), if self.commits.is_in_flight() => {
                     self.commit_settled(outcome);
@@ -631,53 +629,6 @@ async fn sleep_for(span: Option<Duration>) {
     match span {
         Some(span) => tokio::time::sleep(span).await,
         None => std::future::pending().await,
-    }
-}
-
-enum SignalReceived {
-    End(u8),
-    Suspend,
-    Continue,
-}
-
-/// The signals of a shell's job control and of a closing terminal.
-struct Signals {
-    terminate: Option<Signal>,
-    interrupt: Option<Signal>,
-    hang_up: Option<Signal>,
-    suspend: Option<Signal>,
-    resume: Option<Signal>,
-}
-
-impl Signals {
-    fn new() -> Self {
-        let listen = |kind| signal(kind).inspect_err(|error| tracing::warn!("a signal cannot be heard: {error}")).ok();
-        Self {
-            terminate: listen(SignalKind::terminate()),
-            interrupt: listen(SignalKind::interrupt()),
-            hang_up: listen(SignalKind::hangup()),
-            suspend: listen(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw())),
-            resume: listen(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw())),
-        }
-    }
-
-    async fn next(&mut self) -> SignalReceived {
-        async fn heard(signal: &mut Option<Signal>) {
-            let received = match signal {
-                Some(signal) => signal.recv().await,
-                None => None,
-            };
-            if received.is_none() {
-                std::future::pending().await
-            }
-        }
-        tokio::select! {
-            () = heard(&mut self.terminate) => SignalReceived::End(143),
-            () = heard(&mut self.interrupt) => SignalReceived::End(130),
-            () = heard(&mut self.hang_up) => SignalReceived::End(129),
-            () = heard(&mut self.suspend) => SignalReceived::Suspend,
-            () = heard(&mut self.resume) => SignalReceived::Continue,
-        }
     }
 }
 

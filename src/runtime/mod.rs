@@ -9,6 +9,7 @@ mod external_editor;
 mod gateway;
 mod loads;
 mod session_lock;
+mod signals;
 
 use std::path::PathBuf;
 

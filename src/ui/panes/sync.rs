@@ -81,7 +81,8 @@ fn phase(app: &App, key: &CollectionKey) -> (String, Role) {
     };
     let ago = status.last_pull.or(last).map(|at| words::ago(app.now().wall, at));
     match &status.phase {
-        PullPhase::NeverSynced => never,
+        // The machine has not looked at its checkpoint yet where the way was never open: the mirror knows better.
+        PullPhase::NeverSynced => ago.map_or(never, |ago| (ago, Role::Dim)),
         PullPhase::Waiting => (ago.map_or_else(|| "waiting".to_owned(), |ago| format!("waiting  {ago}")), Role::Dim),
         PullPhase::Backfill => (percent(status).unwrap_or_else(|| "pulling".to_owned()), Role::Sending),
         PullPhase::Sweep => ("sweeping".to_owned(), Role::Sending),

@@ -63,7 +63,8 @@ pub fn prepare(record: &RecordKey, ground: &Ground, document: Option<Value>, cx:
     };
     if let Some(document) = &document {
         rtdb::check_key(&record.id.0).map_err(|reason| Refusal::Limit(format!("its id {reason}")))?;
-        rtdb::check_document(document).map_err(|error| Refusal::Limit(error.to_string()))?;
+        let levels = cx.setup.levels(&record.collection);
+        rtdb::check_document_below(levels, document).map_err(|error| Refusal::Limit(error.to_string()))?;
     }
     let changes = edit::diff(ground.document.as_ref(), document.as_ref());
     if changes.is_empty() {

@@ -52,6 +52,12 @@ impl Setup {
         self.sources.iter().find(|source| source.name == *name)
     }
 
+    /// How many keys lie above the members of a record: the backend counts its depth from the root of the database.
+    pub fn levels(&self, key: &CollectionKey) -> usize {
+        let path = self.collection(key).map_or(key.collection.as_str(), |spec| spec.path.as_str());
+        path.split('/').filter(|part| !part.is_empty()).count() + 1
+    }
+
     pub fn collection(&self, key: &CollectionKey) -> Option<&CollectionSpec> {
         self.source(&key.source)?.collection(&key.collection)
     }

@@ -299,12 +299,11 @@ impl Sheet {
             return;
         }
         let collection = &self.key.record.collection;
-        let path = setup.collection(collection).map_or(collection.collection.as_str(), |spec| spec.path.as_str());
         let rules = Rules {
             base: self.base.as_ref(),
             normal: self.base_normal.as_ref(),
             kind: setup.source(&collection.source).map(|source| source.kind),
-            levels: path.split('/').filter(|part| !part.is_empty()).count() + 1,
+            levels: setup.levels(collection),
         };
         let text = self.buffer.text();
         self.check = match &self.key.target {

@@ -275,7 +275,8 @@ impl Shown {
         let padded: Vec<String> = self.frame.rows.iter().map(|row| pad(row, columns)).collect();
         assert_eq!(padded.len(), width);
         let masked = ebbtide::ui::volatile::mask(&padded, &self.layout);
-        masked.iter().map(|row| without_clock(row).trim_end().to_owned()).collect()
+        let masked: Vec<String> = masked.iter().map(|row| without_clock(row).trim_end().to_owned()).collect();
+        if masked[0].contains("| Log") { entries(&masked) } else { masked }
     }
 }
 
@@ -295,9 +296,17 @@ fn differing(a: &Shown, b: &Shown) -> Vec<usize> {
     let mut rows: Vec<usize> =
         (0..left.len().max(right.len())).filter(|row| left.get(*row) != right.get(*row)).collect();
     if a.frame.cursor != b.frame.cursor {
-        rows.push(left.len());
+        rows.push(a.frame.rows.len());
     }
     rows
+}
+
+/// The header and the entries of the activity log. A start that follows a kill adds one of its own, so the replay, which
+/// is one start more, has one more; it also takes the cursor, and with it the line that shows an entry whole.
+fn entries(rows: &[String]) -> Vec<String> {
+    let is_entry = |row: &&String| row.contains("········") && !row.contains("Picked up where you were");
+    let entry = |row: &String| row.replacen('>', " ", 1);
+    std::iter::once(rows[0].clone()).chain(rows[1..].iter().filter(is_entry).map(entry)).collect()
 }
 
 /// Clock times (`12:05:09`), which the activity log shows: the replay presses its keys later.

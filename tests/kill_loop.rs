@@ -92,7 +92,7 @@ const KEYS: &[&str] = &[
     "x1",
     "é",
     "田中",
-    "👩‍👩‍👧",
+    "🚀",
     "naïve ",
     "\x1a",
     "\x1b[200~pasted 田\ntext\x1b[201~",
@@ -184,7 +184,13 @@ fn play(workspace: &Workspace, columns: u16, rows: u16, random: &mut Random, tal
     let restored = shown(restored);
 
     let (from_copy, reached) = replay(workspace, copy.path(), columns, rows, last);
-    compare(&before, std::slice::from_ref(&from_copy), tally, &format!("{run}, before {last:?}"));
+    // A question is never restored as answered, so it is not restored at all (R20).
+    if !before.frame.contains("n or esc leave it") {
+        compare(&before, std::slice::from_ref(&from_copy), tally, &format!("{run}, before {last:?}"));
+    }
+    if painted.frame.contains("n or esc leave it") {
+        return;
+    }
     if differing(&restored, &painted).is_empty() {
         return;
     }

@@ -59,7 +59,7 @@ fn a_real_data_set_ends_equal_in_two_mirrors_and_on_the_server() {
     assert_eq!(code, 3, "the server is away, so work is pending: {status}");
 
     let serve = Serve::start(port, &data);
-    for workspace in [&a, &b, &a, &b, &a] {
+    for workspace in [&a, &b, &a, &b, &a, &b] {
         let _ = workspace.json(&["sync"]);
         resolve_all(workspace);
     }

@@ -67,6 +67,8 @@ pub(super) struct Pull {
     audit_at: Option<Duration>,
     failures: u32,
     /// The user accepted the deletions the guard stopped.
+    /// The user asked for everything before the checkpoint was read: what was swept a moment ago is swept again.
+    wished: bool,
     accepted: bool,
     echoes: Echoes,
     /// Since when some reading of the collection is open.
@@ -113,6 +115,7 @@ impl Pull {
             next_at: None,
             audit_at: None,
             failures: 0,
+            wished: false,
             accepted: false,
             echoes: Echoes::default(),
             reading_since: None,
@@ -216,7 +219,7 @@ impl Pull {
     /// The user wants everything now.
     pub(super) fn sync_now(&mut self, now: Duration) {
         match self.stage {
-            Stage::Cold | Stage::Ready => self.next_at = None,
+            Stage::Cold | Stage::ReadingCheckpoint(_) | Stage::Ready => (self.next_at, self.wished) = (None, true),
             Stage::Resting => self.next_at = Some(now),
             _ => {}
         }
@@ -337,12 +340,13 @@ impl Pull {
             (Some(Mode::Stream), _) => self.open_feed(cx, None),
             (Some(_), Phase::Backfill) => self.begin_sweep(cx, true),
             (Some(Mode::Delta), Phase::Complete) if self.checkpoint.since.is_some() => self.begin_delta(cx),
-            (Some(Mode::Windows), Phase::Complete) => match self.rest_left(cx) {
+            (Some(Mode::Windows), Phase::Complete) => match self.rest_left(cx).filter(|_| !self.wished) {
                 Some(left) => self.rest(cx, left),
                 None => self.count(cx),
             },
             _ => self.count(cx),
         }
+        self.wished = false;
     }
 
     /// How long the next timed sweep is away.

@@ -23,7 +23,8 @@ use crate::{
     config::{self, Config, Paths},
     model::{
         ids::{RecordKey, SessionName},
-        op::{OpKind, OpState, Precondition},
+        json::{self, Pointer},
+        op::{Op, OpKind, OpState, Precondition},
         source::SourceSpec,
         time::Clock,
         wire::{Answer, PushRequest},
@@ -299,11 +300,11 @@ impl Somebody {
             let after = self.random_id();
             let (page, _) = self.remote.page(&key.collection, after.as_ref(), 1).await;
             if let Ok(page) = page {
-                records.extend(page.records.into_iter().map(|record| key.record(record.id)));
+                records.extend(page.records.into_iter().map(|record| (key.record(record.id), None)));
             }
         }
-        for record in records {
-            if let Err(reason) = self.change(&record).await {
+        for (record, place) in records {
+            if let Err(reason) = self.change(&record, place).await {
                 tracing::warn!("somebody else could not edit {record}: {reason}");
             }
         }
@@ -315,23 +316,27 @@ impl Somebody {
         Some(char::from(b'0' + byte % 75).to_string().into())
     }
 
-    async fn change(&self, record: &RecordKey) -> Result<(), String> {
+    /// Changes the place that was edited here, so that the two edits meet; else the first text of the record.
+    async fn change(&self, record: &RecordKey, place: Option<Pointer>) -> Result<(), String> {
         let (current, _) = self.remote.fetch(record).await;
         let current = current.map_err(|error| format!("{error:?}"))?;
-        let Some(Value::Object(mut members)) = current.value else { return Err("it is gone".to_owned()) };
+        let Some(Value::Object(members)) = current.value else { return Err("it is gone".to_owned()) };
         let revision = current.revision.ok_or("it has no revision")?;
-        let field = members.iter().find(|(_, value)| value.is_string()).map(|(name, _)| name.clone());
-        if let Some(name) = field
-            && let Some(Value::String(text)) = members.get_mut(&name)
-        {
-            *text =
-                format!("{} (edit {} by somebody else)", text.split(" (edit ").next().unwrap_or_default(), self.turn);
+        let first_text =
+            members.iter().find(|(_, value)| value.is_string()).map(|(name, _)| Pointer::root().child(name));
+        let mut document = Some(Value::Object(members));
+        if let Some(place) = place.or(first_text) {
+            let before =
+                document.as_ref().and_then(|document| place.get(document)).and_then(Value::as_str).unwrap_or_default();
+            let text =
+                format!("{} (edit {} by somebody else)", before.split(" (edit ").next().unwrap_or_default(), self.turn);
+            json::set(&mut document, &place, Some(Value::from(text.trim_start())));
         }
-        members.insert("touched_by".to_owned(), Value::from("somebody else"));
+        json::set(&mut document, &Pointer::root().child("touched_by"), Some(Value::from("somebody else")));
         let request = PushRequest {
             record: record.clone(),
             kind: OpKind::Update,
-            document: Some(Value::Object(members)),
+            document,
             precondition: Precondition::Revision(revision),
         };
         match self.remote.push(&request).await.0 {
@@ -341,14 +346,15 @@ impl Somebody {
     }
 }
 
-/// Records with edits that wait, the oldest first.
-fn pending_records(data_dir: &Path, clock: Arc<SystemClock>) -> Vec<RecordKey> {
+/// Records with edits that wait, the oldest first, each with the first place it changes (none for a whole record).
+fn pending_records(data_dir: &Path, clock: Arc<SystemClock>) -> Vec<(RecordKey, Option<Pointer>)> {
     let read = Store::open(data_dir, OpenMode::ReadWrite, clock).and_then(|store| {
         let mut reader = store.reader()?;
         reader.outbox(&[OpState::Queued, OpState::Held], None, 8)
     });
-    let mut records: Vec<RecordKey> = read.unwrap_or_default().into_iter().map(|op| op.record).collect();
-    records.dedup();
+    let place = |op: &Op| op.changes.first().map(|change| change.pointer.clone()).filter(|place| !place.is_root());
+    let mut records: Vec<_> = read.unwrap_or_default().into_iter().map(|op| (op.record.clone(), place(&op))).collect();
+    records.dedup_by(|a, b| a.0 == b.0);
     records
 }
 

@@ -230,8 +230,9 @@ fn settle(pty: &mut Pty) {
     }
 }
 
-/// The first frame of a start on a copy of the data, and all frames that the key then leads to. The copy takes the place of
-/// the data meanwhile: paths are shown on some screens.
+/// The first frame of a start on a copy of the data, and all frames that the keys then lead to, one after the other: the
+/// kill may have come between two letters of a word. The copy takes the place of the data meanwhile: paths are shown on
+/// some screens.
 fn replay(workspace: &Workspace, copy: &Path, columns: u16, rows: u16, keys: &str) -> (Shown, Vec<Shown>) {
     let aside = workspace.dir.path().join("aside");
     std::fs::rename(workspace.data(), &aside).unwrap();
@@ -241,7 +242,11 @@ fn replay(workspace: &Workspace, copy: &Path, columns: u16, rows: u16, keys: &st
     let first = Shown::new(workspace, first, columns, rows);
     settle(&mut pty);
     let before = pty.frames();
-    press(&mut pty, keys);
+    if keys.starts_with('\x1b') {
+        press(&mut pty, keys);
+    } else {
+        keys.chars().for_each(|key| press(&mut pty, key.encode_utf8(&mut [0; 4])));
+    }
     let shown = |index| Shown::new(workspace, pty.frame(index), columns, rows);
     let reached = (before..pty.frames()).map(shown).collect();
     pty.kill();

@@ -399,7 +399,7 @@ fn what_a_late_original_waits_for_is_guarded_from_the_settle_until_the_record_wa
     let refused = world.store.settle_guarded(settle(Outcome::Discarded), other.clone()).wait();
     assert!(refused.is_err(), "no guard without its settle: {refused:?}");
     let world = world.again();
-    assert_eq!(world.reader().guards().unwrap(), [guard.clone()]);
+    assert_eq!(world.reader().guards().unwrap(), std::slice::from_ref(&guard));
     world.store.end_guards(guard.record.clone(), at(139_999)).wait().unwrap();
     assert_eq!(world.reader().guards().unwrap().len(), 1, "its time is not over");
     world.store.end_guards(guard.record.clone(), guard.until).wait().unwrap();

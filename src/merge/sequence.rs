@@ -104,8 +104,8 @@ fn matches(from: &[u32], to: &[u32]) -> Vec<Option<usize>> {
     let mut matched = vec![None; from.len()];
     let front = from.iter().zip(to).take_while(|(a, b)| a == b).count();
     let back = from[front..].iter().rev().zip(to[front..].iter().rev()).take_while(|(a, b)| a == b).count();
-    for at in 0..front {
-        matched[at] = Some(at);
+    for (at, place) in matched.iter_mut().enumerate().take(front) {
+        *place = Some(at);
     }
     for at in 0..back {
         matched[from.len() - 1 - at] = Some(to.len() - 1 - at);

@@ -176,7 +176,9 @@ impl Http {
     /// The facts at the moment the headers came (or nothing did).
     fn exchange(&self, call: &Call, started: &At, response: Option<&reqwest::Response>) -> Exchange {
         let now = self.clock.at();
-        let date = response.and_then(|response| date_of(response.headers()));
+        // An answer from a cache carries an old date.
+        let fresh = response.filter(|response| !response.headers().contains_key(header::AGE));
+        let date = fresh.and_then(|response| date_of(response.headers()));
         Exchange {
             round_trip: response.map(|_| now.mono.saturating_sub(started.mono)),
             bytes_up: call.body.as_ref().map_or(0, |body| body.len() as u64),

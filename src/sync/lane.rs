@@ -15,7 +15,7 @@ use crate::{
         op::Op,
         source::{SourceSpec, SyncSettings},
         sync_status::{ConnectivityState, LinkFact, SourceStatus},
-        time::At,
+        time::{At, ServerClock},
         wire::{Exchange, ReadError},
     },
     sync::{
@@ -39,12 +39,14 @@ pub(super) struct Cx<'a> {
     pub(super) signals: Vec<Signal>,
     /// Requests of this lane that went well so far.
     pub(super) successes: u64,
+    /// The source's clock against ours, where it was measured since the start.
+    pub(super) server_clock: Option<ServerClock>,
     tickets: &'a mut u64,
 }
 
 impl<'a> Cx<'a> {
     pub(super) fn new(at: &'a At, out: &'a mut Vec<Effect>, tickets: &'a mut u64) -> Self {
-        Self { at, out, signals: Vec::new(), successes: 0, tickets }
+        Self { at, out, signals: Vec::new(), successes: 0, server_clock: None, tickets }
     }
 
     pub(super) fn ticket(&mut self) -> Ticket {
@@ -262,6 +264,8 @@ impl Lane {
     /// The computer slept: timers meant for a time that has passed, connections that are gone without a word.
     pub(super) fn woke_up(&mut self, cx: &mut Cx<'_>) {
         self.hold = None;
+        self.laters = 0;
+        self.tracker.forget_clock();
         self.tracker.look_again(cx.at);
         self.push.reset();
         for pull in &mut self.pulls {
@@ -299,7 +303,7 @@ impl Lane {
     // --- answers ----------------------------------------------------------------------------------------------------
 
     pub(super) fn handle(&mut self, cx: &mut Cx<'_>, event: Event) {
-        cx.successes = self.tracker.successes();
+        self.inform(cx);
         match event {
             Event::OutboxRead { ticket, result, .. } => self.push.outbox_read(cx, ticket, result),
             Event::Claimed { ticket, record, result } => self.push.claimed(cx, ticket, &record, result),
@@ -343,6 +347,12 @@ impl Lane {
             Event::Started { .. } | Event::Tick | Event::JournalMoved | Event::Request(_) => {}
         }
         self.hear(cx);
+    }
+
+    /// Hands the parts what the lane knows of the way.
+    fn inform(&self, cx: &mut Cx<'_>) {
+        cx.successes = self.tracker.successes();
+        cx.server_clock = self.tracker.server_clock();
     }
 
     fn with_pull(&mut self, key: &CollectionKey, f: impl FnOnce(&mut Pull, &Push)) {
@@ -427,7 +437,7 @@ impl Lane {
                 Signal::OutboxChanged => self.push.outbox_changed(),
             }
         }
-        cx.successes = self.tracker.successes();
+        self.inform(cx);
     }
 
     /// The server said when to come back, or only that it is too busy now.
@@ -496,7 +506,7 @@ impl Lane {
 
     /// Starts and continues whatever can go; called after every event.
     pub(super) fn advance(&mut self, cx: &mut Cx<'_>) {
-        cx.successes = self.tracker.successes();
+        self.inform(cx);
         if self.hold.as_ref().is_some_and(|hold| hold.until <= cx.at.mono) {
             self.hold = None;
         }

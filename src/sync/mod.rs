@@ -16,6 +16,7 @@
 //! runtime translates them one to one.
 
 mod backoff;
+mod clock_offset;
 mod connectivity;
 mod echo;
 pub mod effect;

@@ -1,5 +1,7 @@
 //! Scripts in virtual time: what the machine asks for, answered by hand.
 
+mod link;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -24,6 +26,8 @@ use crate::model::{
 struct Script {
     machine: Machine,
     seconds: u64,
+    /// What somebody did to the wall clock.
+    clock_set_by_ms: i64,
     asked: Vec<Effect>,
 }
 
@@ -132,15 +136,20 @@ impl Script {
             }],
         };
         let machine = Machine::new(&[source], &settings, false);
-        let mut script = Self { machine, seconds: 1, asked: Vec::new() };
+        let mut script = Self { machine, seconds: 1, clock_set_by_ms: 0, asked: Vec::new() };
         script.tell(Event::Started { doubted: Vec::new() });
         script
     }
 
     fn tell(&mut self, event: Event) {
-        let at = At::test(self.seconds);
+        let at = self.at();
         self.asked.extend(self.machine.handle(&at, event));
         assert_eq!(self.machine.healed(), 0, "I4");
+    }
+
+    fn at(&self) -> At {
+        let at = At::test(self.seconds);
+        At { wall: Timestamp(at.wall.0 + self.clock_set_by_ms), ..at }
     }
 
     fn pass(&mut self, seconds: u64) {

@@ -148,7 +148,7 @@ impl Leader {
         let mut remotes = HashMap::new();
         let mut usable = Vec::new();
         for source in &setup.sources {
-            match Remote::new(source, Arc::clone(&setup.clock)) {
+            match Remote::with_deadlines(source, Arc::clone(&setup.clock), setup.settings.deadlines) {
                 Ok(remote) => {
                     remotes.insert(source.name.clone(), remote);
                     usable.push(source.clone());

@@ -12,7 +12,7 @@ use crate::{
     model::{
         activity::{Activity, Severity},
         ids::{CollectionKey, RecordKey, SourceName},
-        op::Op,
+        op::LateOriginal,
         source::{SourceSpec, SyncSettings},
         sync_status::{ConnectivityState, LinkFact, SourceStatus},
         time::{At, ServerClock},
@@ -81,6 +81,8 @@ pub(super) enum Signal {
     LookAgain,
     /// Fetch this record.
     Touch(RecordKey),
+    /// It was fetched.
+    Seen(RecordKey),
     /// A new base of our own making is on its way into the mirror.
     Wrote {
         record: RecordKey,
@@ -235,8 +237,8 @@ impl Lane {
         self.push.outbox_changed();
     }
 
-    pub(super) fn remember_doubts(&mut self, cx: &Cx<'_>, ops: &[Op]) {
-        self.push.remember_doubts(cx, ops);
+    pub(super) fn remember_guards(&mut self, cx: &Cx<'_>, guards: &[LateOriginal]) {
+        self.push.remember_guards(cx, guards);
     }
 
     pub(super) fn journal_moved(&mut self) {
@@ -447,6 +449,7 @@ impl Lane {
                         pull.touch(record.id);
                     }
                 }
+                Signal::Seen(record) => self.push.record_seen(cx, &record),
                 Signal::Wrote { record, document } => {
                     if let Some(pull) = self.pull_mut(&record.collection) {
                         pull.note_own_write(&record, document.as_ref(), cx.at.mono);

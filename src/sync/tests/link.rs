@@ -124,7 +124,8 @@ fn every_state_is_reached_by_its_evidence_named_and_left() {
     let silent = || ReadError::Unreachable(Trouble { link: Link::Http, message: "no answer in 20 s".to_owned() });
     let unknown = || ReadError::Unauthorized { message: "token expired".to_owned() };
     let busy = || ReadError::Later { status: 429, after: None, message: "slow down".to_owned() };
-    let rows: [(&str, fn() -> ReadError, usize, ConnectivityState, Link); 5] = [
+    type Row = (&'static str, fn() -> ReadError, usize, ConnectivityState, Link);
+    let rows: [Row; 5] = [
         ("portal", portal, 1, ConnectivityState::CaptivePortal, Link::Shape),
         ("offline", refused, 1, ConnectivityState::Offline, Link::Tcp),
         ("down", silent, 2, ConnectivityState::BackendDown, Link::Http),

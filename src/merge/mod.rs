@@ -12,6 +12,7 @@
 //! ```
 
 mod coalesce;
+mod follow;
 mod judge;
 mod rebase;
 mod three_way;
@@ -19,6 +20,7 @@ mod three_way;
 use serde_json::Value;
 
 pub use coalesce::{Coalesced, coalesce, intended};
+pub use follow::{Followed, apply, follow};
 pub use judge::{Verdict, judge_repeat};
 pub use rebase::{Rebased, local, rebase};
 pub use three_way::{Merge, three_way};

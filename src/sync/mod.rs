@@ -22,6 +22,7 @@ pub mod effect;
 mod engine;
 pub mod event;
 mod lane;
+pub mod plan;
 mod policy;
 mod progress;
 mod pull;

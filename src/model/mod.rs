@@ -14,6 +14,7 @@ pub mod plan;
 pub mod query;
 pub mod record;
 pub mod rtdb;
+pub mod rules;
 pub mod session;
 pub mod source;
 pub mod sync_status;

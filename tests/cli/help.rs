@@ -2,7 +2,7 @@
 
 use crate::place::{Place, assert_text};
 
-const COMMANDS: [&[&str]; 33] = [
+const COMMANDS: &[&[&str]] = &[
     &[],
     &["demo"],
     &["serve"],
@@ -42,7 +42,7 @@ const COMMANDS: [&[&str]; 33] = [
 #[test]
 fn every_command_explains_itself() {
     let place = Place::new();
-    for command in COMMANDS {
+    for &command in COMMANDS {
         let run = place.run(&[command, &["--help"]].concat());
         assert_eq!(run.code, 0, "{command:?}: {run:?}");
         assert_eq!(run.stderr, "", "{command:?}");

@@ -223,8 +223,23 @@ pub enum OpCommand {
     Release,
     /// Clears the wait of a queued or rejected op: it may go at once.
     Retry,
+    /// Clears every wait, a hold and a refusal too, and goes before all others, with the record's ops before it.
+    Send,
     /// Takes the op and the ops of the record after it out of the outbox. Refused while it may be applied.
     Discard,
+}
+
+impl OpCommand {
+    /// The verb of the command line and of the log.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Release => "release",
+            Self::Retry => "retry",
+            Self::Send => "send",
+            Self::Discard => "discard",
+        }
+    }
 }
 
 /// How many ops are in each state. `pending()` is the header's "7 queued".

@@ -389,10 +389,10 @@ impl Dashboard {
             Effect::Undo { op_id } => {
                 let reply = self.store.undo(op_id, self.clock.at().wall);
                 self.push_reply(async move {
-                    reply.await.map(|undone| match undone {
-                        Some(seq) => format!("Took back op {seq}"),
-                        None => "There is nothing to undo".to_owned(),
-                    })
+                    match reply.await? {
+                        Some(undone) => undone.in_words(),
+                        None => Ok("There is nothing to undo".to_owned()),
+                    }
                 });
             }
             Effect::Resolve { conflict, take, document, op_id } => {
@@ -641,6 +641,7 @@ fn done(command: OpCommand, changed: usize) -> String {
         OpCommand::Hold => "Held",
         OpCommand::Release => "Released",
         OpCommand::Retry => "Retrying",
+        OpCommand::Send => "Goes first, at once",
         OpCommand::Discard => "Discarded (kept in the vault)",
     };
     match changed {

@@ -217,6 +217,40 @@ pub struct Resolve {
     pub author: String,
 }
 
+/// What was taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undone {
+    /// An edit that was not sent: it is out of the outbox, the vault keeps it.
+    Edit(Seq),
+    /// An edit that may have been sent: its reverse is queued as this op.
+    Reversed { seq: Seq, by: Seq },
+    /// A step of the user's on the queue (`hold`, `edit`, `split` …).
+    Step { what: String, seqs: Vec<Seq> },
+    /// The newest step cannot be taken back any more, and is not tried again.
+    TooLate { what: String, seqs: Vec<Seq>, why: String },
+}
+
+impl Undone {
+    /// A sentence without its stop. An error for what came too late.
+    pub fn in_words(&self) -> Result<String, StoreError> {
+        let numbers = |seqs: &[Seq]| -> String {
+            let some: Vec<String> = seqs.iter().take(5).map(Seq::to_string).collect();
+            let more = seqs.len().saturating_sub(5);
+            let word = if seqs.len() == 1 { "op" } else { "ops" };
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("{word} {}{more}", some.join(", "))
+        };
+        match self {
+            Self::Edit(seq) => Ok(format!("Took back op {seq}")),
+            Self::Reversed { seq, by } => Ok(format!("Op {seq} may have been sent: its reverse is queued as op {by}")),
+            Self::Step { what, seqs } => Ok(format!("Took back: {what} of {}", numbers(seqs))),
+            Self::TooLate { what, seqs, why } => {
+                Err(StoreError::Refused(format!("too late to take back: {what} of {}: {why}", numbers(seqs))))
+            }
+        }
+    }
+}
+
 /// Names the states in which an op of `--json` `outbox.pending` is counted; here so that SQL and Rust agree.
 pub(crate) fn pending_states() -> impl Iterator<Item = &'static str> {
     OpState::ALL.into_iter().filter(|state| state.is_pending()).map(OpState::word)

@@ -118,7 +118,7 @@ impl Fake {
             match command {
                 OpCommand::Discard => self.ops.retain(|op| op.seq != *seq),
                 OpCommand::Hold => self.find(*seq).state = OpState::Held,
-                OpCommand::Release | OpCommand::Retry => self.find(*seq).state = OpState::Queued,
+                OpCommand::Release | OpCommand::Retry | OpCommand::Send => self.find(*seq).state = OpState::Queued,
             }
         }
     }

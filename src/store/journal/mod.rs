@@ -11,6 +11,8 @@ pub(super) mod ops;
 pub(super) mod requests;
 pub(super) mod sessions;
 pub(super) mod shadow;
+pub(super) mod steps;
+pub(super) mod surgery;
 pub(super) mod vault;
 
 use std::{
@@ -143,6 +145,7 @@ impl Journal {
             "DELETE FROM ops WHERE settled_at IS NOT NULL AND settled_at < ?1",
             "DELETE FROM conflicts WHERE resolved_at IS NOT NULL AND resolved_at < ?1",
             "DELETE FROM activity WHERE at < ?1",
+            "DELETE FROM steps WHERE at < ?1",
             "DELETE FROM guards WHERE until < ?1",
         ] {
             self.connection.execute(sql, [before.0])?;

@@ -11,6 +11,8 @@
 //!          in trouble  +-- coalesced --> superseded    in_doubt -- repeat --> acked | conflict | queued
 //! ```
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -194,7 +196,15 @@ pub struct Op {
     pub was_in_doubt: bool,
 }
 
+/// A pending op older than this is called old; it is never dropped.
+pub const OLD: Duration = Duration::from_secs(24 * 3_600);
+
 impl Op {
+    /// True where it waits for longer than [`OLD`].
+    pub fn is_old(&self, now: Timestamp) -> bool {
+        self.state.is_pending() && now.since(self.created_at) > OLD
+    }
+
     /// True for ops a claim may merge with their neighbours: never attempted, waiting.
     pub fn is_untouched(&self) -> bool {
         self.attempts == 0 && self.state == OpState::Queued

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use crate::{
     model::{
         activity::{Activity, Severity},
+        draft::DraftTarget,
         ids::{CollectionKey, OpId, RecordId, RecordKey, Revision, Seq, SessionName, SourceName},
         json::Pointer,
         op::{LateOriginal, NewOp, Op, OpCommand},
@@ -312,7 +313,10 @@ impl Store {
     pub fn queue(&self, edit: QueueEdit) -> Reply<Queued> {
         let manner = Manner { rows: 3, bytes: 8192, intent: "saving an edit", ..FULL_USER };
         self.ask(manner, move |journal| {
-            let queued = journal.queue(&edit.op, None)?;
+            let queued = match edit.draft.as_ref().map(|draft| &draft.target) {
+                Some(DraftTarget::Op(seq)) => surgery::replace(journal, *seq, &edit.op)?,
+                _ => journal.queue(&edit.op, None)?,
+            };
             if let Some(draft) = &edit.draft {
                 drafts::remove(journal, draft)?;
             }

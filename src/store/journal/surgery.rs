@@ -15,6 +15,7 @@ use crate::{
         time::Timestamp,
     },
     store::{
+        Queued,
         error::{Result, StoreError},
         journal::{
             Journal, Place, claims,
@@ -69,6 +70,13 @@ pub(in crate::store) fn edit(journal: &Journal, seq: Seq, op_id: OpId, document:
     shadow::refresh(journal, &place)?;
     steps::keep(journal, before, "edit", &[seq], at)?;
     Ok(made)
+}
+
+/// Puts an edit that was typed into an op's place.
+pub(in crate::store) fn replace(journal: &Journal, seq: Seq, new: &NewOp) -> Result<Queued> {
+    let Some(document) = &new.document else { return refuse(seq, "cannot become a deletion; delete the record") };
+    let seq = edit(journal, seq, new.op_id, document, new.created_at)?;
+    Ok(Queued { seq, op_id: new.op_id })
 }
 
 /// Takes places out of an op into one of their own, which stands behind it and is held: released before the other was

@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use super::*;
 use crate::model::{
     json::Pointer,
-    source::{AuthSpec, PullMode, SourceKind},
+    source::{AuthSpec, Deadlines, PullMode, SourceKind},
 };
 
 fn errors(text: &str) -> Vec<String> {
@@ -153,6 +153,11 @@ fn spans_are_words_or_seconds() {
     assert_eq!(config.sync.probe_every, Duration::from_secs(45));
     assert_eq!(config.sync.sweep_every, Duration::from_secs(5_400));
     assert_eq!(config.sync.keep, Duration::from_secs(30 * 86_400));
+    let config = parse("[sync]\nread_timeout = \"90s\"\nheartbeat = 60\n", Path::new("c")).unwrap();
+    let usual = Deadlines::default();
+    let wanted = Deadlines { read: Duration::from_secs(90), heartbeat: Duration::from_secs(60), ..usual };
+    assert_eq!(config.sync.deadlines, wanted);
+    assert!(parse("[sync]\nconnect_timeout = \"10ms\"\n", Path::new("c")).is_err());
 }
 
 #[test]

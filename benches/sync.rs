@@ -204,6 +204,8 @@ fn queue(store: &Store) {
         }
     };
     store.queue_many((0..OPS).map(op).collect()).wait().expect("queued");
+    // An outbox that has waited for the network is in the search index.
+    while store.feed_search().wait().expect("indexed") {}
 }
 
 /// The same conditional creates, four at a time, by the HTTP client alone.

@@ -16,7 +16,7 @@ use ebbtide::{
         draft::{DraftKey, DraftTarget, DraftWrite},
         edit,
         ids::{CollectionKey, OpId, RecordId, Revision, Seq, SessionName},
-        op::{NewOp, Op, OpCommand, OpError, OpKind, OpState, Precondition},
+        op::{LateOriginal, NewOp, Op, OpCommand, OpError, OpKind, OpState, Precondition},
         query::{Anchor, Filter, ListQuery, Sort, Window},
         record::RecordMark,
         session::{Slice, UiCommit},
@@ -379,6 +379,43 @@ fn a_crash_while_sending_leaves_the_op_in_doubt() {
     assert_eq!(world.state(seq), OpState::InDoubt);
     assert!(world.op(seq).was_in_doubt);
     assert_eq!(world.reader().ready(&"office".into(), at(20), &[], 1).unwrap().len(), 1);
+}
+
+#[test]
+fn what_a_late_original_waits_for_is_guarded_from_the_settle_until_the_record_was_read() {
+    let mut world = World::new();
+    let seq = world.queue("a", Some(json!({"n": 1})));
+    world.claim(seq, &[]).unwrap();
+    world.store.recover_in_flight(at(20)).wait().unwrap();
+    let guard = LateOriginal {
+        record: tasks().record("a"),
+        precondition: Precondition::Absent,
+        content: None,
+        until: at(140_000),
+    };
+    let settle = |outcome| Settle { seq, outcome, at: at(21) };
+    world.store.settle_guarded(settle(Outcome::Acked), guard.clone()).wait().unwrap();
+    let mut other = guard.clone();
+    (other.precondition, other.content) = (Precondition::Revision("r9".into()), Some(json!({"n": 9})));
+    let refused = world.store.settle_guarded(settle(Outcome::Discarded), other.clone()).wait();
+    assert!(refused.is_err(), "no guard without its settle: {refused:?}");
+    let world = world.again();
+    assert_eq!(world.reader().guards().unwrap(), std::slice::from_ref(&guard));
+    world.store.end_guards(guard.record.clone(), at(139_999)).wait().unwrap();
+    assert_eq!(world.reader().guards().unwrap().len(), 1, "its time is not over");
+    world.store.end_guards(guard.record.clone(), guard.until).wait().unwrap();
+    assert_eq!(world.reader().guards().unwrap(), []);
+}
+
+#[test]
+fn an_op_the_user_held_meanwhile_is_not_put_back_into_the_queue() {
+    let mut world = World::new();
+    let seq = world.queue("a", Some(json!(1)));
+    world.store.command(vec![seq], OpCommand::Hold, at(5)).wait().unwrap();
+    let outcome = Outcome::Queued { error: None, next_attempt_at: Some(at(9)), counts: true };
+    let settled = world.store.settle(Settle { seq, outcome, at: at(6) }).wait();
+    assert!(matches!(settled, Err(StoreError::Refused(_))), "{settled:?}");
+    assert_eq!(world.state(seq), OpState::Held);
 }
 
 #[test]

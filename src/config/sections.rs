@@ -52,6 +52,16 @@ pub(super) fn sync(root: &mut Section<'_>, problems: &mut Problems<'_>) -> SyncS
     settings.stream_records =
         section.integer("stream_records", 0..1_000_001, problems).unwrap_or(settings.stream_records);
     settings.keep = section.duration("keep", KEEP, problems).unwrap_or(settings.keep);
+    let deadlines = &mut settings.deadlines;
+    for (name, deadline) in [
+        ("connect_timeout", &mut deadlines.connect),
+        ("read_timeout", &mut deadlines.read),
+        ("request_timeout", &mut deadlines.total),
+        ("bulk_timeout", &mut deadlines.bulk),
+        ("heartbeat", &mut deadlines.heartbeat),
+    ] {
+        *deadline = section.duration(name, DEADLINE, problems).unwrap_or(*deadline);
+    }
     section.finish(problems);
     settings
 }
@@ -69,6 +79,7 @@ pub(super) fn vault(root: &mut Section<'_>, problems: &mut Problems<'_>) -> Vaul
     settings
 }
 
+const DEADLINE: Range<Duration> = seconds(1)..seconds(3_600 + 1);
 const KEEP: Range<Duration> = seconds(3_600)..seconds(3_650 * 86_400);
 
 const fn seconds(seconds: u64) -> Duration {

@@ -13,6 +13,7 @@ pub mod op;
 pub mod query;
 pub mod record;
 pub mod rtdb;
+pub mod rules;
 pub mod session;
 pub mod source;
 pub mod sync_status;

@@ -17,11 +17,9 @@ mod wire;
 
 use std::{fmt, sync::Arc};
 
-pub use http::Deadlines;
-
 use crate::model::{
     ids::{CollectionName, RecordId, RecordKey},
-    source::{SourceKind, SourceSpec},
+    source::{Deadlines, SourceKind, SourceSpec},
     sync_status::LinkFact,
     time::Clock,
     wire::{Answer, Current, Exchange, PushRequest, ReadError, RemoteChange, RemoteRecord, Trouble},

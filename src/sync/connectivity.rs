@@ -16,10 +16,10 @@ use std::{collections::VecDeque, time::Duration};
 use crate::{
     model::{
         sync_status::{Connectivity, ConnectivityState as State, LinkFact},
-        time::At,
+        time::{At, ServerClock},
         wire::{Exchange, Link, Trouble},
     },
-    sync::{backoff, effect::Ticket},
+    sync::{backoff, clock_offset::ClockOffset, effect::Ticket},
 };
 
 const MAX_ROUND_TRIPS: usize = 32;
@@ -52,6 +52,7 @@ pub(super) struct Tracker {
     known: Connectivity,
     forced: bool,
     https: bool,
+    clock: ClockOffset,
     good_in_a_row: u32,
     /// When the source became usable or unusable, lately.
     flips: VecDeque<Duration>,
@@ -70,6 +71,7 @@ impl Tracker {
             known: Connectivity::default(),
             forced: false,
             https,
+            clock: ClockOffset::default(),
             good_in_a_row: 0,
             flips: VecDeque::new(),
             probing: None,
@@ -90,6 +92,18 @@ impl Tracker {
 
     pub(super) fn successes(&self) -> u64 {
         self.successes
+    }
+
+    /// The source's clock against ours, as far as its answers told.
+    pub(super) fn server_clock(&self) -> Option<ServerClock> {
+        self.clock.measured()
+    }
+
+    /// This computer's clock was set, or it slept.
+    pub(super) fn forget_clock(&mut self) {
+        self.clock.forget();
+        self.known.evidence.clock_offset_ms = None;
+        self.known.evidence.clock_uncertainty_ms = None;
     }
 
     pub(super) fn is_probing(&self) -> bool {
@@ -151,7 +165,10 @@ impl Tracker {
 
     pub(super) fn bad(&mut self, at: &At, broken: &Break, exchange: &Exchange, chain: Option<Vec<LinkFact>>) {
         self.good_in_a_row = 0;
-        self.measure_offset(exchange);
+        // Whoever else answered, a portal or a gateway, has a clock of its own.
+        if matches!(broken, Break::Later { .. } | Break::Unauthorized { .. }) {
+            self.measure_offset(exchange);
+        }
         let evidence = &mut self.known.evidence;
         evidence.failures_in_a_row = evidence.failures_in_a_row.saturating_add(1);
         evidence.last_failure = Some(at.wall);
@@ -289,12 +306,14 @@ impl Tracker {
     }
 
     fn measure_offset(&mut self, exchange: &Exchange) {
-        // `Date` has whole seconds: a smaller difference is no news, and would repaint an idle screen.
-        let known = self.known.evidence.clock_offset_ms;
-        if let Some(offset) = exchange.clock_offset_ms
-            && known.is_none_or(|known| (known - offset).abs() > 2_000)
-        {
-            self.known.evidence.clock_offset_ms = Some(offset);
+        self.clock.note(exchange);
+        let Some(measured) = self.clock.measured() else { return };
+        // A difference smaller than what `Date` can tell is no news, and would repaint an idle screen.
+        let evidence = &mut self.known.evidence;
+        let moved = evidence.clock_offset_ms.is_none_or(|shown| (shown - measured.offset_ms).abs() > 1_000);
+        if moved {
+            evidence.clock_offset_ms = Some(measured.offset_ms);
+            evidence.clock_uncertainty_ms = Some(measured.uncertainty_ms);
         }
     }
 

@@ -61,11 +61,11 @@ impl Machine {
     pub fn handle(&mut self, at: &At, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
         let jumped = self.clock_jumped(at);
-        if let Event::Started { doubted } = &event {
+        if let Event::Started { guards } = &event {
             self.started = true;
             let forced = self.forced_offline;
             self.each(at, &mut effects, None, |lane, cx| {
-                lane.remember_doubts(cx, doubted);
+                lane.remember_guards(cx, guards);
                 lane.force_offline(cx, forced);
             });
         }

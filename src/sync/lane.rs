@@ -12,10 +12,10 @@ use crate::{
     model::{
         activity::{Activity, Severity},
         ids::{CollectionKey, RecordKey, SourceName},
-        op::Op,
+        op::LateOriginal,
         source::{SourceSpec, SyncSettings},
         sync_status::{ConnectivityState, LinkFact, SourceStatus},
-        time::At,
+        time::{At, ServerClock},
         wire::{Exchange, ReadError},
     },
     sync::{
@@ -39,12 +39,14 @@ pub(super) struct Cx<'a> {
     pub(super) signals: Vec<Signal>,
     /// Requests of this lane that went well so far.
     pub(super) successes: u64,
+    /// The source's clock against ours, where it was measured since the start.
+    pub(super) server_clock: Option<ServerClock>,
     tickets: &'a mut u64,
 }
 
 impl<'a> Cx<'a> {
     pub(super) fn new(at: &'a At, out: &'a mut Vec<Effect>, tickets: &'a mut u64) -> Self {
-        Self { at, out, signals: Vec::new(), successes: 0, tickets }
+        Self { at, out, signals: Vec::new(), successes: 0, server_clock: None, tickets }
     }
 
     pub(super) fn ticket(&mut self) -> Ticket {
@@ -78,6 +80,8 @@ pub(super) enum Signal {
     LookAgain,
     /// Fetch this record.
     Touch(RecordKey),
+    /// It was fetched.
+    Seen(RecordKey),
     /// A new base of our own making is on its way into the mirror.
     Wrote {
         record: RecordKey,
@@ -228,8 +232,8 @@ impl Lane {
         self.push.outbox_changed();
     }
 
-    pub(super) fn remember_doubts(&mut self, cx: &Cx<'_>, ops: &[Op]) {
-        self.push.remember_doubts(cx, ops);
+    pub(super) fn remember_guards(&mut self, cx: &Cx<'_>, guards: &[LateOriginal]) {
+        self.push.remember_guards(cx, guards);
     }
 
     pub(super) fn journal_moved(&mut self) {
@@ -262,6 +266,8 @@ impl Lane {
     /// The computer slept: timers meant for a time that has passed, connections that are gone without a word.
     pub(super) fn woke_up(&mut self, cx: &mut Cx<'_>) {
         self.hold = None;
+        self.laters = 0;
+        self.tracker.forget_clock();
         self.tracker.look_again(cx.at);
         self.push.reset();
         for pull in &mut self.pulls {
@@ -299,7 +305,7 @@ impl Lane {
     // --- answers ----------------------------------------------------------------------------------------------------
 
     pub(super) fn handle(&mut self, cx: &mut Cx<'_>, event: Event) {
-        cx.successes = self.tracker.successes();
+        self.inform(cx);
         match event {
             Event::OutboxRead { ticket, result, .. } => self.push.outbox_read(cx, ticket, result),
             Event::Claimed { ticket, record, result } => self.push.claimed(cx, ticket, &record, result),
@@ -343,6 +349,12 @@ impl Lane {
             Event::Started { .. } | Event::Tick | Event::JournalMoved | Event::Request(_) => {}
         }
         self.hear(cx);
+    }
+
+    /// Hands the parts what the lane knows of the way.
+    fn inform(&self, cx: &mut Cx<'_>) {
+        cx.successes = self.tracker.successes();
+        cx.server_clock = self.tracker.server_clock();
     }
 
     fn with_pull(&mut self, key: &CollectionKey, f: impl FnOnce(&mut Pull, &Push)) {
@@ -419,6 +431,7 @@ impl Lane {
                         pull.touch(record.id);
                     }
                 }
+                Signal::Seen(record) => self.push.record_seen(cx, &record),
                 Signal::Wrote { record, document } => {
                     if let Some(pull) = self.pull_mut(&record.collection) {
                         pull.note_own_write(&record, document.as_ref(), cx.at.mono);
@@ -427,7 +440,7 @@ impl Lane {
                 Signal::OutboxChanged => self.push.outbox_changed(),
             }
         }
-        cx.successes = self.tracker.successes();
+        self.inform(cx);
     }
 
     /// The server said when to come back, or only that it is too busy now.
@@ -496,7 +509,7 @@ impl Lane {
 
     /// Starts and continues whatever can go; called after every event.
     pub(super) fn advance(&mut self, cx: &mut Cx<'_>) {
-        cx.successes = self.tracker.successes();
+        self.inform(cx);
         if self.hold.as_ref().is_some_and(|hold| hold.until <= cx.at.mono) {
             self.hold = None;
         }

@@ -7,7 +7,7 @@ use ebbtide::{
     model::{
         edit,
         ids::{OpId, RecordId, RecordKey, Revision, Seq},
-        op::{NewOp, Op, OpKind, OpState},
+        op::{LateOriginal, NewOp, Op, OpKind, OpState},
         record::Base,
         time::{At, Timestamp},
         wire::RemoteChange,
@@ -28,6 +28,7 @@ pub struct Disk {
     /// The place of an op in the order of its record; a rebased op takes its predecessor's.
     pub places: BTreeMap<i64, i64>,
     next_seq: i64,
+    pub guards: Vec<LateOriginal>,
 }
 
 pub struct Row {

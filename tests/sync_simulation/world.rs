@@ -10,14 +10,14 @@ use ebbtide::{
         conflict::ConflictPolicy,
         ids::{CollectionKey, RecordId, RecordKey, Seq},
         json::Pointer,
-        op::{Op, OpState},
+        op::OpState,
         source::{AuthSpec, CollectionSpec, PullMode, SourceKind, SourceSpec, SyncSettings},
         sync_status::SyncRequest,
         time::{At, Timestamp},
         wire::{Answer, Current, Exchange, Link, PushRequest, ReadError, RemoteChange, Trouble},
     },
     sync::{
-        Effect, Event, LATE_ORIGINAL, Machine,
+        Effect, Event, Machine,
         effect::Ticket,
         event::{FeedNews, PageData},
     },
@@ -325,11 +325,8 @@ impl World {
                 };
                 self.clients[client].disk.recover();
                 self.clients[client].machine = Some(Machine::new(&[source(self.plan.mode)], &settings, false));
-                let now = self.at().wall;
-                let feared =
-                    |op: &&Op| op.was_in_doubt && op.settled_at.is_some_and(|at| now.since(at) < LATE_ORIGINAL);
-                let doubted = self.clients[client].disk.ops.iter().filter(feared).cloned().collect();
-                self.handle(client, Event::Started { doubted });
+                let guards = self.clients[client].disk.guards.clone();
+                self.handle(client, Event::Started { guards });
             }
             Happening::Deliver(event) if alive => {
                 if let Event::FeedMoved { ticket, .. } = &event
@@ -446,7 +443,11 @@ impl World {
                 disk.store_base(&base);
                 Event::BaseStored { ticket, record: base.record, result: Ok(()) }
             }
-            Effect::Settle { ticket, record, settles } => {
+            Effect::EndGuards { record, until } => {
+                return disk.guards.retain(|guard| guard.record != record || guard.until > until);
+            }
+            Effect::Settle { ticket, record, settles, guard } => {
+                disk.guards.extend(guard);
                 for settle in &settles {
                     disk.settle(settle);
                     let text = format!("op {} of {} settled {:?}", settle.seq, record.id, word(&settle.outcome));

@@ -23,14 +23,14 @@ use crate::{
         json,
         op::{OpKind, Precondition},
         rtdb,
-        source::{CollectionSpec, SourceSpec},
+        source::{CollectionSpec, Deadlines, SourceSpec},
         time::Clock,
         wire::{Answer, Current, Exchange, PushRequest, ReadError, RemoteRecord},
     },
     remote::{
         Page, RemoteError,
         credentials::{Credentials, Token},
-        http::{Call, Deadlines, Http, Reply},
+        http::{Call, Http, Reply},
         wire::{self, Dialect, misshapen},
     },
 };

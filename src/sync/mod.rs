@@ -22,6 +22,7 @@ mod echo;
 pub mod effect;
 mod engine;
 pub mod event;
+mod headline;
 mod lane;
 mod late;
 mod policy;

@@ -18,6 +18,7 @@ mod init;
 mod logging;
 mod outbox;
 mod output;
+mod plan;
 mod records;
 mod report;
 mod rows;

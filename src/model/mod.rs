@@ -10,6 +10,7 @@ pub mod edit;
 pub mod ids;
 pub mod json;
 pub mod op;
+pub mod plan;
 pub mod query;
 pub mod record;
 pub mod rtdb;

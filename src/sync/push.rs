@@ -333,7 +333,9 @@ impl Push {
         }
         match self.parallel {
             1 => self.jobs.is_empty(),
-            lanes => unsent < lanes * AHEAD && unsent + sending < lanes * (AHEAD + 1) && self.jobs.len() < lanes * BEHIND,
+            lanes => {
+                unsent < lanes * AHEAD && unsent + sending < lanes * (AHEAD + 1) && self.jobs.len() < lanes * BEHIND
+            }
         }
     }
 

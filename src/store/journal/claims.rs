@@ -105,9 +105,7 @@ fn acknowledge(journal: &Journal, seq: Seq, at: Timestamp) -> Result<Option<()>>
     let found = journal
         .connection
         .prepare_cached("SELECT collection, key, record FROM ops WHERE seq = ?1 AND settled_at IS NULL")?
-        .query_row([seq.0], |row| {
-            Ok(Place { collection: row.get(0)?, key: row.get(1)?, id: RecordId(row.get(2)?) })
-        })
+        .query_row([seq.0], |row| Ok(Place { collection: row.get(0)?, key: row.get(1)?, id: RecordId(row.get(2)?) }))
         .optional()?;
     let Some(place) = found else { return Ok(None) };
     journal.set_state(seq, OpState::Acked, at)?;

@@ -13,11 +13,11 @@ use ebbtide::{
         ids::{CollectionKey, CollectionName, RecordId, Revision},
         json::{Pointer, same_value},
         op::{OpKind, Precondition},
-        source::{AuthSpec, CollectionSpec, PullMode, SourceKind, SourceSpec},
+        source::{AuthSpec, CollectionSpec, Deadlines, PullMode, SourceKind, SourceSpec},
         time::{At, Clock},
         wire::{Answer, Link, PushRequest, ReadError, RemoteChange},
     },
-    remote::{Deadlines, FeedEvent, Remote},
+    remote::{FeedEvent, Remote},
     server::{Options, Server},
 };
 use secrecy::SecretString;

@@ -10,6 +10,8 @@
 //!
 //! A seed that fails is cut down to the shortest schedule that still fails, which is printed.
 
+#![expect(clippy::disallowed_methods, reason = "it says how long the seeds took")]
+
 #[path = "sync_simulation/check.rs"]
 mod check;
 #[path = "sync_simulation/disk.rs"]

@@ -37,7 +37,7 @@ JSON:
       \"connectivity\": {\"state\": STATE, \"since\", \"last_known\": STATE or null,
         \"evidence\": {\"summary\", \"chain\": [{\"link\", \"ok\", \"detail\"}], \"last_success\",
           \"last_failure\", \"failures_in_a_row\", \"next_probe\", \"round_trips_ms\",
-          \"clock_offset_ms\"}},
+          \"clock_offset_ms\": server minus here, \"clock_uncertainty_ms\"}},
       \"push\": {\"in_flight\", \"next_attempt\", \"last_success\", \"waiting_for\"},
       \"collections\": [{\"name\", \"records\", \"phase\", \"done\", \"total\", \"pending\", \"held\",
         \"drafts\", \"conflicts\", \"rejected\", \"checkpoint\", \"last_pull\", \"last_error\"}]}],
@@ -231,6 +231,7 @@ impl<'c> Picture<'c> {
                     "next_probe": shapes::maybe_time(evidence.next_probe),
                     "round_trips_ms": evidence.round_trips_ms,
                     "clock_offset_ms": evidence.clock_offset_ms,
+                    "clock_uncertainty_ms": evidence.clock_uncertainty_ms,
                 },
             },
             "push": {

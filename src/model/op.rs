@@ -148,6 +148,17 @@ pub struct OpError {
     pub message: String,
 }
 
+/// What an original that got no answer may still find: the state its precondition stands for. Until then nothing may
+/// bring that state back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LateOriginal {
+    pub record: RecordKey,
+    pub precondition: Precondition,
+    /// The document the precondition stands for; `None`: no record.
+    pub content: Option<Value>,
+    pub until: Timestamp,
+}
+
 /// An op as the journal holds it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Op {

@@ -98,8 +98,24 @@ pub struct SyncSettings {
     pub page_size: usize,
     /// A collection up to this many records is followed by stream under `pull = "auto"`.
     pub stream_records: u64,
-    /// How long settled ops and vault entries are kept.
+    /// How long settled ops, resolved conflicts and the activity log are kept.
     pub keep: Duration,
+    pub vault: VaultSettings,
+    pub deadlines: Deadlines,
+}
+
+/// How much of the past the vault keeps. What is beyond either limit goes, the oldest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VaultSettings {
+    pub keep: Duration,
+    /// Bytes on disk, compressed.
+    pub most: u64,
+}
+
+impl Default for VaultSettings {
+    fn default() -> Self {
+        Self { keep: Duration::from_secs(30 * 86_400), most: 256 << 20 }
+    }
 }
 
 impl Default for SyncSettings {
@@ -111,6 +127,42 @@ impl Default for SyncSettings {
             page_size: 1_000,
             stream_records: 10_000,
             keep: Duration::from_secs(7 * 86_400),
+            vault: VaultSettings::default(),
+            deadlines: Deadlines::default(),
         }
+    }
+}
+
+/// How long each phase of a request may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deadlines {
+    /// Name, connection and TLS together.
+    pub connect: Duration,
+    /// Silence between two pieces of an answer, the first included.
+    pub read: Duration,
+    /// A whole write or read of one record.
+    pub total: Duration,
+    /// A whole read of many records.
+    pub bulk: Duration,
+    /// How often a live feed says that it is alive; 2.5 of these without a sign end it.
+    pub heartbeat: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            read: Duration::from_secs(20),
+            total: Duration::from_secs(60),
+            bulk: Duration::from_secs(600),
+            heartbeat: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Deadlines {
+    /// The silence after which a live feed is taken for dead.
+    pub fn watchdog(&self) -> Duration {
+        self.heartbeat * 5 / 2
     }
 }

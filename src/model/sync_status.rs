@@ -57,7 +57,10 @@ pub struct Evidence {
     pub next_probe: Option<Timestamp>,
     /// Round trips of the last requests, oldest first, at most 32, in milliseconds.
     pub round_trips_ms: Vec<u32>,
+    /// The server's clock minus ours.
     pub clock_offset_ms: Option<i64>,
+    #[serde(default)]
+    pub clock_uncertainty_ms: Option<i64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

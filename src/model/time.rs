@@ -70,6 +70,13 @@ impl At {
     }
 }
 
+/// A server's clock as measured: `server = ours + offset_ms`, give or take `uncertainty_ms`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ServerClock {
+    pub offset_ms: i64,
+    pub uncertainty_ms: i64,
+}
+
 /// The clock and random source of the process, passed to the floors that talk to the world.
 pub trait Clock: Send + Sync + 'static {
     fn at(&self) -> At;

@@ -22,45 +22,12 @@ use url::Url;
 
 use crate::{
     model::{
+        source::Deadlines,
         time::{At, Clock, Timestamp},
         wire::{Exchange, Link, Trouble},
     },
     remote::credentials::Token,
 };
-
-/// How long each phase of a request may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deadlines {
-    /// Name, connection and TLS together.
-    pub connect: Duration,
-    /// Silence between two pieces of an answer, the first included.
-    pub read: Duration,
-    /// A whole write or read of one record.
-    pub total: Duration,
-    /// A whole read of many records.
-    pub bulk: Duration,
-    /// How often a live feed says that it is alive; 2.5 of these without a sign end it.
-    pub heartbeat: Duration,
-}
-
-impl Default for Deadlines {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            read: Duration::from_secs(20),
-            total: Duration::from_secs(60),
-            bulk: Duration::from_secs(600),
-            heartbeat: Duration::from_secs(30),
-        }
-    }
-}
-
-impl Deadlines {
-    /// The silence after which a live feed is taken for dead.
-    pub(crate) fn watchdog(&self) -> Duration {
-        self.heartbeat * 5 / 2
-    }
-}
 
 /// How many same-origin redirects a read follows.
 const MAX_REDIRECTS: usize = 5;
@@ -209,7 +176,9 @@ impl Http {
     /// The facts at the moment the headers came (or nothing did).
     fn exchange(&self, call: &Call, started: &At, response: Option<&reqwest::Response>) -> Exchange {
         let now = self.clock.at();
-        let date = response.and_then(|response| date_of(response.headers()));
+        // An answer from a cache carries an old date.
+        let fresh = response.filter(|response| !response.headers().contains_key(header::AGE));
+        let date = fresh.and_then(|response| date_of(response.headers()));
         Exchange {
             round_trip: response.map(|_| now.mono.saturating_sub(started.mono)),
             bytes_up: call.body.as_ref().map_or(0, |body| body.len() as u64),

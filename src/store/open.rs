@@ -13,7 +13,7 @@ use crate::{
     model::{
         activity::{Activity, Severity},
         ids::{CollectionKey, OpId, RecordId, RecordKey, Revision, Seq, SessionName, SourceName},
-        op::{NewOp, Op, OpCommand},
+        op::{LateOriginal, NewOp, Op, OpCommand},
         session::{SavedSession, UiCommit},
         sync_status::{SourceStatus, SyncRequest},
         time::{Clock, Timestamp},
@@ -22,7 +22,7 @@ use crate::{
         Applied, Claim, Missing, NewBase, OpenMode, PullPage, QueueEdit, Queued, Reader, Reply, Resolve, Settle,
         error::{Result, StoreError},
         files::{self, Files, Lock},
-        journal::{Journal, activity, claims, commands, conflicts, drafts, requests, sessions, shadow},
+        journal::{Journal, activity, claims, commands, conflicts, drafts, guards, requests, sessions, shadow, vault},
         mirror::{Mirror, overtaken::Overtaken, pages, sweeps},
         prepare,
         schema::{self, Need},
@@ -405,6 +405,22 @@ impl Store {
         })
     }
 
+    /// A settle that ends a doubt, with what has to be guarded after it, in one transaction.
+    pub fn settle_guarded(&self, settle: Settle, guard: LateOriginal) -> Reply<()> {
+        let manner = Manner { rows: 3, intent: "recording an answer", ..FULL_ENGINE };
+        self.ask(manner, move |journal| {
+            journal.nudge.journal_changed();
+            claims::settle(journal, &settle)?;
+            guards::keep(journal, &guard)
+        })
+    }
+
+    /// The record was read: its guards that end by `until` have done their work.
+    pub fn end_guards(&self, record: RecordKey, until: Timestamp) -> Reply<()> {
+        let manner = Manner { intent: "ending a guard", durability: Durability::Normal, ..FULL_ENGINE };
+        self.ask(manner, move |journal| guards::end(journal, &record, until))
+    }
+
     /// On becoming leader: every `in_flight` of these sources becomes `in_doubt`.
     pub fn recover_in_flight(&self, at: Timestamp) -> Reply<u64> {
         let manner = Manner { rows: 4, intent: "taking over the outbox", ..FULL_ENGINE };
@@ -485,10 +501,16 @@ impl Store {
         self.ask(manner, requests::take)
     }
 
-    /// Removes settled ops, resolved conflicts, vault entries and activity older than `before`.
+    /// Removes settled ops, resolved conflicts and activity older than `before`.
     pub fn prune(&self, before: Timestamp) -> Reply<()> {
         let manner = Manner { lane: Lane::Bulk, rows: 100, intent: "removing old history", ..FULL_USER };
         self.ask(manner, move |journal| journal.prune(before))
+    }
+
+    /// Removes versions of the vault older than `before`, then the oldest until the rest takes at most `most` bytes.
+    pub fn prune_vault(&self, before: Timestamp, most: u64) -> Reply<()> {
+        let manner = Manner { lane: Lane::Bulk, rows: 100, intent: "removing old versions", ..FULL_USER };
+        self.ask(manner, move |journal| vault::prune(journal, before, most))
     }
 
     /// Makes the derived table of pending records anew from the ops; answers how many of its rows were not as they

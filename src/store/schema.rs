@@ -24,11 +24,11 @@ macro_rules! migrations {
     };
 }
 
-static JOURNAL_STEPS: LazyLock<Migrations<'static>> = migrations!["journal/01-floor.sql"];
+static JOURNAL_STEPS: LazyLock<Migrations<'static>> = migrations!["journal/01-floor.sql", "journal/02-guards.sql"];
 static MIRROR_STEPS: LazyLock<Migrations<'static>> = migrations!["mirror/01-floor.sql"];
 static SEARCH_STEPS: LazyLock<Migrations<'static>> = migrations!["search/01-floor.sql"];
 
-pub(super) static JOURNAL: Schema = Schema { name: "journal", migrations: &JOURNAL_STEPS, known: 1 };
+pub(super) static JOURNAL: Schema = Schema { name: "journal", migrations: &JOURNAL_STEPS, known: 2 };
 pub(super) static MIRROR: Schema = Schema { name: "mirror", migrations: &MIRROR_STEPS, known: 1 };
 pub(super) static SEARCH: Schema = Schema { name: "search", migrations: &SEARCH_STEPS, known: 1 };
 
@@ -168,6 +168,9 @@ fn harden(connection: &Connection) -> Result<()> {
 mod tests {
     use super::*;
 
+    static ONE_STEP: LazyLock<Migrations<'static>> =
+        LazyLock::new(|| Migrations::new(vec![M::up(include_str!("../../assets/migrations/journal/01-floor.sql"))]));
+    static FLOOR: Schema = Schema { name: "journal", migrations: &ONE_STEP, known: 1 };
     static TWO_STEPS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
         Migrations::new(vec![
             M::up(include_str!("../../assets/migrations/journal/01-floor.sql")),
@@ -190,7 +193,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let files = Files { dir: dir.path().to_path_buf() };
         let path = files.journal();
-        JOURNAL.create(&path).unwrap();
+        FLOOR.create(&path).unwrap();
         open(&path).unwrap().execute("INSERT INTO meta VALUES ('mine', '1')", []).unwrap();
         let newer = Schema { name: "journal", migrations: &TWO_STEPS, known: 2 };
         assert_eq!(newer.need(&path).unwrap(), Need::Migrate);
@@ -200,7 +203,7 @@ mod tests {
         assert_eq!(version(&copy), 1);
         let kept: String = open(&copy).unwrap().query_row("SELECT value FROM meta", [], |row| row.get(0)).unwrap();
         assert_eq!(kept, "1");
-        assert!(matches!(JOURNAL.need(&path), Err(StoreError::TooNew { found: 2, known: 1, .. })));
+        assert!(matches!(FLOOR.need(&path), Err(StoreError::TooNew { found: 2, known: 1, .. })));
     }
 
     #[test]
@@ -208,9 +211,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let files = Files { dir: dir.path().to_path_buf() };
         let path = files.journal();
-        JOURNAL.create(&path).unwrap();
+        FLOOR.create(&path).unwrap();
         let broken = Schema { name: "journal", migrations: &BROKEN_STEPS, known: 2 };
         broken.migrate(&files, &path, 7).unwrap_err();
-        assert_eq!((version(&path), JOURNAL.need(&path).unwrap()), (1, Need::Nothing));
+        assert_eq!((version(&path), FLOOR.need(&path).unwrap()), (1, Need::Nothing));
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::model::{
     activity::Activity,
     ids::{CollectionKey, RecordId, RecordKey, Revision, Seq, SourceName},
-    op::{NewOp, OpError},
+    op::{LateOriginal, NewOp, OpError},
     sync_status::SourceStatus,
     time::Timestamp,
     wire::{PushRequest, RemoteChange},
@@ -53,6 +53,13 @@ pub enum Effect {
         ticket: Ticket,
         record: RecordKey,
         settles: Vec<SettleOp>,
+        /// Kept in the transaction of the settle: the op was in doubt, and is no more.
+        guard: Option<LateOriginal>,
+    },
+    /// The record was read after its time of guarding: the guards that end until then are over.
+    EndGuards {
+        record: RecordKey,
+        until: Timestamp,
     },
     /// `auth` ops become `queued` again. Answer: [`super::Event::AuthReleased`].
     ReleaseAuth {

@@ -3,7 +3,7 @@
 use crate::{
     model::{
         ids::{CollectionKey, RecordId, RecordKey, SourceName},
-        op::{Op, OpKind},
+        op::{LateOriginal, Op, OpKind},
         record::Base,
         sync_status::{LinkFact, SyncRequest},
         time::Timestamp,
@@ -19,11 +19,13 @@ pub type StoreResult<T> = Result<T, String>;
 pub enum Event {
     /// This process leads, and `in_flight` ops of a dead leader are `in_doubt` now. Nothing happens before.
     Started {
-        /// Settled ops that were in doubt within the last [`super::LATE_ORIGINAL`]: what a dead leader was guarding.
-        doubted: Vec<Op>,
+        /// What leaders before this one were guarding; those whose time is over were not looked at since.
+        guards: Vec<LateOriginal>,
     },
     /// The time of [`super::Machine::wake_at`] has come.
     Tick,
+    /// The operating system says that addresses or links of this computer changed. A hint to look, no evidence.
+    NetworkChanged,
     /// The journal was written by somebody: there may be something to send. Not work in itself (see `Effect::Idle`).
     JournalMoved,
     Request(SyncRequest),

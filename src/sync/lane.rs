@@ -12,10 +12,10 @@ use crate::{
     model::{
         activity::{Activity, Severity},
         ids::{CollectionKey, RecordKey, SourceName},
-        op::Op,
+        op::LateOriginal,
         source::{SourceSpec, SyncSettings},
         sync_status::{ConnectivityState, LinkFact, SourceStatus},
-        time::At,
+        time::{At, ServerClock},
         wire::{Exchange, ReadError},
     },
     sync::{
@@ -23,6 +23,7 @@ use crate::{
         connectivity::{Break, Tracker},
         effect::{Effect, Ticket},
         event::{Event, StoreResult},
+        headline::Headline,
         policy,
         pull::Pull,
         push::Push,
@@ -39,12 +40,14 @@ pub(super) struct Cx<'a> {
     pub(super) signals: Vec<Signal>,
     /// Requests of this lane that went well so far.
     pub(super) successes: u64,
+    /// The source's clock against ours, where it was measured since the start.
+    pub(super) server_clock: Option<ServerClock>,
     tickets: &'a mut u64,
 }
 
 impl<'a> Cx<'a> {
     pub(super) fn new(at: &'a At, out: &'a mut Vec<Effect>, tickets: &'a mut u64) -> Self {
-        Self { at, out, signals: Vec::new(), successes: 0, tickets }
+        Self { at, out, signals: Vec::new(), successes: 0, server_clock: None, tickets }
     }
 
     pub(super) fn ticket(&mut self) -> Ticket {
@@ -78,6 +81,8 @@ pub(super) enum Signal {
     LookAgain,
     /// Fetch this record.
     Touch(RecordKey),
+    /// It was fetched.
+    Seen(RecordKey),
     /// A new base of our own making is on its way into the mirror.
     Wrote {
         record: RecordKey,
@@ -111,7 +116,9 @@ pub(super) struct Lane {
     paused: bool,
     hold: Option<Hold>,
     laters: u32,
-    was_usable: bool,
+    /// Usable, and not merely for the moment: what was put off may go on.
+    was_free: bool,
+    headline: Headline,
     pull_first: Option<Duration>,
     push: Push,
     pulls: Vec<Pull>,
@@ -132,7 +139,8 @@ impl Lane {
             paused: false,
             hold: None,
             laters: 0,
-            was_usable: false,
+            was_free: false,
+            headline: Headline::default(),
             pull_first: None,
             push: Push::new(spec.name.clone(), spec.kind, settings.parallel),
             pulls: pulls.collect(),
@@ -145,8 +153,9 @@ impl Lane {
         &self.source
     }
 
+    /// What people are shown.
     pub(super) fn connectivity(&self) -> ConnectivityState {
-        self.tracker.state()
+        self.tracker.shown()
     }
 
     fn is_open(&self) -> bool {
@@ -183,7 +192,7 @@ impl Lane {
         let open = self.is_open();
         let hold = self.hold.as_ref().map(|hold| hold.until);
         let probe = self.tracker.probe_due(self.is_followed(), hold).filter(|_| !self.paused);
-        let parts = [probe, hold, self.pull_first, self.push.wake_at(self.may_push())];
+        let parts = [probe, hold, self.tracker.settles_at(), self.pull_first, self.push.wake_at(self.may_push())];
         parts.into_iter().flatten().chain(self.pulls.iter().filter_map(|pull| pull.wake_at(open))).min()
     }
 
@@ -228,8 +237,8 @@ impl Lane {
         self.push.outbox_changed();
     }
 
-    pub(super) fn remember_doubts(&mut self, cx: &Cx<'_>, ops: &[Op]) {
-        self.push.remember_doubts(cx, ops);
+    pub(super) fn remember_guards(&mut self, cx: &Cx<'_>, guards: &[LateOriginal]) {
+        self.push.remember_guards(cx, guards);
     }
 
     pub(super) fn journal_moved(&mut self) {
@@ -259,14 +268,29 @@ impl Lane {
         self.tracker.look_again(cx.at);
     }
 
-    /// The computer slept: timers meant for a time that has passed, connections that are gone without a word.
-    pub(super) fn woke_up(&mut self, cx: &mut Cx<'_>) {
-        self.hold = None;
+    /// The computer slept, or its clock was set: timers meant for a time that has passed, connections that are gone
+    /// without a word. `by` is how far the wall clock ran ahead of the monotonic one.
+    pub(super) fn woke_up(&mut self, cx: &mut Cx<'_>, by: Duration) {
+        // A wait the server asked for goes on, less the time that was slept.
+        if let Some(hold) = &mut self.hold {
+            hold.until = hold.until.saturating_sub(by);
+        }
+        self.laters = 0;
+        self.tracker.forget_clock();
+        self.tracker.forget_flaps();
         self.tracker.look_again(cx.at);
         self.push.reset();
         for pull in &mut self.pulls {
             pull.hang_up(cx);
             pull.resume();
+        }
+    }
+
+    /// The operating system says that the network changed: look, and forget the waits of the way. Nothing else is
+    /// concluded from it.
+    pub(super) fn network_changed(&mut self, cx: &mut Cx<'_>) {
+        if !self.paused {
+            self.tracker.take_hint(cx.at);
         }
     }
 
@@ -287,7 +311,7 @@ impl Lane {
     pub(super) fn force_offline(&mut self, cx: &mut Cx<'_>, forced: bool) {
         self.tracker.force(cx.at, forced);
         if forced {
-            self.was_usable = false;
+            self.was_free = false;
             self.pulls.iter_mut().for_each(|pull| pull.hang_up(cx));
         }
     }
@@ -299,7 +323,7 @@ impl Lane {
     // --- answers ----------------------------------------------------------------------------------------------------
 
     pub(super) fn handle(&mut self, cx: &mut Cx<'_>, event: Event) {
-        cx.successes = self.tracker.successes();
+        self.inform(cx);
         match event {
             Event::OutboxRead { ticket, result, .. } => self.push.outbox_read(cx, ticket, result),
             Event::Claimed { ticket, record, result } => self.push.claimed(cx, ticket, &record, result),
@@ -340,9 +364,15 @@ impl Lane {
             Event::Reuploaded { ticket, collection, result } => {
                 self.with_pull(&collection, |pull, _| pull.reuploaded(cx, ticket, result));
             }
-            Event::Started { .. } | Event::Tick | Event::JournalMoved | Event::Request(_) => {}
+            Event::Started { .. } | Event::Tick | Event::NetworkChanged | Event::JournalMoved | Event::Request(_) => {}
         }
         self.hear(cx);
+    }
+
+    /// Hands the parts what the lane knows of the way.
+    fn inform(&self, cx: &mut Cx<'_>) {
+        cx.successes = self.tracker.successes();
+        cx.server_clock = self.tracker.server_clock();
     }
 
     fn with_pull(&mut self, key: &CollectionKey, f: impl FnOnce(&mut Pull, &Push)) {
@@ -419,6 +449,7 @@ impl Lane {
                         pull.touch(record.id);
                     }
                 }
+                Signal::Seen(record) => self.push.record_seen(cx, &record),
                 Signal::Wrote { record, document } => {
                     if let Some(pull) = self.pull_mut(&record.collection) {
                         pull.note_own_write(&record, document.as_ref(), cx.at.mono);
@@ -427,7 +458,7 @@ impl Lane {
                 Signal::OutboxChanged => self.push.outbox_changed(),
             }
         }
-        cx.successes = self.tracker.successes();
+        self.inform(cx);
     }
 
     /// The server said when to come back, or only that it is too busy now.
@@ -496,7 +527,7 @@ impl Lane {
 
     /// Starts and continues whatever can go; called after every event.
     pub(super) fn advance(&mut self, cx: &mut Cx<'_>) {
-        cx.successes = self.tracker.successes();
+        self.inform(cx);
         if self.hold.as_ref().is_some_and(|hold| hold.until <= cx.at.mono) {
             self.hold = None;
         }
@@ -525,13 +556,17 @@ impl Lane {
         }
     }
 
+    /// What was put off goes on where the way is free again. Not over a link that comes and goes: each time would cost
+    /// a new beginning of every feed.
     fn note_usability(&mut self, cx: &mut Cx<'_>) {
-        let usable = self.tracker.is_usable();
-        if usable == self.was_usable {
+        self.tracker.settle(cx.at);
+        self.headline.tell(cx, self.source.as_str(), &self.tracker);
+        let free = self.tracker.is_usable() && !self.tracker.is_unsteady(cx.at);
+        if free == self.was_free {
             return;
         }
-        self.was_usable = usable;
-        if usable {
+        self.was_free = free;
+        if free {
             self.push.reset();
             self.pulls.iter_mut().for_each(Pull::resume);
             let bounded = self.pulls.iter().any(Pull::wants_delta);

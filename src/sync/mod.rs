@@ -16,12 +16,16 @@
 //! runtime translates them one to one.
 
 mod backoff;
+mod clock_offset;
 mod connectivity;
 mod echo;
 pub mod effect;
 mod engine;
 pub mod event;
+mod headline;
 mod lane;
+mod late;
+pub mod plan;
 mod policy;
 mod progress;
 mod pull;
@@ -32,4 +36,4 @@ mod tests;
 pub use effect::Effect;
 pub use engine::Machine;
 pub use event::Event;
-pub use push::LATE_ORIGINAL;
+pub use late::LATE_ORIGINAL;

@@ -27,11 +27,11 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    merge::{self, Coalesced},
+    merge,
     model::{
         activity::Severity,
         ids::{RecordKey, Revision, Seq, SourceName},
-        op::{Op, OpError, OpKind, OpState, Precondition},
+        op::{LateOriginal, Op, OpError, OpKind, OpState},
         record::Base,
         source::SourceKind,
         sync_status::PushStatus,
@@ -44,13 +44,13 @@ use crate::{
         effect::{BaseWrite, ClaimOp, Effect, Outcome, SettleOp, Ticket},
         event::{Chain, OutboxSlice, StoreResult},
         lane::{Cx, Signal},
+        late::{self, Late},
+        plan::{self, Next},
         policy::{self, Judgement, Meaning},
         progress::Rate,
     },
 };
 
-/// How long after an episode in doubt a late original is still feared.
-pub const LATE_ORIGINAL: Duration = Duration::from_secs(120);
 /// An op overtaken by the server this often in a row is shown to a person.
 const MAX_REBASES: u32 = 3;
 /// A look at the outbox that nobody asked for, while something should be going.
@@ -69,14 +69,14 @@ pub(super) struct Push {
     peek: bool,
     /// Read ops whose time has not come too: the user or a recovered link said so.
     generous: bool,
-    /// Records left alone until then (monotonic): refused claims, backoff of a generous reading, guards.
+    /// Records left alone until then (monotonic): refused claims, backoff of a generous reading.
     not_before: HashMap<RecordKey, Duration>,
     /// When an op that waits may go (monotonic).
     next_attempt: Option<Duration>,
     /// The store is in trouble: nothing new until then.
     store_hold: Option<Duration>,
     store_failures: u32,
-    guards: HashMap<RecordKey, Vec<Guard>>,
+    late: Late,
     rebases: HashMap<RecordKey, u32>,
     /// Ops that met a lane-level failure, with the lane's successes then.
     suspects: HashMap<Seq, u64>,
@@ -94,19 +94,14 @@ struct Loading {
     counts: bool,
 }
 
-/// The state a late original could still find; see page 3.
-struct Guard {
-    /// What the precondition stood for.
-    content: Option<Value>,
-    until: Duration,
-}
-
 struct Job {
     /// The record's chain as read; the head is the op worked on.
     ops: Vec<Op>,
     base: Option<Base>,
     /// An earlier request of the head may have been applied.
     doubted: bool,
+    /// To be kept with the settle that ends the doubt.
+    guard: Option<LateOriginal>,
     stage: Stage,
     /// The outbox was read while this record was left out.
     shadowed: bool,
@@ -151,7 +146,7 @@ impl Push {
             next_attempt: None,
             store_hold: None,
             store_failures: 0,
-            guards: HashMap::new(),
+            late: Late::default(),
             rebases: HashMap::new(),
             suspects: HashMap::new(),
             last_look: Duration::ZERO,
@@ -198,20 +193,20 @@ impl Push {
             Stage::Again { at, .. } => Some(at),
             _ => None,
         });
-        let guards = self.guards.values().flatten().map(|guard| guard.until);
         let when_open = [
             self.next_attempt,
             self.store_hold,
             self.not_before.values().min().copied(),
             (self.to_go > 0).then_some(self.last_look + SAFETY),
         ];
-        again.chain(guards).chain(when_open.into_iter().flatten().filter(|_| is_open)).min()
+        again.chain(self.late.wake_at()).chain(when_open.into_iter().flatten().filter(|_| is_open)).min()
     }
 
     pub(super) fn status(&self, cx_wall: Timestamp, mono: Duration) -> PushStatus {
         let in_flight =
             self.jobs.values().filter(|job| matches!(job.stage, Stage::Sending(..) | Stage::WantsSend(_))).count();
-        let waits = [self.next_attempt, self.not_before.values().min().copied()].into_iter().flatten().min();
+        let waits = [self.next_attempt, self.not_before.values().min().copied(), self.late.next_end()];
+        let waits = waits.into_iter().flatten().min();
         PushStatus {
             done: self.done,
             total: self.done + self.to_go,
@@ -228,17 +223,19 @@ impl Push {
     /// Edits were queued, released or retried.
     pub(super) fn outbox_changed(&mut self) {
         self.dirty = true;
+        self.late.reconsider();
     }
 
     pub(super) fn journal_moved(&mut self) {
         self.peek = true;
+        self.late.reconsider();
     }
 
     /// Forgets every wait but the guards: the user asked, or the way is free again.
     pub(super) fn reset(&mut self) {
         self.dirty = true;
         self.generous = true;
-        self.not_before.retain(|record, _| self.guards.contains_key(record));
+        self.not_before.clear();
         self.next_attempt = None;
         self.store_hold = None;
     }
@@ -280,19 +277,11 @@ impl Push {
         if self.to_go > 0 && now >= self.last_look + SAFETY {
             self.peek = true;
         }
-        let mut over = Vec::new();
-        self.guards.retain(|record, guards| {
-            let before = guards.len();
-            guards.retain(|guard| guard.until > now);
-            if guards.len() < before {
-                over.push(record.clone());
-            }
-            !guards.is_empty()
-        });
-        for record in over {
+        for record in self.late.pass(now) {
             // A late original may have landed without any answer to us.
             cx.signals.push(Signal::Touch(record));
-            self.dirty = true;
+            // The time on disk is the wall clock's, which may have been set back meanwhile.
+            (self.dirty, self.generous) = (true, true);
         }
         let due: Vec<RecordKey> = self
             .jobs
@@ -391,6 +380,7 @@ impl Push {
         }
         let mut exclude: Vec<RecordKey> = self.jobs.keys().cloned().collect();
         exclude.extend(self.not_before.keys().cloned());
+        exclude.extend(self.late.held().cloned());
         for job in self.jobs.values_mut() {
             job.shadowed = true;
         }
@@ -426,6 +416,7 @@ impl Push {
             .chains
             .into_iter()
             .filter(|chain| !self.jobs.contains_key(&chain.record) && !self.not_before.contains_key(&chain.record))
+            .filter(|chain| !self.late.is_held(&chain.record))
             .partition(|chain| chain.ops.first().is_some_and(|op| op.state == OpState::InDoubt));
         self.ready.extend(doubted);
         self.ready.extend(fresh);
@@ -434,53 +425,62 @@ impl Push {
     fn begin(&mut self, cx: &mut Cx<'_>, chain: Chain) {
         let Some(head) = chain.ops.first() else { return };
         let record = chain.record.clone();
-        let doubted = head.state == OpState::InDoubt || head.was_in_doubt;
-        let repeat = head.precondition.clone().filter(|_| doubted);
-        let job = Job { ops: chain.ops, base: chain.base, doubted, stage: Stage::WantsFetch, shadowed: false };
-        let Some(coalesced) = merge::coalesce(joined(self.kind, &job.ops)) else { return };
+        let doubted = plan::is_doubted(head);
+        let (stage, guard) = (Stage::WantsFetch, None);
+        let job = Job { ops: chain.ops, base: chain.base, doubted, guard, stage, shadowed: false };
+        let Some(next) = plan::next(self.kind, &job.ops, job.base.as_ref()) else { return };
         self.jobs.insert(record.clone(), job);
-        let (kind, document, absorbed) = match coalesced {
-            Coalesced::Nothing { discarded } => {
-                let settle = |seq| SettleOp { seq, outcome: Outcome::Discarded, at: cx.at.wall };
-                return self.finish(cx, &record, None, discarded.into_iter().map(settle).collect());
-            }
-            Coalesced::Write { kind, document, absorbed, .. } => (kind, document, absorbed),
+        let guarded = match &next {
+            Next::Claim(write, _) | Next::Lookup(write) | Next::Moved { write, .. } => Some(write.document.clone()),
+            Next::Drop { .. } | Next::Repeat(_) | Next::Unversioned => None,
         };
-        if let Some(precondition) = repeat {
-            return self.claim(
-                cx,
-                &record,
-                Vec::new(),
-                PushRequest { record: record.clone(), kind, document, precondition },
-            );
-        }
-        if self.is_guarded(&record, document.as_ref()) {
+        if guarded.is_some_and(|document| self.is_guarded(cx, &record, document.as_ref())) {
             return;
         }
-        let Some(job) = self.jobs.get(&record) else { return };
-        let head_base = job.ops.first().and_then(|op| op.base.as_ref());
-        let known = job.base.as_ref().and_then(|base| Some((base.document.clone(), base.revision.clone()?)));
-        match known {
-            _ if kind == OpKind::Create => {
-                let precondition = Precondition::Absent;
-                self.claim(cx, &record, absorbed, PushRequest { record: record.clone(), kind, document, precondition });
-            }
-            Some((there, revision)) if policy::same(self.kind, Some(&there), head_base) => {
-                let precondition = Precondition::Revision(revision);
-                self.claim(cx, &record, absorbed, PushRequest { record: record.clone(), kind, document, precondition });
-            }
-            Some((there, revision)) => self.judge(cx, &record, Some(there), Some(revision)),
-            None => {} // stays `WantsFetch`
+        match next {
+            // Stays `WantsFetch`.
+            Next::Lookup(_) => {}
+            next => self.go_on(cx, &record, next),
         }
     }
 
-    /// Holds back what would restore the state a late original waits for. Creates a wait and drops the job.
-    fn is_guarded(&mut self, record: &RecordKey, document: Option<&Value>) -> bool {
-        let Some(guards) = self.guards.get(record) else { return false };
-        let holds = |guard: &&Guard| policy::same(self.kind, document, guard.content.as_ref());
-        let Some(until) = guards.iter().filter(holds).map(|guard| guard.until).max() else { return false };
-        self.not_before.insert(record.clone(), until);
-        self.drop_job(record);
+    /// Does what was found to be next.
+    fn go_on(&mut self, cx: &mut Cx<'_>, record: &RecordKey, next: Next) {
+        let Some(head) = self.jobs.get(record).and_then(|job| job.ops.first()) else { return self.drop_job(record) };
+        match next {
+            Next::Drop { ops } => {
+                let settle = |seq| SettleOp { seq, outcome: Outcome::Discarded, at: cx.at.wall };
+                self.finish(cx, record, None, ops.into_iter().map(settle).collect());
+            }
+            Next::Repeat(request) => self.claim(cx, record, Vec::new(), request),
+            Next::Claim(mut write, precondition) => {
+                let absorbs = std::mem::take(&mut write.absorbs);
+                let request = plan::request(head, write, precondition);
+                self.claim(cx, record, absorbs, request);
+            }
+            Next::Moved { there, revision, .. } => self.judge(cx, record, there, revision),
+            Next::Unversioned => {
+                let message = "the server gives no version of the record: it cannot be changed safely".to_owned();
+                let error = OpError { at: cx.at.wall, status: None, message };
+                let settle = SettleOp { seq: head.seq, outcome: Outcome::Rejected { error }, at: cx.at.wall };
+                self.finish(cx, record, None, vec![settle]);
+            }
+            Next::Lookup(_) => self.drop_job(record),
+        }
+    }
+
+    /// Holds back what would restore the state a late original waits for, and says so at the op.
+    fn is_guarded(&mut self, cx: &mut Cx<'_>, record: &RecordKey, document: Option<&Value>) -> bool {
+        let Some(until) = self.late.hold(self.kind, record, document) else { return false };
+        let Some(head) = self.jobs.get(record).and_then(|job| job.ops.first()) else { return false };
+        if head.next_attempt_at == Some(until) {
+            self.drop_job(record);
+            return true;
+        }
+        let error = OpError { at: cx.at.wall, status: None, message: late::REASON.to_owned() };
+        let outcome = Outcome::Queued { error: Some(error), next_attempt_at: Some(until), counts: true };
+        let settle = SettleOp { seq: head.seq, outcome, at: cx.at.wall };
+        self.finish(cx, record, None, vec![settle]);
         true
     }
 
@@ -534,24 +534,11 @@ impl Push {
 
     /// The record as it is just now, before the claim.
     fn compare(&mut self, cx: &mut Cx<'_>, record: &RecordKey, current: Option<Value>, revision: Option<Revision>) {
-        let Some(job) = self.jobs.get_mut(record) else { return };
-        let Some(head) = job.ops.first() else { return self.drop_job(record) };
-        let unmoved = current.is_some() && policy::same(self.kind, current.as_ref(), head.base.as_ref());
-        if !unmoved {
-            return self.judge(cx, record, current, revision);
+        let Some(job) = self.jobs.get(record) else { return };
+        match plan::after_lookup(self.kind, &job.ops, current, revision) {
+            Some(next) => self.go_on(cx, record, next),
+            None => self.drop_job(record),
         }
-        let Some(revision) = revision else {
-            let message = "the server gives no version of the record: it cannot be changed safely".to_owned();
-            let error = OpError { at: cx.at.wall, status: None, message };
-            let settle = SettleOp { seq: head.seq, outcome: Outcome::Rejected { error }, at: cx.at.wall };
-            return self.finish(cx, record, None, vec![settle]);
-        };
-        let joined = joined(self.kind, &job.ops);
-        let Some(Coalesced::Write { kind, document, absorbed, .. }) = merge::coalesce(joined) else {
-            return self.drop_job(record);
-        };
-        let precondition = Precondition::Revision(revision);
-        self.claim(cx, record, absorbed, PushRequest { record: record.clone(), kind, document, precondition });
     }
 
     pub(super) fn claimed(
@@ -627,6 +614,9 @@ impl Push {
                 cx.signals.push(Signal::Good(exchange.clone()));
                 let text = format!("the server refused the {} of `{record}`: {}", request.kind.word(), error.message);
                 cx.log(Severity::Problem, "outbox", text, Some("edit it, retry it or discard it in the outbox"));
+                if doubted {
+                    self.guard(cx, record);
+                }
                 let settle = SettleOp { seq: head.seq, outcome: Outcome::Rejected { error }, at: cx.at.wall };
                 self.finish(cx, record, None, vec![settle]);
             }
@@ -747,18 +737,23 @@ impl Push {
 
     /// An episode in doubt ends: for a while nothing may bring back what its precondition stands for.
     fn guard(&mut self, cx: &Cx<'_>, record: &RecordKey) {
-        let Some(head) = self.jobs.get(record).and_then(|job| job.ops.first()) else { return };
-        let guard = Guard { content: guarded_content(head), until: cx.at.mono + LATE_ORIGINAL };
-        self.guards.entry(record.clone()).or_default().push(guard);
+        let Some(job) = self.jobs.get_mut(record) else { return };
+        let Some(guard) = job.ops.first().and_then(|head| late::feared(head, cx.at.wall)) else { return };
+        self.late.fear(cx.at, &guard);
+        job.guard = Some(guard);
     }
 
-    /// Takes up the episodes in doubt that ended shortly before this process began to lead.
-    pub(super) fn remember_doubts(&mut self, cx: &Cx<'_>, ops: &[Op]) {
-        for op in ops.iter().filter(|op| op.record.collection.source == self.source) {
-            let ago = op.settled_at.map_or(Duration::ZERO, |settled| cx.at.wall.since(settled));
-            let Some(left) = LATE_ORIGINAL.checked_sub(ago).filter(|left| !left.is_zero()) else { continue };
-            let guard = Guard { content: guarded_content(op), until: cx.at.mono + left };
-            self.guards.entry(op.record.clone()).or_default().push(guard);
+    /// Takes up what the leaders before were guarding.
+    pub(super) fn remember_guards(&mut self, cx: &Cx<'_>, guards: &[LateOriginal]) {
+        for guard in guards.iter().filter(|guard| guard.record.collection.source == self.source) {
+            self.late.fear(cx.at, guard);
+        }
+    }
+
+    /// The record was read: where its guards ended before, there is nothing left to fear.
+    pub(super) fn record_seen(&mut self, cx: &mut Cx<'_>, record: &RecordKey) {
+        if let Some(until) = self.late.look_done(record) {
+            cx.out.push(Effect::EndGuards { record: record.clone(), until });
         }
     }
 
@@ -818,7 +813,8 @@ impl Push {
                 Stage::StoringBase { ticket, base, settles }
             }
             None => {
-                cx.out.push(Effect::Settle { ticket, record: record.clone(), settles: settles.clone() });
+                let (record, guard) = (record.clone(), job.guard.clone());
+                cx.out.push(Effect::Settle { ticket, record, settles: settles.clone(), guard });
                 Stage::Settling { ticket, settles }
             }
         };
@@ -878,25 +874,6 @@ impl Push {
             cx.log(Severity::Problem, "outbox", text, Some("your edits are kept; it goes on by itself"));
         }
         self.store_failures = self.store_failures.saturating_add(1);
-    }
-}
-
-/// The ops at the front of a chain of which each was made on the document of the one before it: only those may become
-/// one write. An op made before its predecessor was moved onto a newer base goes by itself, through the merge.
-fn joined(kind: SourceKind, ops: &[Op]) -> &[Op] {
-    let made_on = |pair: &[Op]| {
-        let before = merge::intended(&pair[0]);
-        pair[1].kind == OpKind::Create && before.is_none() || policy::same(kind, pair[1].base.as_ref(), before)
-    };
-    let end = ops.windows(2).position(|pair| !made_on(pair)).map_or(ops.len(), |last| last + 1);
-    &ops[..end]
-}
-
-/// What the precondition of a doubted op stands for.
-fn guarded_content(op: &Op) -> Option<Value> {
-    match op.precondition {
-        Some(Precondition::Absent) => None,
-        _ => op.base.clone(),
     }
 }
 

@@ -1,5 +1,8 @@
 //! Scripts in virtual time: what the machine asks for, answered by hand.
 
+mod late;
+mod link;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -13,7 +16,7 @@ use crate::model::{
     conflict::ConflictPolicy,
     edit,
     ids::{CollectionKey, OpId, RecordId, RecordKey, Revision, Seq},
-    op::{Op, OpKind, OpState, Precondition},
+    op::{LateOriginal, Op, OpKind, OpState, Precondition},
     record::Base,
     source::{AuthSpec, CollectionSpec, PullMode, SourceKind, SourceSpec, SyncSettings},
     sync_status::{ConnectivityState, GuardAnswer, PullPhase, SyncRequest},
@@ -24,6 +27,8 @@ use crate::model::{
 struct Script {
     machine: Machine,
     seconds: u64,
+    /// What somebody did to the wall clock.
+    clock_set_by_ms: i64,
     asked: Vec<Effect>,
 }
 
@@ -101,7 +106,11 @@ impl Script {
 
     /// Without a collection: only sending.
     fn sender(parallel: usize) -> Self {
-        let mut script = Self::new(PullMode::Windows, SyncSettings { parallel, ..settings() });
+        Self::guarding_sender(parallel, Vec::new())
+    }
+
+    fn guarding_sender(parallel: usize, guards: Vec<LateOriginal>) -> Self {
+        let mut script = Self::resumed(PullMode::Windows, SyncSettings { parallel, ..settings() }, guards);
         script.probe(Ok(()));
         let ticket = script.take_ticket(|effect| match effect {
             Effect::ReadCheckpoint { ticket, .. } => Some(*ticket),
@@ -114,6 +123,11 @@ impl Script {
     }
 
     fn new(pull: PullMode, settings: SyncSettings) -> Self {
+        Self::resumed(pull, settings, Vec::new())
+    }
+
+    /// Takes over from a leader that was guarding.
+    fn resumed(pull: PullMode, settings: SyncSettings, guards: Vec<LateOriginal>) -> Self {
         let source = SourceSpec {
             name: "s".into(),
             kind: SourceKind::Firebase,
@@ -132,15 +146,20 @@ impl Script {
             }],
         };
         let machine = Machine::new(&[source], &settings, false);
-        let mut script = Self { machine, seconds: 1, asked: Vec::new() };
-        script.tell(Event::Started { doubted: Vec::new() });
+        let mut script = Self { machine, seconds: 1, clock_set_by_ms: 0, asked: Vec::new() };
+        script.tell(Event::Started { guards });
         script
     }
 
     fn tell(&mut self, event: Event) {
-        let at = At::test(self.seconds);
+        let at = self.at();
         self.asked.extend(self.machine.handle(&at, event));
         assert_eq!(self.machine.healed(), 0, "I4");
+    }
+
+    fn at(&self) -> At {
+        let at = At::test(self.seconds);
+        At { wall: Timestamp(at.wall.0 + self.clock_set_by_ms), ..at }
     }
 
     fn pass(&mut self, seconds: u64) {
@@ -272,7 +291,7 @@ impl Script {
     fn settled(&mut self) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         while let Some((ticket, record, settles)) = self.take(|effect| match effect {
-            Effect::Settle { ticket, record, settles } => Some((*ticket, record.clone(), settles.clone())),
+            Effect::Settle { ticket, record, settles, .. } => Some((*ticket, record.clone(), settles.clone())),
             _ => None,
         }) {
             outcomes.extend(settles.into_iter().map(|settle: SettleOp| settle.outcome));
@@ -554,29 +573,6 @@ fn one_refused_op_among_five_hundred_holds_up_none() {
         }
     }
     assert_eq!((acked, rejected), (499, 1));
-}
-
-#[test]
-fn after_an_episode_in_doubt_the_old_state_is_not_brought_back_for_two_minutes() {
-    let mut script = Script::sender(4);
-    let mut doubted = create(1, "a");
-    (doubted.state, doubted.attempts, doubted.was_in_doubt) = (OpState::InDoubt, 1, true);
-    doubted.precondition = Some(Precondition::Absent);
-    let document = doubted.document.clone();
-    script.send(chain(vec![doubted], None), accepted("e1"));
-    script.base_stored();
-    script.settled();
-    let began = script.seconds;
-    // A late original of the create would bring the record back after this delete.
-    let deleted = op(2, "a", document.clone(), None);
-    let whole = chain(vec![deleted.clone()], Some((document.unwrap(), Some("e1"))));
-    script.tell(Event::Request(SyncRequest::OutboxChanged));
-    script.outbox(vec![whole.clone()]);
-    assert_eq!(script.grant(std::slice::from_ref(&deleted)), []);
-    assert!(script.machine.status(&At::test(script.seconds))[0].push.next_attempt.is_some());
-    script.outbox(vec![whole]);
-    assert_eq!(script.grant(&[deleted]), [Seq(2)]);
-    assert!(script.seconds >= began + 120);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use ebbtide::{
     merge,
     model::{
         ids::{RecordId, RecordKey, Seq},
-        op::{Op, OpState},
+        op::{LateOriginal, Op, OpState},
         time::At,
         wire::PushRequest,
     },
@@ -141,12 +141,19 @@ impl World<'_> {
         self.clients[client].roots.get(&seq).copied().unwrap_or(seq)
     }
 
-    pub fn settle(&mut self, client: usize, ticket: Ticket, key: RecordKey, settles: Vec<SettleOp>) -> Event {
+    pub fn settle(
+        &mut self,
+        client: usize,
+        ticket: Ticket,
+        key: RecordKey,
+        settles: Vec<SettleOp>,
+        mut guard: Option<LateOriginal>,
+    ) -> Event {
         let mut result = Ok(());
         for settle in settles {
             let (before, base, _) = self.clients[client].disk.look(&key);
             let (seq, outcome) = (settle.seq, settle.outcome.clone());
-            let settled = self.clients[client].disk.settle(settle);
+            let settled = self.clients[client].disk.settle(settle, guard.take());
             self.note(client, || format!("op {seq} of {} settled: {}", key.id, word(&outcome)));
             if settled.is_ok() {
                 let op = before.iter().find(|op| op.seq == seq).cloned();

@@ -13,14 +13,13 @@ use std::{
 use ebbtide::{
     model::{
         ids::{CollectionKey, RecordId, RecordKey, SourceName},
-        op::{Op, OpState},
+        op::{LateOriginal, Op, OpState},
         record::Base,
         time::{At, Clock, Timestamp},
         wire::RemoteChange,
     },
     store::{Applied, Claim, NewBase, OpenMode, PullPage, Reader, Settle, Store, StoreError},
     sync::{
-        LATE_ORIGINAL,
         effect::{BaseWrite, ClaimOp, Outcome, PageWrite, SettleOp},
         event::{AppliedPage, Chain, MissingRows, OutboxSlice, StoreResult},
     },
@@ -183,13 +182,10 @@ impl Disk {
 
     // --- what the engine asks for, as the runtime passes it on ------------------------------------------------------
 
-    /// The process becomes leader: answers the episodes in doubt that ended a moment ago.
-    pub fn lead(&mut self, now: Timestamp) -> Vec<Op> {
+    /// The process becomes leader: answers what leaders before it were guarding.
+    pub fn lead(&mut self, now: Timestamp) -> Vec<LateOriginal> {
         self.store().recover_in_flight(now).wait().expect("a recovery");
-        let settled = [OpState::Acked, OpState::Superseded];
-        let recent = self.reader().outbox(&settled, None, 2_000).expect("the outbox");
-        let feared = |op: &Op| op.was_in_doubt && op.settled_at.is_some_and(|at| now.since(at) < LATE_ORIGINAL);
-        recent.into_iter().filter(feared).collect()
+        self.reader().guards().expect("the guards")
     }
 
     pub fn read_outbox(
@@ -221,9 +217,13 @@ impl Disk {
         self.store().claim(claim).wait().map_err(words)
     }
 
-    pub fn settle(&mut self, settle: SettleOp) -> StoreResult<()> {
+    pub fn settle(&mut self, settle: SettleOp, guard: Option<LateOriginal>) -> StoreResult<()> {
         let settle = Settle { seq: settle.seq, outcome: stored(settle.outcome), at: settle.at };
-        match self.store().settle(settle).wait() {
+        let settled = match guard {
+            Some(guard) => self.store().settle_guarded(settle, guard),
+            None => self.store().settle(settle),
+        };
+        match settled.wait() {
             // A user's command that came between; the outbox is read again.
             Err(StoreError::Refused(_)) => Ok(()),
             other => other.map_err(words),

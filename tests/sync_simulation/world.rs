@@ -369,11 +369,7 @@ impl<'s> World<'s> {
                     self.handle(client, event);
                 }
             }
-            Happening::Store(effect) if alive => {
-                if !self.is_doomed(client) {
-                    self.store(client, effect);
-                }
-            }
+            Happening::Store(effect) if alive && !self.is_doomed(client) => self.store(client, effect),
             Happening::Read(effect, fault) if alive => self.read(client, effect, fault),
             Happening::Wake if alive && self.clients[client].wake == Some(at) => {
                 self.clients[client].wake = None;
@@ -464,10 +460,10 @@ impl<'s> World<'s> {
         };
         let known = &mut self.clients[client];
         known.disk.start();
-        let doubted = known.disk.lead(now);
+        let guards = known.disk.lead(now);
         known.machine = Some(Machine::new(&[source(self.schedule.plan.mode)], &settings, false));
         self.check_all(client, "after a start");
-        self.handle(client, Event::Started { doubted });
+        self.handle(client, Event::Started { guards });
     }
 
     pub fn handle(&mut self, client: usize, event: Event) {
@@ -540,7 +536,11 @@ impl<'s> World<'s> {
             | Effect::ApplyPage { .. }
             | Effect::ReadMissing { .. }
             | Effect::FinishSweep { .. } => self.hand_over(client, effect, true),
-            Effect::Claim { .. } | Effect::Settle { .. } | Effect::ReleaseAuth { .. } | Effect::KeepConflict { .. } => {
+            Effect::Claim { .. }
+            | Effect::Settle { .. }
+            | Effect::EndGuards { .. }
+            | Effect::ReleaseAuth { .. }
+            | Effect::KeepConflict { .. } => {
                 self.hand_over(client, effect, false);
             }
         }
@@ -569,7 +569,14 @@ impl<'s> World<'s> {
                 self.check_record(client, &id, "after a new base");
                 Event::BaseStored { ticket, record: stored, result }
             }
-            Effect::Settle { ticket, record, settles } => self.settle(client, ticket, record, settles),
+            Effect::Settle { ticket, record, settles, guard } => self.settle(client, ticket, record, settles, guard),
+            Effect::EndGuards { record, until } => {
+                let ended = self.clients[client].disk.store().end_guards(record, until).wait();
+                if let Err(error) = ended {
+                    self.breaks(format!("store: {error}"));
+                }
+                return;
+            }
             Effect::ReleaseAuth { ticket, source } => {
                 let result = self.clients[client].disk.store().release_auth(source.clone()).wait();
                 Event::AuthReleased { ticket, source, result: result.map_err(|error| error.to_string()) }

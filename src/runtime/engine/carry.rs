@@ -10,7 +10,7 @@ use crate::{
     model::{
         edit,
         ids::{CollectionKey, OpId, RecordId, RecordKey, SourceName},
-        op::{NewOp, OpKind},
+        op::{LateOriginal, NewOp, OpKind},
         query::{Anchor, Filter, ListQuery, Sort},
         time::{At, Clock, Timestamp},
     },
@@ -50,7 +50,15 @@ impl Leader {
                 let reply = self.store.acknowledge(vec![base]);
                 self.spawn(async move { Event::BaseStored { ticket, record, result: reply.await.map_err(words) } });
             }
-            Effect::Settle { ticket, record, settles } => self.settle(ticket, record, settles),
+            Effect::Settle { ticket, record, settles, guard } => self.settle(ticket, record, settles, guard),
+            Effect::EndGuards { record, until } => {
+                let reply = self.store.end_guards(record, until);
+                tokio::spawn(async move {
+                    if let Err(error) = reply.await {
+                        tracing::warn!("a guard stays a little longer: {error}");
+                    }
+                });
+            }
             Effect::ReleaseAuth { ticket, source } => {
                 let reply = self.store.release_auth(source.clone());
                 self.spawn(async move { Event::AuthReleased { ticket, source, result: reply.await.map_err(words) } });
@@ -217,12 +225,16 @@ impl Leader {
         });
     }
 
-    fn settle(&mut self, ticket: Ticket, record: RecordKey, settles: Vec<SettleOp>) {
+    fn settle(&mut self, ticket: Ticket, record: RecordKey, settles: Vec<SettleOp>, mut guard: Option<LateOriginal>) {
         let replies: Vec<_> = settles
             .into_iter()
             .map(|settle| {
                 let outcome = stored_outcome(settle.outcome);
-                self.store.settle(Settle { seq: settle.seq, outcome, at: settle.at })
+                let settle = Settle { seq: settle.seq, outcome, at: settle.at };
+                match guard.take() {
+                    Some(guard) => self.store.settle_guarded(settle, guard),
+                    None => self.store.settle(settle),
+                }
             })
             .collect();
         self.spawn(async move {

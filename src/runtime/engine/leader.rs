@@ -12,22 +12,20 @@ use crate::{
     model::{
         activity::{Activity, Severity},
         ids::{CollectionKey, RecordId, SourceName},
-        op::{Op, OpState, OutboxCounts},
+        op::{LateOriginal, OutboxCounts},
+        source::VaultSettings,
         sync_status::SyncRequest,
         time::{At, Clock, Timestamp},
     },
     remote::Remote,
     store::{Applied, Reader, Store, StoreError},
-    sync::{Event, LATE_ORIGINAL, Machine, effect::Ticket},
+    sync::{Event, Machine, effect::Ticket},
 };
 
 /// Panes are told of changed records at most this often while pages stream in.
 const TELL_EVERY: Duration = Duration::from_millis(50);
 /// Settled ops, old vault entries and activity are removed this often.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
-
-/// How many settled ops a new leader looks through for what its predecessor was guarding.
-const RECENT: usize = 2_000;
 
 /// What a task sends back to the loop.
 pub(super) enum Answer {
@@ -48,8 +46,8 @@ pub(super) async fn lead(setup: EngineSetup, mut commands: UnboundedReceiver<Com
     let (answers, mut incoming) = unbounded_channel();
     let mut early = Vec::new();
     let Some(mut leader) = take_over(&setup, &mut commands, &mut early, &answers, &report).await else { return };
-    let doubted = leader.recent_doubts();
-    leader.handle(Event::Started { doubted });
+    let guards = leader.guards();
+    leader.handle(Event::Started { guards });
     for request in early {
         leader.handle(Event::Request(request));
     }
@@ -141,6 +139,7 @@ pub(super) struct Leader {
     told: Duration,
     pruned: Option<Duration>,
     keep: Duration,
+    vault: VaultSettings,
 }
 
 impl Leader {
@@ -151,7 +150,7 @@ impl Leader {
         let mut remotes = HashMap::new();
         let mut usable = Vec::new();
         for source in &setup.sources {
-            match Remote::new(source, Arc::clone(&setup.clock)) {
+            match Remote::with_deadlines(source, Arc::clone(&setup.clock), setup.settings.deadlines) {
                 Ok(remote) => {
                     remotes.insert(source.name.clone(), remote);
                     usable.push(source.clone());
@@ -178,19 +177,16 @@ impl Leader {
             told: Duration::ZERO,
             pruned: None,
             keep: setup.settings.keep,
+            vault: setup.settings.vault,
         })
     }
 
-    /// Ops that were in doubt and were settled a moment ago: the originals of their requests may still be under way.
-    fn recent_doubts(&mut self) -> Vec<Op> {
-        let now = self.clock.at().wall;
-        let settled = [OpState::Acked, OpState::Superseded];
-        let recent = self.reader.outbox(&settled, None, RECENT).unwrap_or_else(|error| {
-            tracing::warn!("the ops settled last cannot be read: {error}");
+    /// What the leaders before were guarding.
+    fn guards(&mut self) -> Vec<LateOriginal> {
+        self.reader.guards().unwrap_or_else(|error| {
+            tracing::warn!("the guards of the last leader cannot be read: {error}");
             Vec::new()
-        });
-        let feared = |op: &Op| op.was_in_doubt && op.settled_at.is_some_and(|at| now.since(at) < LATE_ORIGINAL);
-        recent.into_iter().filter(feared).collect()
+        })
     }
 
     fn until_wake(&self) -> Option<Duration> {
@@ -278,10 +274,15 @@ impl Leader {
             return;
         }
         self.pruned = Some(at.mono);
-        let keep = i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX);
-        let reply = self.store.prune(Timestamp(at.wall.0.saturating_sub(keep)));
+        let before = |keep: Duration| {
+            let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
+            Timestamp(at.wall.0.saturating_sub(keep))
+        };
+        let history = self.store.prune(before(self.keep));
+        let vault = self.store.prune_vault(before(self.vault.keep), self.vault.most);
         tokio::spawn(async move {
-            if let Err(error) = reply.await {
+            let pruned = async { history.await.and(vault.await) };
+            if let Err(error) = pruned.await {
                 tracing::warn!("old rows could not be removed: {error}");
             }
         });

@@ -126,6 +126,9 @@ pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()>
             shadow::refresh(journal, &place)?;
             return Ok(());
         }
+        Outcome::Queued { .. } if !matches!(op.state, OpState::InFlight | OpState::InDoubt | OpState::Queued) => {
+            return Err(StoreError::Refused(format!("change {} is {} meanwhile", op.seq, op.state.label())));
+        }
         Outcome::Queued { error, next_attempt_at, counts } => {
             let back = if sent && !counts { -1 } else { 0 };
             set(OpState::Queued, error.as_ref(), *next_attempt_at, back)?;

@@ -6,6 +6,7 @@ pub(super) mod claims;
 pub(super) mod commands;
 pub(super) mod conflicts;
 pub(super) mod drafts;
+pub(super) mod guards;
 pub(super) mod ops;
 pub(super) mod requests;
 pub(super) mod sessions;
@@ -142,10 +143,11 @@ impl Journal {
             "DELETE FROM ops WHERE settled_at IS NOT NULL AND settled_at < ?1",
             "DELETE FROM conflicts WHERE resolved_at IS NOT NULL AND resolved_at < ?1",
             "DELETE FROM activity WHERE at < ?1",
+            "DELETE FROM guards WHERE until < ?1",
         ] {
             self.connection.execute(sql, [before.0])?;
         }
-        vault::prune(self, before)
+        Ok(())
     }
 
     /// The mirror's present base of a record: its change number, text and revision.

@@ -6,13 +6,13 @@ use crate::{
     model::{
         conflict::Conflict,
         ids::{CollectionKey, RecordId, RecordKey, Seq, SourceName},
-        op::{Op, OpState, OutboxCounts},
+        op::{LateOriginal, Op, OpState, OutboxCounts},
         time::Timestamp,
     },
     store::{
         Reader, StoreError,
         error::Result,
-        journal::{conflicts, ops},
+        journal::{conflicts, guards, ops},
         keys,
         reader::Chain,
         sql,
@@ -113,6 +113,11 @@ impl Reader {
             }
             Ok(counts)
         })
+    }
+
+    /// What may not be brought back yet, and what was not looked at since (see [`crate::store::Store::settle_guarded`]).
+    pub fn guards(&mut self) -> Result<Vec<LateOriginal>, StoreError> {
+        self.look("reading the guards", |reader| guards::all(&reader.connection))
     }
 
     /// Open conflicts, oldest first; `resolved` adds the settled ones.

@@ -448,6 +448,7 @@ impl Pull {
         match result {
             Ok(current) => {
                 cx.signals.push(Signal::Good(exchange.clone()));
+                cx.signals.push(Signal::Seen(self.key.record(id.clone())));
                 let change = match current.value {
                     Some(value) => RemoteChange::Upsert(RemoteRecord {
                         id: id.clone(),

@@ -1,5 +1,7 @@
 //! Draws connectivity: one block per source on a wide screen, one line on a narrow one.
 
+use std::time::Duration;
+
 use crate::{
     app::{
         App,
@@ -10,6 +12,7 @@ use crate::{
     model::{
         source::SourceSpec,
         sync_status::{ConnectivityState, SourceStatus},
+        time,
         wire::Link,
     },
     ui::{
@@ -20,6 +23,9 @@ use crate::{
         theme::Role,
     },
 };
+
+/// A difference of the clocks below this is not shown.
+const CLOCK_OFF_MS: i64 = 2_000;
 
 pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
     let focused = is_focused(app, PaneName::Connectivity);
@@ -112,10 +118,22 @@ fn lines(app: &App, source: &SourceSpec, room: usize, full: bool, canvas: &Canva
     if let Some(failed) = evidence.last_failure.filter(|_| full) {
         lines.push((format!("last failure {}", failed.clock_time(zone)), Role::Dim));
     }
-    if let Some(offset) = evidence.clock_offset_ms.filter(|offset| offset.abs() > 5_000) {
-        lines.push((format!("this clock is off by {} s", offset / 1000), Role::Degraded));
+    if let Some(offset) = evidence.clock_offset_ms.filter(|offset| offset.abs() > CLOCK_OFF_MS) {
+        lines.push((clock_off(offset, evidence.clock_uncertainty_ms), Role::Degraded));
     }
     lines
+}
+
+/// `this clock is 93 s slow (±1 s)`
+fn clock_off(offset_ms: i64, uncertainty_ms: Option<i64>) -> String {
+    let way = if offset_ms > 0 { "slow" } else { "fast" };
+    let span = Duration::from_millis(offset_ms.unsigned_abs());
+    let span = match span.as_secs() {
+        seconds @ 0..=119 => format!("{seconds} s"),
+        _ => time::age(span),
+    };
+    let about = uncertainty_ms.map(|ms| format!(" (±{} s)", ms.unsigned_abs().div_ceil(1_000).max(1)));
+    format!("this clock is {span} {way}{}", about.unwrap_or_default())
 }
 
 /// Each link of the chain with what it met, as far as it was tried.

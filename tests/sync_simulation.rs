@@ -127,9 +127,16 @@ fn quietly<T>(work: impl FnOnce() -> T) -> T {
 }
 
 fn suite(template: &Arc<Template>, kind: Kind, seeds: std::ops::Range<u64>) -> Result<(), Failed> {
+    let count = seeds.end - seeds.start;
     quietly(|| {
-        run_seeds(template, kind, seeds, false).map_err(|(seed, text)| explain(template, seed, kind, &text).into())
+        run_seeds(template, kind, seeds, false).map_err(|(seed, text)| explain(template, seed, kind, &text))?;
+        println!("{count} runs: {}", kept(kind));
+        Ok(())
     })
+}
+
+fn kept(kind: Kind) -> &'static str {
+    if kind == Kind::Liveness { "0 stuck" } else { "0 lost, 0 doubled, 0 stuck" }
 }
 
 /// The simulation can fail, and says why in few words: against a server that ignores preconditions, edits are lost.
@@ -256,8 +263,7 @@ fn many(template: &Arc<Template>, wish: &Wish, seeds: u64) -> ExitCode {
     });
     match failed {
         Ok(()) => {
-            let stuck = if kind == Kind::Liveness { "0 stuck" } else { "0 lost, 0 doubled, 0 stuck" };
-            println!("{seeds} seeds: {stuck}, in {:.1} s", began.elapsed().as_secs_f64());
+            println!("{seeds} seeds: {}, in {:.1} s", kept(kind), began.elapsed().as_secs_f64());
             ExitCode::SUCCESS
         }
         Err(text) => {

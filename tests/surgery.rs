@@ -459,7 +459,10 @@ proptest! {
         let mut done = 0;
         for cut in cuts {
             let ops = world.reader().outbox(&[], None, 99).unwrap();
-            let Some(pick) = (!ops.is_empty()).then(|| |pick: usize| ops[pick % ops.len()].clone()) else { break };
+            if ops.is_empty() {
+                break;
+            }
+            let pick = |pick: usize| ops[pick % ops.len()].clone();
             let before = world.rows();
             let (op, answer) = match cut {
                 Cut::Command(command, at) => {

@@ -31,7 +31,7 @@ struct Still(At);
 
 impl Clock for Still {
     fn at(&self) -> At {
-        self.0.clone()
+        self.0
     }
 }
 
@@ -130,7 +130,7 @@ impl Bench {
     fn answer(&self, need: &Need) -> Found {
         let Need::Plan(seq) = need else { return self.data.answer(need, &self.keys()) };
         let at = At::test(self.clock);
-        let planner = Planner::new(&self.setup.sources, Arc::new(Still(at.clone())));
+        let planner = Planner::new(&self.setup.sources, Arc::new(Still(at)));
         let steps = self.data.chain(*seq).map(|chain| planner.of_chain(&at, &chain)).unwrap_or_default();
         Found::Plan(steps.into_iter().find(|step| step.ops.contains(seq)).map(Box::new))
     }

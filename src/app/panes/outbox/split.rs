@@ -69,7 +69,7 @@ impl Splitting {
                 .hint("leave one place unmarked, or hold the whole op with `h`");
             return (outcome, false);
         }
-        let second = At { entropy: cx.at.entropy.map(|byte| !byte), ..cx.at.clone() };
+        let second = At { entropy: cx.at.entropy.map(|byte| !byte), ..*cx.at };
         let op_ids = [OpId::new(cx.at), OpId::new(&second)];
         (Outcome::used().effect(Effect::Split { seq: self.seq, places: chosen, op_ids }), true)
     }

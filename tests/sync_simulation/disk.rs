@@ -224,6 +224,7 @@ impl Disk {
                 let place = self.place(&self.ops.iter().find(|op| op.seq == settle.seq).unwrap().clone());
                 self.insert(*new, OpState::Queued, Some(place));
             }
+            Outcome::Decided(_) => unreachable!("the collection asks: no rule decides"),
             Outcome::Discarded => op.state = OpState::Discarded,
         }
         self.order(&record);

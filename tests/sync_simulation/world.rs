@@ -7,10 +7,10 @@ use std::{
 
 use ebbtide::{
     model::{
-        conflict::ConflictPolicy,
         ids::{CollectionKey, RecordId, RecordKey, Seq},
         json::Pointer,
         op::OpState,
+        rules::ConflictRules,
         source::{AuthSpec, CollectionSpec, PullMode, SourceKind, SourceSpec, SyncSettings},
         sync_status::SyncRequest,
         time::{At, Timestamp},
@@ -150,7 +150,7 @@ pub fn source(mode: PullMode) -> SourceSpec {
             title: None,
             pull: mode,
             updated_at: None::<Pointer>,
-            conflicts: ConflictPolicy::Manual,
+            conflicts: ConflictRules::default(),
         }],
     }
 }

@@ -19,4 +19,5 @@ pub mod session;
 pub mod source;
 pub mod sync_status;
 pub mod time;
+pub mod vault;
 pub mod wire;

@@ -450,6 +450,7 @@ proptest! {
                 _ => Outcome::Conflict {
                     theirs: Some(json!({"title": "theirs"})),
                     theirs_revision: None,
+                    note: None,
                     base: world.op(seq).base,
                 },
             };

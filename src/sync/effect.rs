@@ -8,6 +8,7 @@ use crate::model::{
     activity::Activity,
     ids::{CollectionKey, RecordId, RecordKey, Revision, Seq, SourceName},
     op::{LateOriginal, NewOp, OpError},
+    spend::SpentRow,
     sync_status::SourceStatus,
     time::Timestamp,
     wire::{PushRequest, RemoteChange},
@@ -148,6 +149,9 @@ pub enum Effect {
     ForgetCredentials {
         source: SourceName,
     },
+
+    /// Add these to what the journal counts. Nobody waits for it.
+    SaveSpent(Vec<SpentRow>),
 
     // --- telling people -----------------------------------------------------------------------------------------
     Log(Activity),

@@ -25,6 +25,7 @@ pub mod event;
 mod headline;
 mod lane;
 mod late;
+mod meter;
 pub mod plan;
 mod policy;
 mod progress;

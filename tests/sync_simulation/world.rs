@@ -143,6 +143,7 @@ pub fn source(mode: PullMode) -> SourceSpec {
         auth: AuthSpec::None,
         read_only: false,
         allow_plain: false,
+        user: None,
         collections: vec![CollectionSpec {
             name: "c".into(),
             path: "c".to_owned(),
@@ -392,7 +393,7 @@ impl World {
                 self.note(client, format!("says {}", activity.text));
                 self.clients[client].log.push(activity.text);
             }
-            Effect::Publish(_) | Effect::ForgetCredentials { .. } => {}
+            Effect::Publish(_) | Effect::ForgetCredentials { .. } | Effect::SaveSpent(_) => {}
             Effect::Idle => self.clients[client].idle_said += 1,
             Effect::Push { ticket, request } => self.send(client, ticket, request),
             Effect::Fetch { .. }

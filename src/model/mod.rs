@@ -20,4 +20,5 @@ pub mod source;
 pub mod spend;
 pub mod sync_status;
 pub mod time;
+pub mod vault;
 pub mod wire;

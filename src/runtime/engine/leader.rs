@@ -13,6 +13,7 @@ use crate::{
         activity::{Activity, Severity},
         ids::{CollectionKey, RecordId, SourceName},
         op::{LateOriginal, OutboxCounts},
+        source::VaultSettings,
         spend::day_of,
         sync_status::{Account, SourceStatus, SyncRequest},
         time::{At, Clock, Timestamp},
@@ -144,6 +145,7 @@ pub(super) struct Leader {
     /// Who is signed in where; overlaid on what the machine publishes.
     pub(super) accounts: HashMap<SourceName, Account>,
     pub(super) published: Vec<SourceStatus>,
+    vault: VaultSettings,
 }
 
 impl Leader {
@@ -194,6 +196,7 @@ impl Leader {
             zone_offset: setup.settings.zone_offset,
             accounts,
             published: Vec::new(),
+            vault: setup.settings.vault,
         })
     }
 
@@ -353,10 +356,15 @@ impl Leader {
             return;
         }
         self.pruned = Some(at.mono);
-        let keep = i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX);
-        let reply = self.store.prune(Timestamp(at.wall.0.saturating_sub(keep)));
+        let before = |keep: Duration| {
+            let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
+            Timestamp(at.wall.0.saturating_sub(keep))
+        };
+        let history = self.store.prune(before(self.keep));
+        let vault = self.store.prune_vault(before(self.vault.keep), self.vault.most);
         tokio::spawn(async move {
-            if let Err(error) = reply.await {
+            let pruned = async { history.await.and(vault.await) };
+            if let Err(error) = pruned.await {
                 tracing::warn!("old rows could not be removed: {error}");
             }
         });

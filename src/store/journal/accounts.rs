@@ -136,3 +136,175 @@ pub(in crate::store) fn all(connection: &Connection) -> Result<Vec<(SourceName, 
     }
     Ok(accounts)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    };
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        model::{
+            edit,
+            ids::{CollectionKey, OpId},
+            op::{NewOp, OpKind, Precondition},
+            time::{At, Clock},
+        },
+        store::{Claim, OpenMode, QueueEdit, Store},
+    };
+
+    #[derive(Default)]
+    struct Ticking(AtomicU64);
+
+    impl Clock for Ticking {
+        fn at(&self) -> At {
+            At::test(self.0.fetch_add(1, Ordering::Relaxed))
+        }
+    }
+
+    struct World {
+        _dir: tempfile::TempDir,
+        store: Store,
+        made: u64,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(dir.path(), OpenMode::ReadWrite, Arc::new(Ticking::default())).unwrap();
+            Self { _dir: dir, store, made: 0 }
+        }
+
+        fn create(&mut self, id: &str) -> Seq {
+            self.made += 1;
+            let document = Some(json!({"n": self.made}));
+            let op = NewOp {
+                op_id: OpId::new(&At::test(1_000 + self.made)),
+                record: CollectionKey::new("s", "c").record(id),
+                kind: OpKind::Create,
+                changes: edit::diff(None, document.as_ref()),
+                document,
+                base: None,
+                base_revision: None,
+                created_at: At::test(self.made).wall,
+                author: String::new(),
+            };
+            self.store.queue(QueueEdit { op, draft: None, session: None, activity: None }).wait().unwrap().seq
+        }
+
+        fn sign_in(&self, who: &str) -> u64 {
+            self.store.sign_in("s".into(), who.to_owned(), At::test(50).wall).wait().unwrap()
+        }
+
+        fn op(&self, seq: Seq) -> crate::model::op::Op {
+            self.store.reader().unwrap().outbox(&[], None, 100).unwrap().into_iter().find(|op| op.seq == seq).unwrap()
+        }
+
+        fn claim(&self, seq: Seq) -> bool {
+            let op = self.op(seq);
+            let claim = Claim {
+                head: seq,
+                absorbs: Vec::new(),
+                kind: op.kind,
+                sent_document: op.document,
+                precondition: Precondition::Absent,
+                request_hash: "hash".to_owned(),
+                at: At::test(60).wall,
+            };
+            self.store.claim(claim).wait().unwrap().is_some()
+        }
+
+        fn account(&self) -> Account {
+            self.store.reader().unwrap().accounts().unwrap().into_iter().next().map(|(_, account)| account).unwrap()
+        }
+    }
+
+    #[test]
+    fn an_edit_is_made_by_whoever_was_signed_in_last_and_waits_for_another_until_it_is_confirmed() {
+        let mut world = World::new();
+        let nobodys = world.create("a");
+        world.sign_in("ann");
+        let anns = world.create("b");
+        assert_eq!((world.op(nobodys).author.as_str(), world.op(anns).author.as_str()), ("", "ann"));
+        assert_eq!(world.sign_in("ann"), 0, "her own edits do not wait");
+        assert_eq!(world.sign_in("bob"), 1);
+        let waiting = world.op(anns);
+        assert_eq!(waiting.state, OpState::Auth);
+        assert_eq!(waiting.last_error.map(|error| error.message), Some("made as ann, signed in as bob".to_owned()));
+        assert_eq!(waiting.attempts, 0);
+        assert_eq!(world.op(nobodys).state, OpState::Queued, "what nobody made goes with the first who comes");
+        assert_eq!(world.account().foreign, [Foreign { author: "ann".to_owned(), ops: 1 }]);
+        assert_eq!(world.store.release_auth("s".into()).wait().unwrap(), 0, "good credentials are no consent");
+        assert_eq!(world.store.confirm_author("s".into(), At::test(70).wall).wait().unwrap(), 1);
+        assert_eq!(world.op(anns).state, OpState::Queued);
+        assert!(world.account().foreign.is_empty());
+        assert_eq!(world.sign_in("bob"), 0, "asked once");
+        assert!(world.claim(anns));
+    }
+
+    #[test]
+    fn the_one_who_made_it_comes_back_and_it_goes() {
+        let mut world = World::new();
+        world.sign_in("ann");
+        let anns = world.create("a");
+        world.sign_in("bob");
+        assert_eq!(world.op(anns).state, OpState::Auth);
+        world.sign_in("ann");
+        assert_eq!(world.store.release_auth("s".into()).wait().unwrap(), 1);
+        assert!(world.claim(anns));
+    }
+
+    #[test]
+    fn the_claim_itself_keeps_an_edit_of_another_account_back() {
+        let mut world = World::new();
+        world.sign_in("ann");
+        let anns = world.create("a");
+        world.sign_in("bob");
+        // Somebody retries it: that is no consent either.
+        world.store.command(vec![anns], crate::model::op::OpCommand::Retry, At::test(80).wall).wait().unwrap();
+        assert_eq!(world.op(anns).state, OpState::Queued);
+        assert!(!world.claim(anns));
+        assert_eq!(world.op(anns).state, OpState::Auth);
+    }
+
+    #[test]
+    fn a_doubt_outlives_the_wait_for_an_account() {
+        let mut world = World::new();
+        world.sign_in("ann");
+        let anns = world.create("a");
+        assert!(world.claim(anns));
+        world.store.recover_in_flight(At::test(90).wall).wait().unwrap();
+        assert_eq!(world.sign_in("bob"), 1);
+        assert_eq!((world.op(anns).state, world.op(anns).was_in_doubt), (OpState::Auth, true));
+        world.store.confirm_author("s".into(), At::test(95).wall).wait().unwrap();
+        assert_eq!((world.op(anns).state, world.op(anns).was_in_doubt), (OpState::InDoubt, true));
+        assert!(world.claim(anns), "the identical write is repeated");
+    }
+
+    #[test]
+    fn bytes_add_up_and_a_switch_stays() {
+        use crate::model::spend::{Spent, SpentRow};
+        let world = World::new();
+        let row = |day, received| SpentRow {
+            day,
+            source: "s".into(),
+            collection: Some("c".into()),
+            spent: Spent { sent: 1, received },
+        };
+        world.store.add_spent(vec![row(100, 10)]).wait().unwrap();
+        world.store.add_spent(vec![row(100, 5), row(131, 7)]).wait().unwrap();
+        let mut reader = world.store.reader().unwrap();
+        assert_eq!(reader.spent(131).unwrap(), [row(131, 7)]);
+        assert_eq!(reader.spent(100).unwrap(), [], "a month later nobody asks");
+        assert_eq!(reader.forced_offline().unwrap(), None);
+        world.store.force_offline(Some(At::test(5).wall)).wait().unwrap();
+        world.store.force_offline(Some(At::test(9).wall)).wait().unwrap();
+        assert_eq!(reader.forced_offline().unwrap(), Some(At::test(5).wall));
+        world.store.force_offline(None).wait().unwrap();
+        assert_eq!(reader.forced_offline().unwrap(), None);
+    }
+}

@@ -152,7 +152,7 @@ impl Lane {
             beyond_budget: false,
             renewed_at: None,
             pull_first: None,
-            push: Push::new(spec.name.clone(), spec.kind, settings.parallel),
+            push: Push::new(spec, settings.parallel),
             pulls: pulls.collect(),
         }
     }

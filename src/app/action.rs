@@ -39,6 +39,7 @@ pub enum Action {
     OpenLog,
     OpenConflicts,
     OpenSessions,
+    OpenVault,
     OpenWelcome,
     Goto,
     GotoCollection,
@@ -104,4 +105,7 @@ pub enum Action {
     SomebodyEdits,
     // Sessions.
     DeleteSession,
+    // Vault.
+    VersionsOfRecord,
+    RestoreVersion,
 }

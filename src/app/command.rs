@@ -18,6 +18,7 @@ pub enum Scope {
     Conflicts,
     Log,
     Sessions,
+    Vault,
     Editor,
     /// One-line inputs: filter, palette, help search.
     Input,
@@ -25,7 +26,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    pub const ALL: [Scope; 14] = [
+    pub const ALL: [Scope; 15] = [
         Self::Global,
         Self::List,
         Self::Collections,
@@ -37,6 +38,7 @@ impl Scope {
         Self::Conflicts,
         Self::Log,
         Self::Sessions,
+        Self::Vault,
         Self::Editor,
         Self::Input,
         Self::Help,
@@ -56,6 +58,7 @@ impl Scope {
             Self::Conflicts => "conflicts",
             Self::Log => "log",
             Self::Sessions => "sessions",
+            Self::Vault => "vault",
             Self::Editor => "editor",
             Self::Input => "input",
             Self::Help => "help",
@@ -86,7 +89,7 @@ pub struct Command {
     pub demo: bool,
 }
 
-use Scope::{Conflicts, Connectivity, Editor, Global, Help, Input, List, Outbox, Record, Records, Sessions, Sync};
+use Scope::{Conflicts, Connectivity, Editor, Global, Help, Input, List, Outbox, Record, Records, Sessions, Sync, Vault};
 
 macro_rules! command {
     ($action:ident, $name:literal, $hint:literal, $title:literal, $help:literal, [$($scope:ident),*]) => {
@@ -117,16 +120,16 @@ pub const COMMANDS: &[Command] = &[
     command!(Back, "back", "back", "back", "close, clear, or go back; never quits", [Global, Input, Help]),
     command!(ScrollRight, "scroll_right", "right", "scroll right", "show the columns to the right", [Records]),
     command!(ScrollLeft, "scroll_left", "left", "scroll left", "show the columns to the left", [Records]),
-    command!(NextTab, "next_tab", "next tab", "next tab", "next tab of the pane", [Outbox, Conflicts, Input, Help]),
+    command!(NextTab, "next_tab", "next tab", "next tab", "next tab of the pane", [Outbox, Conflicts, Vault, Input, Help]),
     command!(
         PreviousTab,
         "previous_tab",
         "previous tab",
         "previous tab",
         "previous tab of the pane",
-        [Outbox, Conflicts, Input, Help]
+        [Outbox, Conflicts, Vault, Input, Help]
     ),
-    command!(Filter, "filter", "filter", "filter", "show only what matches", [Records], "<text>"),
+    command!(Filter, "filter", "filter", "filter", "show only what matches", [Records, Vault], "<text>"),
     command!(ClearFilter, "clear_filter", "clear filter", "clear the filter", "show everything again", [Records]),
     command!(Sort, "sort", "sort", "sort by the next column", "sort by the next column", [Records], "<column>"),
     command!(ReverseSort, "reverse_sort", "reverse", "reverse the order", "reverse the order", [Records]),
@@ -177,7 +180,7 @@ pub const COMMANDS: &[Command] = &[
         "source, collection, id and field",
         [Records, Record, Outbox]
     ),
-    command!(CopyJson, "copy_json", "JSON", "copy the value", "the selected value as JSON", [Record, Outbox]),
+    command!(CopyJson, "copy_json", "JSON", "copy the value", "the selected value as JSON", [Record, Outbox, Vault]),
     command!(CopyId, "copy_id", "id", "copy the id", "the id of the record", [Records, Record, Outbox]),
     command!(RetryOp, "retry_op", "retry", "retry the op", "send it again now", [Outbox]),
     command!(HoldOp, "hold_op", "hold", "hold or release the op", "keep it back, or let it go", [Outbox]),
@@ -211,7 +214,7 @@ pub const COMMANDS: &[Command] = &[
         "go to record",
         "open the record of the op",
         "show the record this op changes",
-        [Outbox, Conflicts]
+        [Outbox, Conflicts, Vault]
     ),
     command!(NextView, "next_view", "view", "next outbox view", "all, queued, held, rejected, conflict", [Outbox]),
     command!(SyncNow, "sync_now", "sync", "sync now", "pull and push everything", [Global]),
@@ -284,6 +287,22 @@ pub const COMMANDS: &[Command] = &[
         "forget a saved screen (asks)",
         [Sessions]
     ),
+    command!(
+        RestoreVersion,
+        "restore_version",
+        "restore",
+        "restore the version",
+        "make the record what it was, as an edit like any other",
+        [Vault]
+    ),
+    command!(
+        VersionsOfRecord,
+        "versions_of_record",
+        "kept versions",
+        "show the kept versions of the record",
+        "what the vault keeps of this record",
+        [Records, Record]
+    ),
     command!(FocusCollections, "focus_collections", "collections", "go to collections", "pane 1", [Global]),
     command!(FocusRecords, "focus_records", "records", "go to records", "pane 2", [Global]),
     command!(FocusRecord, "focus_record", "record", "go to the record", "pane 3", [Global]),
@@ -327,6 +346,15 @@ pub const COMMANDS: &[Command] = &[
     command!(OpenConflicts, "open_conflicts", "conflicts", "open the conflicts", "what needs your decision", [Global]),
     command!(OpenLog, "open_log", "log", "open the activity log", "what happened, newest first", [Global]),
     command!(OpenSessions, "open_sessions", "sessions", "open the sessions", "saved screens by name", [Global]),
+    command!(
+        OpenVault,
+        "open_vault",
+        "vault",
+        "open the vault",
+        "versions that lost: see, compare, restore",
+        [Global],
+        "<collection>/<id>"
+    ),
     command!(
         OpenWelcome,
         "open_welcome",

@@ -56,8 +56,8 @@ pub fn hints(app: &App) -> Vec<Hint> {
             Action::FocusCollections => (pair(key(Action::FocusCollections), key(Action::FocusSync)), "pane"),
             Action::Grow => (pair(key(Action::Shrink), key(Action::Grow)), "resize"),
             Action::Open if matches!(top, PaneName::Palette | PaneName::Help) => (key(action), "run"),
-            Action::Open if top == PaneName::Records && typing => (key(action), "keep the filter"),
-            Action::Back if top == PaneName::Records && typing => (key(action), "clear it"),
+            Action::Open if matches!(top, PaneName::Records | PaneName::Vault) && typing => (key(action), "keep the filter"),
+            Action::Back if matches!(top, PaneName::Records | PaneName::Vault) && typing => (key(action), "clear it"),
             Action::Back if top != PaneName::Welcome && !Screen::MAIN.contains(&top) => (key(action), "close"),
             Action::Back if top == PaneName::Welcome => (key(action), "skip to an empty workspace"),
             Action::NextTab if top == PaneName::Help => (key(action), "another pane"),
@@ -84,6 +84,7 @@ pub fn hints(app: &App) -> Vec<Hint> {
         PaneName::Palette => app.palette.commands(),
         PaneName::Goto => app.goto.commands(),
         PaneName::Sessions => app.sessions.commands(),
+        PaneName::Vault => app.vault.commands(),
         PaneName::Welcome => app.welcome.commands(),
     };
     let demo: &[Action] = match (app.setup.demo, app.world.network_cut) {

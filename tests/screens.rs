@@ -795,7 +795,7 @@ fn transcripts() {
         ("add", &["a", "<ctrl-end><left>\"name\": \"Zoe\"", "<F2>", "u"]),
         ("delete", &["d", "n", "d", "y", "u", "jj<space><space>", "d", "y", "3jjj", "d", "y"]),
         ("outbox", &["4", "j", "h", "j", "h", "h", "D", "n", "D", "y", "X", "r", "v", "v", "o"]),
-        ("conflict", &["4", "c", "w", "m", "w", "<esc>"]),
+        ("conflict", &["4", "c", "w", "e", "14", "<enter>", "u", "m", "w", "<esc>"]),
         (
             "palette",
             &[
@@ -823,6 +823,74 @@ fn transcripts() {
         bench.status(online());
         kept("transcripts", name, &transcript(&mut bench, steps));
     }
+}
+
+/// The conflict of the mock-ups: five fields differ, two need a person.
+fn resolver(size: (u16, u16), change: impl Fn(&mut Conflict)) -> Bench {
+    let mut data = few();
+    outbox(&mut data);
+    let conflict = &mut data.conflicts[0];
+    conflict.base = Some(json!({"id": "p_003", "title": "Mug", "price": 12, "stock": 40, "tags": ["a", "b"],
+        "dims": {"h": 9, "w": 8}, "maker": {"name": "Kiln & Co", "city": "Malmö"}}));
+    conflict.mine = Some(json!({"id": "p_003", "title": "Mug, blue", "price": 12.5, "stock": 40,
+        "tags": ["a", "b", "sale"], "dims": {"h": 10, "w": 8}, "maker": {"name": "Kiln & Co", "city": "Malmö"}}));
+    conflict.theirs = Some(json!({"id": "p_003", "title": "Mug", "price": 13, "stock": 38, "tags": ["c"],
+        "dims": {"h": 10, "w": 8}, "maker": {"name": "Kiln & Co", "city": "Malmö"}}));
+    change(conflict);
+    let mut bench = Bench::new(setup(size), data, NOW);
+    bench.status(online());
+    bench.press("C");
+    bench
+}
+
+#[test]
+fn the_resolver_in_every_state() {
+    for size in SIZES {
+        let mut states: Vec<(&str, Bench)> = Vec::new();
+        let state = |keys: &str| {
+            let mut bench = resolver(size, |_| {});
+            bench.press(keys);
+            bench
+        };
+        states.push(("undecided", state("")));
+        states.push(("typing", state("e{\"amount\": 1")));
+        states.push(("half_typed", state("e14<esc>j")));
+        states.push(("decided", state("mnt")));
+        states.push(("unchanged", state(".")));
+        states.push(("dropping", state("D")));
+        states.push(("deleted_there", resolver(size, |conflict| conflict.theirs = None)));
+        let mut deleted_here = resolver(size, |conflict| conflict.mine = None);
+        deleted_here.press("m");
+        states.push(("deleted_here", deleted_here));
+        states.push(("both_created", resolver(size, |conflict| conflict.base = None)));
+        states.push(("in_doubt", resolver(size, |conflict| conflict.was_in_doubt = true)));
+        for (name, bench) in states {
+            kept("panes/conflicts", &format!("{name}_{}x{}", size.0, size.1), &bench.screen());
+            if bench.app.confirm().is_none() {
+                restarted(bench, name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_choice_survives_a_kill_and_says_so_when_the_server_moved_under_it() {
+    let mut bench = resolver((120, 36), |_| {});
+    bench.press("mnt");
+    let mut bench = restarted(bench, "a conflict decided half way");
+    bench.data.conflicts[0].theirs.as_mut().unwrap()["price"] = json!(15);
+    bench.changed();
+    let screen = bench.screen();
+    assert!(screen.contains("products/p_003 changed again on the server: price"), "{screen}");
+    assert!(screen.contains("1 to decide"), "{screen}");
+    bench.press("NTw");
+    let op = bench.data.ops.iter().find(|op| op.record.id.as_str() == "p_003").unwrap();
+    let document = op.document.as_ref().unwrap();
+    assert_eq!(
+        (&document["price"], &document["tags"], &document["title"]),
+        (&json!(15), &json!(["c"]), &json!("Mug, blue"))
+    );
+    assert!(bench.data.conflicts[0].resolved_at.is_some());
 }
 
 #[test]

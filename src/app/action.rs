@@ -87,6 +87,13 @@ pub enum Action {
     // Conflicts.
     TakeMine,
     TakeTheirs,
+    TakeBase,
+    TypeValue,
+    TakeAllMine,
+    TakeAllTheirs,
+    RedoMerge,
+    ToggleUnchanged,
+    DropMine,
     QueueResult,
     NextUndecided,
     PreviousUndecided,

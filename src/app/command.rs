@@ -89,7 +89,9 @@ pub struct Command {
     pub demo: bool,
 }
 
-use Scope::{Conflicts, Connectivity, Editor, Global, Help, Input, List, Outbox, Record, Records, Sessions, Sync, Vault};
+use Scope::{
+    Conflicts, Connectivity, Editor, Global, Help, Input, List, Outbox, Record, Records, Sessions, Sync, Vault,
+};
 
 macro_rules! command {
     ($action:ident, $name:literal, $hint:literal, $title:literal, $help:literal, [$($scope:ident),*]) => {
@@ -120,7 +122,14 @@ pub const COMMANDS: &[Command] = &[
     command!(Back, "back", "back", "back", "close, clear, or go back; never quits", [Global, Input, Help]),
     command!(ScrollRight, "scroll_right", "right", "scroll right", "show the columns to the right", [Records]),
     command!(ScrollLeft, "scroll_left", "left", "scroll left", "show the columns to the left", [Records]),
-    command!(NextTab, "next_tab", "next tab", "next tab", "next tab of the pane", [Outbox, Conflicts, Vault, Input, Help]),
+    command!(
+        NextTab,
+        "next_tab",
+        "next tab",
+        "next tab",
+        "next tab of the pane",
+        [Outbox, Conflicts, Vault, Input, Help]
+    ),
     command!(
         PreviousTab,
         "previous_tab",
@@ -143,7 +152,7 @@ pub const COMMANDS: &[Command] = &[
         "edit",
         "edit the record",
         "edit the whole record as JSON",
-        [Records, Record, Outbox, Conflicts]
+        [Records, Record, Outbox]
     ),
     command!(EditField, "edit_field", "edit field", "edit the field", "edit just this field in place", [Record]),
     command!(
@@ -152,7 +161,7 @@ pub const COMMANDS: &[Command] = &[
         "$EDITOR",
         "edit in $EDITOR",
         "edit the whole record in your own editor",
-        [Records, Record]
+        [Records, Record, Conflicts]
     ),
     command!(
         DeleteRecord,
@@ -238,23 +247,72 @@ pub const COMMANDS: &[Command] = &[
     ),
     command!(Reupload, "reupload", "reupload", "upload again", "put back there what is here", [Sync]),
     command!(Detach, "detach", "detach", "detach the collection", "leave both as they are, stop pulling", [Sync]),
-    command!(TakeMine, "take_mine", "mine", "take mine", "keep my version of the record", [Conflicts]),
+    command!(TakeMine, "take_mine", "mine", "take mine", "my value at this field", [Conflicts]),
+    command!(TakeTheirs, "take_theirs", "theirs", "take theirs", "the server's value at this field", [Conflicts]),
     command!(
-        TakeTheirs,
-        "take_theirs",
-        "theirs",
-        "take theirs",
-        "keep the server's version of the record",
+        TakeBase,
+        "take_base",
+        "base",
+        "take the base",
+        "what both sides started from, at this field",
         [Conflicts]
     ),
-    command!(QueueResult, "queue_result", "queue result", "queue the result", "send what was chosen", [Conflicts]),
-    command!(NextUndecided, "next_undecided", "next", "next conflict", "next conflict that needs you", [Conflicts]),
+    command!(TypeValue, "type_value", "type", "type a value", "another value for this field, as JSON", [Conflicts]),
+    command!(
+        TakeAllMine,
+        "take_all_mine",
+        "all mine",
+        "take all mine",
+        "mine wherever a decision is needed; again: everywhere",
+        [Conflicts]
+    ),
+    command!(
+        TakeAllTheirs,
+        "take_all_theirs",
+        "all theirs",
+        "take all theirs",
+        "theirs wherever a decision is needed; again: everywhere",
+        [Conflicts]
+    ),
+    command!(
+        RedoMerge,
+        "redo_merge",
+        "redo merge",
+        "redo the automatic merge",
+        "put aside what was chosen, back to what merged by itself",
+        [Conflicts]
+    ),
+    command!(
+        ToggleUnchanged,
+        "toggle_unchanged",
+        "unchanged",
+        "show unchanged fields",
+        "also the fields that are the same on all sides",
+        [Conflicts]
+    ),
+    command!(
+        DropMine,
+        "drop_mine",
+        "drop mine",
+        "drop my change...",
+        "leave the server's version (asks; kept in the vault)",
+        [Conflicts]
+    ),
+    command!(QueueResult, "queue_result", "queue", "queue the result", "send what was chosen", [Conflicts]),
+    command!(
+        NextUndecided,
+        "next_undecided",
+        "next",
+        "next undecided field",
+        "next field, or conflict, that needs you",
+        [Conflicts]
+    ),
     command!(
         PreviousUndecided,
         "previous_undecided",
-        "previous",
-        "previous conflict",
-        "previous conflict that needs you",
+        "previous undecided",
+        "previous undecided field",
+        "previous field, or conflict, that needs you",
         [Conflicts]
     ),
     command!(QueueDraft, "queue_draft", "queue", "queue the draft", "save it and put it in the outbox", [Editor]),

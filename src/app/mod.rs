@@ -51,8 +51,8 @@ use loads::Loads;
 use pane::{Cx, Pane, PaneName, Question};
 use panes::{
     collections::Collections, conflicts::Conflicts, connectivity::Connectivity, goto::Goto, help::Help, log::Log,
-    outbox::Outbox, palette::Palette, record::Record, records::Records, sessions::Sessions, sync::Sync,
-    vault::Vault, welcome::Welcome,
+    outbox::Outbox, palette::Palette, record::Record, records::Records, sessions::Sessions, sync::Sync, vault::Vault,
+    welcome::Welcome,
 };
 use screen::Screen;
 use settings::UiSettings;
@@ -448,6 +448,7 @@ impl App {
             PaneName::Goto => self.goto.takes_text(),
             PaneName::Editor => self.editor.takes_text(),
             PaneName::Vault => self.vault.takes_text(),
+            PaneName::Conflicts => self.conflicts.takes_text(),
             _ => false,
         }
     }

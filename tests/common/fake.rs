@@ -143,14 +143,18 @@ impl Fake {
         self.ops.pop().map(|op| op.seq)
     }
 
-    pub fn resolve(&mut self, id: i64, take: Take) {
+    pub fn resolve(&mut self, id: i64, take: Take, document: Option<Value>) {
         let Some(conflict) = self.conflicts.iter_mut().find(|conflict| conflict.id == id) else { return };
         conflict.resolved_at = Some(conflict.detected_at);
         conflict.resolution = Some(take);
         let seq = conflict.seq;
         match take {
-            Take::Mine => self.find(seq).state = OpState::Queued,
-            _ => self.ops.retain(|op| op.seq != seq),
+            Take::Theirs => self.ops.retain(|op| op.seq != seq),
+            _ => {
+                let op = self.find(seq);
+                op.state = OpState::Queued;
+                op.document = document;
+            }
         }
     }
 

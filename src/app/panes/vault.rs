@@ -251,9 +251,7 @@ impl Pane for Vault {
             }
             Action::OpenTarget => {
                 if let Some(entry) = self.selected() {
-                    return Outcome::used()
-                        .request(Request::Close)
-                        .request(Request::OpenRecord(entry.record.clone()));
+                    return Outcome::used().request(Request::Close).request(Request::OpenRecord(entry.record.clone()));
                 }
             }
             Action::CopyJson => {

@@ -83,7 +83,10 @@ fn one(app: &App, canvas: &mut Canvas<'_>, area: Area) {
     let title = format!("Version {} of {}", entry.id, text::line(&entry.record.to_string()));
     let lost = format!("{} {}", entry.reason.label(), words::ago(app.now().wall, entry.at));
     let below = format!("{lost}{}", revision.unwrap_or_default());
-    canvas.frame(area, &Border { title: &title, bottom_left: &below, bottom_right: "r restores it", ..Border::default() });
+    canvas.frame(
+        area,
+        &Border { title: &title, bottom_left: &below, bottom_right: "r restores it", ..Border::default() },
+    );
     let inner = area.inner();
     let Some(kept) = pane.kept() else { return say(canvas, inner, &["Reading the version"]) };
     let tabs = match pane.tab() {

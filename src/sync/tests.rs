@@ -2,6 +2,7 @@
 
 mod late;
 mod link;
+mod wish;
 
 use std::time::Duration;
 

@@ -155,7 +155,7 @@ pub fn to_text(merged: &Merged, picks: &BTreeMap<Pointer, Pick>, heading: &str) 
     };
     for field in open {
         let mark = Value::from(format!("{OPEN}{}", field.pointer)).to_string();
-        let show = |value: &Option<Value>| value.as_ref().map_or_else(|| "(none)".to_owned(), |value| cut(value));
+        let show = |value: &Option<Value>| value.as_ref().map_or_else(|| "(none)".to_owned(), cut);
         let sides = format!(
             "<undecided: mine {} | theirs {} | base {}>",
             show(&field.mine),

@@ -1,3 +1,5 @@
+//! The story of the resolver: what merges, what is chosen, what survives.
+
 use serde_json::json;
 
 use super::*;

@@ -65,7 +65,7 @@ impl Setup {
 
     /// How the collection settles what both sides changed.
     pub fn rules(&self, key: &CollectionKey) -> ConflictRules {
-        self.collection(key).map(|spec| ConflictRules::of(spec.conflicts)).unwrap_or_default()
+        self.collection(key).map(|spec| spec.conflicts.clone()).unwrap_or_default()
     }
 
     /// True where edits of the collection are refused.

@@ -70,6 +70,8 @@ pub enum Point {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fault {
+    /// None: what it is used up on passes as if it were not there.
+    Pass,
     /// Never passed on, the connection reset.
     DropRequest,
     /// Passed on; the answer is swallowed, the connection reset.
@@ -136,6 +138,8 @@ struct State {
     held: u64,
     /// Requests that went on to the server after they were held or delayed, and were answered there.
     late: u64,
+    /// Held answers that were passed on.
+    answered_late: u64,
     connections: u64,
     is_refusing: bool,
 }
@@ -206,6 +210,11 @@ impl Proxy {
         self.state().late
     }
 
+    /// How many held answers were passed on since.
+    pub fn answered_late(&self) -> u64 {
+        self.state().answered_late
+    }
+
     pub fn connections(&self) -> u64 {
         self.state().connections
     }
@@ -248,7 +257,7 @@ impl Shared {
                 break;
             }
         }
-        state.hits += u64::from(found.is_some());
+        state.hits += u64::from(found.as_ref().is_some_and(|fault| *fault != Fault::Pass));
         state.seen.push(Seen { kind, method: head.method.clone(), path: head.path.clone(), was_hit: found.is_some() });
         found
     }
@@ -360,7 +369,7 @@ async fn carry(client: TcpStream, shared: &Arc<Shared>) -> Option<()> {
         while let Some(piece) = client.piece(&mut body).await? {
             request.extend(piece);
         }
-        let Some(fault) = fault else {
+        let Some(fault) = fault.filter(|fault| *fault != Fault::Pass) else {
             let mut to = match server.take() {
                 Some(to) => to,
                 None => Wire::connect(shared.to).await?,
@@ -409,6 +418,8 @@ async fn misbehave(mut client: Wire, request: Vec<u8>, fault: Fault, shared: &Ar
             let whole = whole_answer(&mut to).await?;
             shared.held().await;
             client.stream.write_all(&whole).await.ok()?;
+            shared.state().answered_late += 1;
+            client.gone().await;
         }
         Fault::Hold(_) => {
             let shared = Arc::clone(shared);
@@ -431,7 +442,7 @@ async fn misbehave(mut client: Wire, request: Vec<u8>, fault: Fault, shared: &Ar
             to.stream.write_all(&request).await.ok()?;
             pass(&mut client, &mut to, Some(&fault)).await?;
         }
-        Fault::DripUp => {}
+        Fault::DripUp | Fault::Pass => {}
     }
     Some(())
 }

@@ -174,9 +174,7 @@ impl Proxy {
     /// Nothing listens any more, and what was open is closed.
     pub fn cut(&self) {
         self.shared.gate.send_modify(|gate| (gate.is_open, gate.generation) = (false, gate.generation + 1));
-        while !self.state().is_refusing {
-            std::thread::yield_now();
-        }
+        super::wait_for("the proxy to refuse", || self.state().is_refusing.then_some(()));
     }
 
     pub fn restore(&self) {
@@ -323,7 +321,10 @@ async fn serve(listener: TcpListener, address: SocketAddr, shared: Arc<Shared>) 
             drop(listening.take());
             let socket = TcpSocket::new_v4().unwrap();
             socket.set_reuseaddr(true).unwrap();
-            socket.bind(address).unwrap();
+            // A process that is just being started holds a copy of the listener until it is another program.
+            while socket.bind(address).is_err() {
+                tokio::task::yield_now().await;
+            }
             reserved = Some(socket);
         }
         shared.state().is_refusing = listening.is_none();

@@ -4,8 +4,6 @@
 //! What happens on this side of the wire is held by somebody else's lock on a database file: the program has heard the
 //! answer and cannot write it down. Rows about typing and saving are in `kill_loop` and `store`.
 
-#![expect(clippy::disallowed_methods, reason = "a test that waits for real processes needs a real clock")]
-
 mod common;
 
 use std::{

@@ -39,6 +39,7 @@ pub enum Action {
     OpenLog,
     OpenConflicts,
     OpenSessions,
+    OpenVault,
     OpenWelcome,
     Goto,
     GotoCollection,
@@ -90,6 +91,13 @@ pub enum Action {
     // Conflicts.
     TakeMine,
     TakeTheirs,
+    TakeBase,
+    TypeValue,
+    TakeAllMine,
+    TakeAllTheirs,
+    RedoMerge,
+    ToggleUnchanged,
+    DropMine,
     QueueResult,
     NextUndecided,
     PreviousUndecided,
@@ -108,4 +116,7 @@ pub enum Action {
     SomebodyEdits,
     // Sessions.
     DeleteSession,
+    // Vault.
+    VersionsOfRecord,
+    RestoreVersion,
 }

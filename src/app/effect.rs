@@ -97,6 +97,12 @@ pub enum Need {
     /// What will be sent for an op.
     Plan(Seq),
     Conflicts,
+    /// The newest `limit` kept versions whose record's name holds `text`.
+    Vault {
+        text: String,
+        limit: usize,
+    },
+    KeptVersion(i64),
     Drafts,
     Activity {
         before: Option<i64>,

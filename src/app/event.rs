@@ -13,6 +13,7 @@ use crate::{
         record::RecordView,
         session::SessionInfo,
         sync_status::{Leadership, SourceStatus},
+        vault::{KeptVersion, VaultEntry},
     },
 };
 
@@ -124,6 +125,8 @@ pub enum Found {
     Op(Option<Box<Op>>),
     Plan(Option<Box<PlanStep>>),
     Conflicts(Vec<Conflict>),
+    Vault(Vec<VaultEntry>),
+    KeptVersion(Option<Box<KeptVersion>>),
     Drafts(Vec<Draft>),
     Activity(Vec<(i64, Activity)>),
     Sessions(Vec<SessionInfo>),

@@ -12,12 +12,12 @@ use super::{
     plan::{self, PlanArgs},
     report::Failure,
     shapes,
-    world::{self, Target, World},
+    world::{self, Target, World, find_source},
 };
 use crate::{
     model::{
         edit::Change,
-        ids::{OpId, Seq},
+        ids::{OpId, Seq, SourceName},
         json::Pointer,
         op::{Op, OpCommand, OpState},
         time,
@@ -44,6 +44,7 @@ pub(super) enum OutboxCommand {
     Split(SplitArgs),
     Discard(DiscardArgs),
     Undo(UndoArgs),
+    Confirm(ConfirmArgs),
 }
 
 /// List the edits that wait, in the order they will be sent
@@ -166,6 +167,21 @@ const UNDO_SHAPE: &str = "\
 JSON:
   {\"undone\": the step or null where there is none, \"changed\": [SEQ]}";
 
+/// Let the account that is signed in send edits that another one made
+///
+/// Edits made as somebody else wait in the state `auth`, so that nobody signs for another by accident.
+#[derive(Debug, Args)]
+#[command(after_long_help = CONFIRM_SHAPE)]
+pub(super) struct ConfirmArgs {
+    /// The source they wait for
+    #[arg(long, value_name = "S")]
+    source: String,
+}
+
+const CONFIRM_SHAPE: &str = "\
+JSON:
+  {\"confirmed\": how many edits may go now, \"account\": who sends them, or null where nobody is known}";
+
 const CHANGED_SHAPE: &str = "\
 JSON:
   {\"changed\": [SEQ]}";
@@ -184,6 +200,7 @@ pub(super) fn run(world: &World, command: &OutboxCommand) -> Outcome {
         OutboxCommand::Send(args) => carry_out(world, seqs(&args.seqs), Verb::Send),
         OutboxCommand::Edit(args) => edit(world, args),
         OutboxCommand::Split(args) => split(world, args),
+        OutboxCommand::Confirm(args) => confirm(world, args),
         OutboxCommand::Discard(args) => carry_out(world, seqs(&args.seqs), Verb::Discard),
         OutboxCommand::Undo(_) => undo(world),
     }
@@ -436,6 +453,34 @@ fn undo(world: &World) -> Outcome {
         output::json(&json!({"undone": what, "changed": changed}))?;
     }
     talk(said.as_deref().unwrap_or("nothing to take back"));
+    Ok(DONE)
+}
+
+fn confirm(world: &World, args: &ConfirmArgs) -> Outcome {
+    let config = world.config()?;
+    let name = SourceName::from(args.source.as_str());
+    if find_source(&config, &name).is_none() {
+        let known: Vec<String> = config.sources.iter().map(|source| format!("`{}`", source.name)).collect();
+        return Err(
+            Failure::usage(format!("there is no source `{name}`")).hint(format!("there are: {}", known.join(", ")))
+        );
+    }
+    let store = world.store()?;
+    let account = store.reader()?.accounts()?.into_iter().find(|(source, _)| *source == name);
+    let account = account.and_then(|(_, account)| account.principal);
+    let confirmed = store
+        .confirm_author(name.clone(), world.now())
+        .wait()
+        .map_err(|error| Failure::store("the edits were not confirmed", error))?;
+    wake(&store, world)?;
+    if world.json {
+        output::json(&json!({"confirmed": confirmed, "account": account}))?;
+    }
+    match account {
+        _ if confirmed == 0 => talk(&format!("no edit waits for another account at `{name}`")),
+        Some(account) => talk(&format!("{}: may go to `{name}` as {account}", count(confirmed, "edit"))),
+        None => talk(&format!("{}: may go to `{name}`", count(confirmed, "edit"))),
+    }
     Ok(DONE)
 }
 

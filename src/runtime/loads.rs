@@ -9,7 +9,7 @@ use crate::{
         effect::{Need, Ticket},
         event::{Event, Found},
     },
-    model::{ids::CollectionKey, op::OpState},
+    model::{ids::CollectionKey, op::OpState, vault::VaultQuery},
     runtime::plan::Planner,
     store::{Reader, StoreError},
 };
@@ -79,6 +79,11 @@ pub fn answer(
         }
         Need::Op(seq) => Found::Op(reader.op(*seq)?.map(Box::new)),
         Need::Plan(seq) => Found::Plan(planner.of_op(reader, *seq)?.map(Box::new)),
+        Need::Vault { text, limit } => {
+            let query = VaultQuery { text: text.clone(), ..VaultQuery::default() };
+            Found::Vault(reader.vault_search(&query, None, *limit)?)
+        }
+        Need::KeptVersion(id) => Found::KeptVersion(reader.kept_version(*id)?.map(Box::new)),
         Need::Conflicts => Found::Conflicts(reader.conflicts(false)?),
         Need::Drafts => Found::Drafts(reader.drafts()?),
         Need::Activity { before, limit } => Found::Activity(reader.activity(*before, *limit)?),

@@ -33,6 +33,8 @@ pub const SHARED: u64 = 16;
 /// Virtual time after the last fault in which everything must have settled: the longest backoff, the late-original
 /// guard, a sweep, and some.
 pub const SETTLES_WITHIN: u64 = 20 * 60_000;
+/// Happenings of one run at most: a run that is longer goes in circles.
+const MOST: u64 = 300_000;
 /// How often a user looks after what waits for a person.
 const ATTENDS: u64 = 4_000;
 
@@ -97,6 +99,8 @@ pub struct Client {
     asleep_until: u64,
     slept: u64,
     offset: i64,
+    /// The user agreed to a mass deletion.
+    pub accepted: bool,
     draws: u64,
     pub line: Line,
     /// The edit an op goes back to: a rebased op takes its predecessor's place.
@@ -178,6 +182,7 @@ impl<'s> World<'s> {
             asleep_until: 0,
             slept: 0,
             offset: 0,
+            accepted: false,
             draws: 0,
             line: Line::default(),
             roots: HashMap::new(),
@@ -272,6 +277,9 @@ impl<'s> World<'s> {
             }
             self.now = self.now.max(item.at);
             self.happen(item);
+            if self.number > MOST {
+                return Err(format!("I6: {MOST} happenings and no rest"));
+            }
             if let Some(broken) = self.broken.take() {
                 return Err(broken);
             }
@@ -602,7 +610,9 @@ impl<'s> World<'s> {
             }
             Effect::FinishSweep { ticket, collection, sweep, keep, at } => {
                 let pending = self.clients[client].disk.pending().len();
+                let rows = self.clients[client].disk.rows(&collection);
                 let result = self.clients[client].disk.finish_sweep(&collection, sweep, &keep, at);
+                self.check_deletion(client, rows, result.as_ref().map_or(0, |applied| applied.deleted));
                 self.check_page(client, pending);
                 Event::PageApplied { ticket, collection, result }
             }

@@ -12,6 +12,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "it says how long the seeds took")]
 
+#[path = "sync_simulation/carry.rs"]
+mod carry;
 #[path = "sync_simulation/check.rs"]
 mod check;
 #[path = "sync_simulation/disk.rs"]

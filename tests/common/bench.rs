@@ -201,8 +201,8 @@ impl Bench {
                     Some(seq) => events.push(Event::Done { text: format!("Took op {seq} back") }),
                     None => events.push(Event::Refused { text: "Nothing to undo".to_owned(), hint: None }),
                 },
-                Effect::Resolve { conflict, take, .. } => {
-                    self.data.resolve(conflict, take);
+                Effect::Resolve { conflict, take, document, .. } => {
+                    self.data.resolve(conflict, take, document);
                     events.push(Event::Done { text: format!("Conflict c{conflict}: {} kept", take.word()) });
                 }
                 Effect::Demo(command) => {

@@ -17,7 +17,7 @@ pub fn every_mutant_still_applies() -> Result<(), String> {
         count += 1;
         let patch = fs::read_to_string(&path).map_err(|error| error.to_string())?;
         fits(root, &patch).map_err(|error| {
-            let hint = "make the same mistake in the sources as they are now, and keep it with `git diff -U2`";
+            let hint = "make the same mistake in the sources as they are now, and keep it with `git diff -U1`";
             format!("{}: {error}\n{hint}", path.display())
         })?;
     }

@@ -8,7 +8,7 @@ impl World<'_> {
     pub fn carry_out(&mut self, client: usize, effect: Effect) {
         match effect {
             Effect::Log(activity) => self.note(client, || format!("says {}", activity.text)),
-            Effect::Publish(_) | Effect::Idle => {}
+            Effect::Publish(_) | Effect::SaveSpent(_) | Effect::Idle => {}
             Effect::ForgetCredentials { .. } => self.clients[client].line.is_expired = false,
             Effect::Push { ticket, request } => self.send(client, ticket, request),
             Effect::Fetch { .. }

@@ -148,6 +148,7 @@ fn source(mode: PullMode) -> SourceSpec {
         auth: AuthSpec::None,
         read_only: false,
         allow_plain: false,
+        user: None,
         collections: vec![CollectionSpec {
             name: "c".into(),
             path: "c".to_owned(),

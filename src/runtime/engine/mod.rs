@@ -30,6 +30,7 @@ use crate::{
         sync_status::{Leadership, SourceStatus, SyncRequest},
         time::Clock,
     },
+    runtime::clock::zone_offset,
     store::Store,
 };
 
@@ -78,7 +79,8 @@ pub struct Engine {
 
 impl Engine {
     /// Starts the thread. `report` is called on it and must not block.
-    pub fn start(setup: EngineSetup, report: impl Fn(EngineEvent) + Send + Sync + 'static) -> Self {
+    pub fn start(mut setup: EngineSetup, report: impl Fn(EngineEvent) + Send + Sync + 'static) -> Self {
+        setup.settings.zone_offset = zone_offset();
         let (commands, incoming) = unbounded_channel();
         let report: Report = Arc::new(report);
         let run = move || {

@@ -194,8 +194,10 @@ fn foot(app: &App, field: &Field, conflict: &Conflict, room: usize) -> Vec<Line>
             ];
             if let Some(taught) = pane.lesson() {
                 let (pattern, rule) = (&taught.lesson.pattern, taught.lesson.rule.word());
-                let reach = format!("decides {} of {} open conflicts", taught.decides, taught.of);
-                lines.push((format!("As a rule (`\"{pattern}\" = \"{rule}\"`) it {reach}"), Role::Dim));
+                let reach = format!("decides {} of {} open", taught.decides, taught.of);
+                lines.push((format!("as a rule, `\"{pattern}\" = \"{rule}\"`: {reach}"), Role::Dim));
+            }
+            lines.push((format!("As a rule (`\"{pattern}\" = \"{rule}\"`) it {reach}"), Role::Dim));
             }
             lines
         }

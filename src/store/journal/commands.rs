@@ -151,8 +151,11 @@ pub(in crate::store) fn undo(journal: &Journal, op_id: OpId, at: Timestamp) -> R
         )?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
+    // An answer to a conflict stands at the place of the edit it answers, but was made later.
+    let answer = conflicts::newest_answer(journal)?.map(|seq| (seq.0, seq.0));
+    let newest = newest.max(answer);
     if let Some((_, last_seq)) = steps::newest(journal)?
-        && newest.is_none_or(|(_, place)| place <= last_seq)
+        && newest.is_none_or(|(_, made)| made <= last_seq)
     {
         return steps::undo(journal, at);
     }
@@ -160,6 +163,10 @@ pub(in crate::store) fn undo(journal: &Journal, op_id: OpId, at: Timestamp) -> R
     let newest = Seq(newest);
     let op = journal.expect_op(newest)?;
     let may_stand = op.state.may_be_applied() || (op.attempts > 0 && op.was_in_doubt);
+    if !may_stand && let Some(conflict) = conflicts::answered_by(journal, &op)? {
+        conflicts::reopen(journal, &conflict, &op, at)?;
+        return Ok(Some(Undone::Edit(newest)));
+    }
     if !may_stand {
         discard(journal, &op, VaultReason::Undone, at)?;
         let row = Activity::new(at, Severity::Info, "outbox", format!("change #{newest} of {} taken back", op.record))

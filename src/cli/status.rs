@@ -277,5 +277,6 @@ pub(super) fn phase_word(phase: &PullPhase) -> &'static str {
         PullPhase::Settled => "settled",
         PullPhase::Stalled => "stalled",
         PullPhase::Stopped(_) => "stopped",
+        PullPhase::Detached => "detached",
     }
 }

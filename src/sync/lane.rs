@@ -126,7 +126,7 @@ impl Lane {
         let https = spec.url.starts_with("https:");
         let pulls = spec.collections.iter().map(|collection| {
             let key = CollectionKey { source: spec.name.clone(), collection: collection.name.clone() };
-            Pull::new(key, collection.clone(), settings.clone())
+            Pull::new(key, &spec.url, collection.clone(), settings.clone())
         });
         Self {
             source: spec.name.clone(),
@@ -158,8 +158,13 @@ impl Lane {
         !self.paused && self.tracker.is_usable() && self.hold.is_none() && accepted
     }
 
+    /// Another server answers than the one the edits were made for, or that is not known yet.
+    fn is_barred(&self) -> bool {
+        self.pulls.iter().any(Pull::bars_sending)
+    }
+
     fn may_push(&self) -> bool {
-        self.is_open() && !self.read_only && self.pull_first.is_none()
+        self.is_open() && !self.read_only && !self.is_barred() && self.pull_first.is_none()
     }
 
     /// Nothing can be done now: all is done, or waits for a time, a person or the network.
@@ -170,7 +175,7 @@ impl Lane {
         !unknown
             && !deciding
             && self.pull_first.is_none()
-            && self.push.is_idle(open && !self.read_only)
+            && self.push.is_idle(open && !self.read_only && !self.is_barred())
             && self.pulls.iter().all(|pull| pull.is_idle(open))
     }
 
@@ -213,6 +218,7 @@ impl Lane {
         let reason = match self.tracker.state() {
             _ if self.read_only => "the source is read-only",
             _ if self.paused => "paused by you",
+            _ if self.pulls.iter().any(Pull::is_elsewhere) => "another server answers: decide in the sync pane",
             ConnectivityState::ForcedOffline => "forced offline",
             _ if self.hold.is_some() => return self.hold.as_ref().map(|hold| hold.reason.clone()),
             _ if !matches!(self.credentials, Credentials::Fine { .. }) => "needs credentials",
@@ -306,6 +312,7 @@ impl Lane {
 
     pub(super) fn handle(&mut self, cx: &mut Cx<'_>, event: Event) {
         self.inform(cx);
+        self.meet(cx, &event);
         match event {
             Event::OutboxRead { ticket, result, .. } => self.push.outbox_read(cx, ticket, result),
             Event::Claimed { ticket, record, result } => self.push.claimed(cx, ticket, &record, result),
@@ -355,6 +362,22 @@ impl Lane {
     fn inform(&self, cx: &mut Cx<'_>) {
         cx.successes = self.tracker.successes();
         cx.server_clock = self.tracker.server_clock();
+    }
+
+    /// Nothing of an answer is used before it is known that it comes from the right server.
+    fn meet(&mut self, cx: &mut Cx<'_>, event: &Event) {
+        let (Event::Fetched { exchange, .. }
+        | Event::Pushed { exchange, .. }
+        | Event::KeysRead { exchange, .. }
+        | Event::PageRead { exchange, .. }
+        | Event::FeedOpened { exchange, .. }
+        | Event::Probed { exchange, .. }) = event
+        else {
+            return;
+        };
+        if let Some(database) = &exchange.server {
+            self.pulls.iter_mut().for_each(|pull| pull.meet(cx, database));
+        }
     }
 
     fn with_pull(&mut self, key: &CollectionKey, f: impl FnOnce(&mut Pull, &Push)) {

@@ -94,6 +94,7 @@ fn phase(app: &App, key: &CollectionKey) -> (String, Role) {
             (format!("{percent}STALLED"), Role::Degraded)
         }
         PullPhase::Stopped(_) => ("STOPPED".to_owned(), Role::Problem),
+        PullPhase::Detached => ("DETACHED".to_owned(), Role::Dim),
     }
 }
 

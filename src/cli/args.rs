@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::{
     conflicts::ConflictsCommand, dashboard, edit, export, import, init, outbox::OutboxCommand, records, serve,
-    session::SessionCommand, shell, sync,
+    session::SessionCommand, shell, sync, vault::VaultCommand,
 };
 
 /// A terminal workbench for JSON data that lives behind an unreliable network
@@ -85,6 +85,7 @@ pub(super) enum Command {
     Export(export::ExportArgs),
     Outbox(OutboxArgs),
     Conflicts(ConflictsArgs),
+    Vault(VaultArgs),
     Session(SessionArgs),
     #[command(about = super::doctor::ABOUT, after_long_help = super::doctor::SHAPE)]
     Doctor,
@@ -107,6 +108,13 @@ pub(super) struct OutboxArgs {
 pub(super) struct ConflictsArgs {
     #[command(subcommand)]
     pub command: ConflictsCommand,
+}
+
+/// See and bring back versions that lost: discarded, overwritten, gone on the server
+#[derive(Debug, Args)]
+pub(super) struct VaultArgs {
+    #[command(subcommand)]
+    pub command: VaultCommand,
 }
 
 /// See and delete saved screens

@@ -70,7 +70,7 @@ struct Place {
     id: String,
 }
 
-const QUEUED_SHAPE: &str = "\
+pub(super) const QUEUED_SHAPE: &str = "\
 JSON:
   {\"seq\", \"op_id\", \"source\", \"collection\", \"id\", \"kind\": create|update|delete, \"state\": \"queued\"}
   or {\"source\", \"collection\", \"id\", \"state\": \"unchanged\"} where the record is as asked already";

@@ -9,6 +9,7 @@ use super::{
     DONE, Outcome,
     edit::wake,
     output::{self, Data, JsonArray, count, table, talk},
+    plan::{self, PlanArgs},
     report::Failure,
     shapes,
     world::World,
@@ -27,6 +28,7 @@ use crate::{
 pub(super) enum OutboxCommand {
     List(ListArgs),
     Show(ShowArgs),
+    Plan(PlanArgs),
     /// Let edits go at once: forget their wait, and try rejected ones again
     #[command(after_long_help = CHANGED_SHAPE)]
     Retry(SeqArgs),
@@ -110,6 +112,7 @@ pub(super) fn run(world: &World, command: &OutboxCommand) -> Outcome {
     match command {
         OutboxCommand::List(args) => list(world, args),
         OutboxCommand::Show(args) => show(world, Seq(args.seq)),
+        OutboxCommand::Plan(args) => plan::run(world, args),
         OutboxCommand::Retry(args) => change(world, args, Verb::Retry),
         OutboxCommand::Hold(args) => change(world, args, Verb::Hold),
         OutboxCommand::Release(args) => change(world, args, Verb::Release),
@@ -153,7 +156,11 @@ fn list(world: &World, args: &ListArgs) -> Outcome {
 }
 
 /// Walks the outbox in keyset pages.
-fn each(reader: &mut Reader, states: &[OpState], mut take: impl FnMut(&Op) -> io::Result<()>) -> Result<(), Failure> {
+pub(super) fn each(
+    reader: &mut Reader,
+    states: &[OpState],
+    mut take: impl FnMut(&Op) -> io::Result<()>,
+) -> Result<(), Failure> {
     let mut after = None;
     loop {
         let page = reader.outbox(states, after, PAGE)?;
@@ -297,6 +304,6 @@ fn carry_out(world: &World, seqs: Vec<Seq>, verb: Verb) -> Outcome {
     Ok(DONE)
 }
 
-fn pending_states() -> Vec<OpState> {
+pub(super) fn pending_states() -> Vec<OpState> {
     OpState::ALL.into_iter().filter(|state| state.is_pending()).collect()
 }

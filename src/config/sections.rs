@@ -8,7 +8,7 @@ use crate::{
         keymap,
         settings::{Glyphs, Restore, UiSettings},
     },
-    model::source::SyncSettings,
+    model::source::{SyncSettings, VaultSettings},
     ui::theme::Theme,
 };
 
@@ -61,6 +61,19 @@ pub(super) fn sync(root: &mut Section<'_>, problems: &mut Problems<'_>) -> SyncS
         ("heartbeat", &mut deadlines.heartbeat),
     ] {
         *deadline = section.duration(name, DEADLINE, problems).unwrap_or(*deadline);
+    }
+    section.finish(problems);
+    settings
+}
+
+pub(super) fn vault(root: &mut Section<'_>, problems: &mut Problems<'_>) -> VaultSettings {
+    let mut settings = VaultSettings::default();
+    let Some(mut section) = root.table("vault", "[vault]", problems) else { return settings };
+    if let Some(days) = section.integer("keep_days", 1..3_651, problems) {
+        settings.keep = Duration::from_secs(days * 86_400);
+    }
+    if let Some(megabytes) = section.integer("keep_mb", 1..1_048_577, problems) {
+        settings.most = megabytes << 20;
     }
     section.finish(problems);
     settings

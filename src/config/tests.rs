@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use super::*;
 use crate::model::{
     json::Pointer,
-    source::{AuthSpec, Deadlines, PullMode, SourceKind},
+    source::{AuthSpec, Deadlines, PullMode, SourceKind, VaultSettings},
 };
 
 fn errors(text: &str) -> Vec<String> {
@@ -153,6 +153,9 @@ fn spans_are_words_or_seconds() {
     assert_eq!(config.sync.probe_every, Duration::from_secs(45));
     assert_eq!(config.sync.sweep_every, Duration::from_secs(5_400));
     assert_eq!(config.sync.keep, Duration::from_secs(30 * 86_400));
+    assert_eq!(config.sync.vault, VaultSettings::default());
+    let config = parse("[vault]\nkeep_days = 2\nkeep_mb = 10\n", Path::new("c")).unwrap();
+    assert_eq!(config.sync.vault, VaultSettings { keep: Duration::from_secs(2 * 86_400), most: 10 << 20 });
     let config = parse("[sync]\nread_timeout = \"90s\"\nheartbeat = 60\n", Path::new("c")).unwrap();
     let usual = Deadlines::default();
     let wanted = Deadlines { read: Duration::from_secs(90), heartbeat: Duration::from_secs(60), ..usual };

@@ -14,6 +14,7 @@
 
 mod coalesce;
 mod fields;
+mod follow;
 mod judge;
 mod numbers;
 mod rebase;
@@ -25,6 +26,7 @@ use serde_json::Value;
 
 pub use coalesce::{Coalesced, coalesce, intended};
 pub use fields::{Field, How, Merged, Pick, merge_conflict, merge_fields};
+pub use follow::{Followed, apply, follow};
 pub use judge::{Verdict, judge_repeat};
 pub use rebase::{Rebased, local, rebase};
 pub use three_way::{Merge, three_way};

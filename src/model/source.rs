@@ -98,9 +98,24 @@ pub struct SyncSettings {
     pub page_size: usize,
     /// A collection up to this many records is followed by stream under `pull = "auto"`.
     pub stream_records: u64,
-    /// How long settled ops and vault entries are kept.
+    /// How long settled ops, resolved conflicts and the activity log are kept.
     pub keep: Duration,
+    pub vault: VaultSettings,
     pub deadlines: Deadlines,
+}
+
+/// How much of the past the vault keeps. What is beyond either limit goes, the oldest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VaultSettings {
+    pub keep: Duration,
+    /// Bytes on disk, compressed.
+    pub most: u64,
+}
+
+impl Default for VaultSettings {
+    fn default() -> Self {
+        Self { keep: Duration::from_secs(30 * 86_400), most: 256 << 20 }
+    }
 }
 
 impl Default for SyncSettings {
@@ -112,6 +127,7 @@ impl Default for SyncSettings {
             page_size: 1_000,
             stream_records: 10_000,
             keep: Duration::from_secs(7 * 86_400),
+            vault: VaultSettings::default(),
             deadlines: Deadlines::default(),
         }
     }

@@ -16,7 +16,7 @@ use std::{
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::model::source::AuthSpec;
+use crate::model::{source::AuthSpec, wire::TokenPlace};
 
 /// How long a credentials command may take.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
@@ -53,6 +53,20 @@ impl Credentials {
             AuthSpec::File(path) => format!("file:{}", path.display()),
             AuthSpec::Command(command) => format!("command:{}", program(command)),
         }
+    }
+
+    /// Where the token will go, as far as can be told without running anything; `None` without credentials. A copied
+    /// command takes it from the variable it is configured with, or from `EBBTIDE_TOKEN`.
+    pub(crate) fn place(&self) -> Option<TokenPlace> {
+        let (variable, known) = match &self.spec {
+            AuthSpec::None => return None,
+            AuthSpec::Env(name) => (name.clone(), std::env::var(name).ok()),
+            AuthSpec::File(path) => ("EBBTIDE_TOKEN".to_owned(), std::fs::read_to_string(path).ok()),
+            AuthSpec::Command(_) => ("EBBTIDE_TOKEN".to_owned(), None),
+        };
+        let known = known.and_then(|text| Token::checked(SecretString::from(text)).ok());
+        let in_query = self.cached().or(known).is_some_and(|token| token.goes_into_query());
+        Some(TokenPlace { variable, in_query })
     }
 
     /// The token, read on first use. The error is in words for a person and holds nothing of the secret.

@@ -22,7 +22,7 @@ use crate::model::{
     source::{Deadlines, SourceKind, SourceSpec},
     sync_status::LinkFact,
     time::Clock,
-    wire::{Answer, Current, Exchange, PushRequest, ReadError, RemoteChange, RemoteRecord, Trouble},
+    wire::{Answer, Current, Exchange, PushRequest, ReadError, RemoteChange, RemoteRecord, Trouble, WireRequest},
 };
 use crate::remote::credentials::Token;
 
@@ -115,6 +115,18 @@ impl Remote {
     pub fn request_hash(&self, request: &PushRequest) -> String {
         let Kind::Firebase(client) = &*self.0;
         client.request_hash(request)
+    }
+
+    /// What [`Remote::push`] will put on the wire, but for the credentials; the reason where it cannot be sent at all.
+    pub fn on_the_wire(&self, request: &PushRequest) -> Result<WireRequest, String> {
+        let Kind::Firebase(client) = &*self.0;
+        client.on_the_wire(request)
+    }
+
+    /// What [`Remote::fetch`] will put on the wire, but for the credentials.
+    pub fn lookup_on_the_wire(&self, record: &RecordKey) -> Result<WireRequest, String> {
+        let Kind::Firebase(client) = &*self.0;
+        client.lookup_on_the_wire(record)
     }
 
     /// Sends one conditional write, once. Never follows a redirect.

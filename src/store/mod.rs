@@ -37,10 +37,10 @@ use serde_json::Value;
 
 pub use error::StoreError;
 pub use files::Lock;
-pub use journal::vault::{VaultEntry, VaultReason};
 pub use open::Store;
 pub use reader::Reader;
 
+pub use crate::model::vault::{VaultEntry, VaultReason};
 use crate::model::{
     activity::Activity,
     conflict::Take,

@@ -22,7 +22,7 @@ use crate::{
         Applied, Claim, Missing, NewBase, OpenMode, PullPage, QueueEdit, Queued, Reader, Reply, Resolve, Settle,
         error::{Result, StoreError},
         files::{self, Files, Lock},
-        journal::{Journal, activity, claims, commands, conflicts, drafts, guards, requests, sessions, shadow},
+        journal::{Journal, activity, claims, commands, conflicts, drafts, guards, requests, sessions, shadow, vault},
         mirror::{Mirror, overtaken::Overtaken, pages, sweeps},
         prepare,
         schema::{self, Need},
@@ -501,10 +501,16 @@ impl Store {
         self.ask(manner, requests::take)
     }
 
-    /// Removes settled ops, resolved conflicts, vault entries and activity older than `before`.
+    /// Removes settled ops, resolved conflicts and activity older than `before`.
     pub fn prune(&self, before: Timestamp) -> Reply<()> {
         let manner = Manner { lane: Lane::Bulk, rows: 100, intent: "removing old history", ..FULL_USER };
         self.ask(manner, move |journal| journal.prune(before))
+    }
+
+    /// Removes versions of the vault older than `before`, then the oldest until the rest takes at most `most` bytes.
+    pub fn prune_vault(&self, before: Timestamp, most: u64) -> Reply<()> {
+        let manner = Manner { lane: Lane::Bulk, rows: 100, intent: "removing old versions", ..FULL_USER };
+        self.ask(manner, move |journal| vault::prune(journal, before, most))
     }
 
     /// Makes the derived table of pending records anew from the ops; answers how many of its rows were not as they

@@ -9,14 +9,15 @@
 //! ```
 //!
 //! A broken link is believed at once. A recovered one is believed at once too, unless the link flaps: then `degraded`
-//! stands until three requests in a row went well.
+//! is shown, up or down, until requests went well for a while, or it stayed down for longer than a flap; and probes
+//! thin out. What is shown may be calmer than what is known, never brighter: the gate of the lane goes by what is known.
 
 use std::{collections::VecDeque, time::Duration};
 
 use crate::{
     model::{
         sync_status::{Connectivity, ConnectivityState as State, LinkFact},
-        time::{At, ServerClock},
+        time::{At, ServerClock, Timestamp},
         wire::{Exchange, Link, Trouble},
     },
     sync::{backoff, clock_offset::ClockOffset, effect::Ticket},
@@ -28,6 +29,11 @@ const GOOD_IN_A_ROW: u32 = 3;
 /// A link that broke, came back and broke again within [`FLAP_SPAN`] flaps.
 const FLAPS: usize = 3;
 const FLAP_SPAN: Duration = Duration::from_secs(60);
+/// A flapping link that stays down for longer is down.
+const FLAP_DOWN: Duration = Duration::from_secs(20);
+/// How long a flapping link must go well before it is believed; longer, the more it flapped.
+const HOLD: Duration = Duration::from_secs(5);
+const MAX_HOLD: Duration = Duration::from_secs(30);
 const PROBE_FLOOR: Duration = Duration::from_millis(250);
 const DEGRADED_PROBE: Duration = Duration::from_secs(2);
 
@@ -50,6 +56,11 @@ pub(super) enum Break {
 #[derive(Debug, Clone)]
 pub(super) struct Tracker {
     known: Connectivity,
+    /// What people are shown, since when.
+    shown: (State, Option<Timestamp>),
+    /// When the known state was entered (monotonic), and since when every request went well.
+    entered: Duration,
+    good_since: Option<Duration>,
     forced: bool,
     https: bool,
     clock: ClockOffset,
@@ -69,6 +80,9 @@ impl Tracker {
     pub(super) fn new(https: bool, probe_every: Duration) -> Self {
         Self {
             known: Connectivity::default(),
+            shown: (State::Unknown, None),
+            entered: Duration::ZERO,
+            good_since: None,
             forced: false,
             https,
             clock: ClockOffset::default(),
@@ -110,13 +124,52 @@ impl Tracker {
         self.probing.is_some()
     }
 
+    /// What people are shown; [`Tracker::settle`] keeps it.
+    pub(super) fn shown(&self) -> State {
+        self.shown.0
+    }
+
+    /// True while the link comes and goes and did not yet hold for long enough.
+    pub(super) fn is_unsteady(&self, at: &At) -> bool {
+        self.is_flapping(at) && self.known.state != State::Online
+    }
+
+    pub(super) fn summary(&self) -> &str {
+        &self.known.evidence.summary
+    }
+
     /// As published.
     pub(super) fn snapshot(&self, at: &At) -> Connectivity {
         let mut shown = self.known.clone();
-        shown.state = self.state();
-        shown.evidence.next_probe =
-            self.probe_at.filter(|_| !shown.state.is_usable()).map(|due| at.wall.plus(due.saturating_sub(at.mono)));
+        (shown.state, shown.since) = self.shown;
+        if self.is_unsteady(at) {
+            let (times, summary) = (self.flaps(at).div_ceil(2), &self.known.evidence.summary);
+            shown.evidence.summary = format!("comes and goes, {times} times within a minute; {summary}");
+        }
+        let planned = self.probe_at.filter(|_| !self.is_usable());
+        shown.evidence.next_probe = planned.map(|due| at.wall.plus(due.saturating_sub(at.mono)));
         shown
+    }
+
+    /// Brings what is shown up to what is known. Called after every event.
+    pub(super) fn settle(&mut self, at: &At) {
+        let down = matches!(self.known.state, State::Offline | State::BackendDown);
+        let next = match self.state() {
+            State::Offline | State::BackendDown if self.is_flapping(at) && at.mono < self.entered + FLAP_DOWN => {
+                State::Degraded
+            }
+            state => state,
+        };
+        if self.shown.0 != next {
+            // What lasted unseen for a while began when it began.
+            let since = if down && next != State::Degraded { self.known.since } else { Some(at.wall) };
+            self.shown = (next, since);
+        }
+    }
+
+    /// When [`Tracker::settle`] has news although nothing happened.
+    pub(super) fn settles_at(&self) -> Option<Duration> {
+        (self.shown.0 != self.state()).then_some(self.entered + FLAP_DOWN)
     }
 
     pub(super) fn force(&mut self, at: &At, forced: bool) {
@@ -137,6 +190,7 @@ impl Tracker {
     pub(super) fn good(&mut self, at: &At, exchange: &Exchange, chain: Option<Vec<LinkFact>>) {
         self.successes += 1;
         self.good_in_a_row += 1;
+        self.good_since.get_or_insert(at.mono);
         self.last_contact = Some(at.mono);
         let evidence = &mut self.known.evidence;
         evidence.failures_in_a_row = 0;
@@ -165,6 +219,7 @@ impl Tracker {
 
     pub(super) fn bad(&mut self, at: &At, broken: &Break, exchange: &Exchange, chain: Option<Vec<LinkFact>>) {
         self.good_in_a_row = 0;
+        self.good_since = None;
         // Whoever else answered, a portal or a gateway, has a clock of its own.
         if matches!(broken, Break::Later { .. } | Break::Unauthorized { .. }) {
             self.measure_offset(exchange);
@@ -188,6 +243,19 @@ impl Tracker {
             self.known.evidence.last_success = Some(at.wall);
             self.known.evidence.failures_in_a_row = 0;
         }
+    }
+
+    /// The computer slept: what the link did before is no sign of what it does now.
+    pub(super) fn forget_flaps(&mut self) {
+        self.flips.clear();
+    }
+
+    /// The operating system says that the network changed: a hint to look, unless it says so all the time.
+    pub(super) fn take_hint(&mut self, at: &At) {
+        if self.is_flapping(at) && self.probe_at.is_some() {
+            return;
+        }
+        self.look_again(at);
     }
 
     /// The user, a wake from sleep or a network hint asks to look again now.
@@ -243,15 +311,28 @@ impl Tracker {
     }
 
     fn state_after_good(&self, at: &At) -> State {
-        let flapping = self.flips.iter().filter(|flip| at.mono.saturating_sub(**flip) < FLAP_SPAN).count() >= FLAPS;
         let settled = self.good_in_a_row >= GOOD_IN_A_ROW;
         match self.known.state {
             _ if self.is_slow() => State::Degraded,
             State::Online => State::Online,
+            _ if self.is_flapping(at) && !(settled && self.has_held(at)) => State::Degraded,
             State::Degraded if !settled => State::Degraded,
-            _ if flapping && !settled => State::Degraded,
             _ => State::Online,
         }
+    }
+
+    fn flaps(&self, at: &At) -> usize {
+        self.flips.iter().filter(|flip| at.mono.saturating_sub(**flip) < FLAP_SPAN).count()
+    }
+
+    fn is_flapping(&self, at: &At) -> bool {
+        self.flaps(at) >= FLAPS
+    }
+
+    fn has_held(&self, at: &At) -> bool {
+        let more = u32::try_from(self.flaps(at).saturating_sub(FLAPS)).unwrap_or(u32::MAX);
+        let hold = HOLD.saturating_mul(more.saturating_add(1)).min(MAX_HOLD);
+        self.good_since.is_some_and(|since| at.mono.saturating_sub(since) >= hold)
     }
 
     fn state_after(&self, broken: &Break) -> State {
@@ -277,23 +358,26 @@ impl Tracker {
         }
         if was.is_usable() != next.is_usable() && was != State::Unknown {
             self.flips.push_back(at.mono);
-            while self.flips.len() > 16 {
+            while self.flips.len() > 64 {
                 self.flips.pop_front();
             }
         }
         self.known.state = next;
         self.known.since = Some(at.wall);
+        self.entered = at.mono;
     }
 
     fn plan_probe(&mut self, at: &At) {
-        let failures = self.known.evidence.failures_in_a_row;
+        let failures = self.known.evidence.failures_in_a_row.saturating_sub(1);
+        let flaps = u32::try_from(self.flaps(at)).unwrap_or(u32::MAX);
+        let calm = if self.is_flapping(at) { flaps } else { 0 };
         self.probe_at = match self.known.state {
             State::Online => None,
-            State::Degraded => Some(at.mono + DEGRADED_PROBE),
+            State::Degraded => Some(at.mono + DEGRADED_PROBE * 2_u32.pow((calm / 2).min(3))),
             State::AuthRequired => Some(at.mono + self.probe_every * 2),
             _ => {
                 let cap = self.probe_every.min(backoff::CAP);
-                Some(at.mono + backoff::jitter_above(at, 7, failures.saturating_sub(1), PROBE_FLOOR, cap))
+                Some(at.mono + backoff::jitter_above(at, 7, failures.max(calm), PROBE_FLOOR, cap))
             }
         };
     }
@@ -368,6 +452,7 @@ mod tests {
         tracker.good(&At::test(1), &quick(), None);
         assert_eq!(tracker.state(), State::Online);
         tracker.bad(&At::test(2), &refused(), &Exchange::default(), None);
+        tracker.settle(&At::test(2));
         let shown = tracker.snapshot(&At::test(2));
         assert_eq!(shown.state, State::Offline);
         assert_eq!(shown.evidence.summary, "tcp: connection refused");
@@ -386,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flapping_link_stays_degraded_until_three_requests_in_a_row_went_well() {
+    fn a_flapping_link_stays_degraded_until_it_went_well_for_a_while() {
         let mut tracker = tracker();
         tracker.good(&At::test(0), &quick(), None);
         for second in [2, 6] {
@@ -394,9 +479,65 @@ mod tests {
             tracker.good(&At::test(second + 2), &quick(), None);
         }
         assert_eq!(tracker.state(), State::Degraded);
-        tracker.good(&At::test(9), &quick(), None);
-        tracker.good(&At::test(10), &quick(), None);
+        for second in [8, 8, 8, 9, 16] {
+            tracker.good(&At::test(second), &quick(), None);
+            assert_eq!(tracker.state(), State::Degraded, "{second}");
+        }
+        tracker.good(&At::test(18), &quick(), None);
         assert_eq!(tracker.state(), State::Online);
+    }
+
+    #[test]
+    fn a_flapping_link_is_shown_as_degraded_up_and_down_until_it_stays_down() {
+        let mut tracker = tracker();
+        let show = |tracker: &mut Tracker, second| {
+            tracker.settle(&At::test(second));
+            tracker.shown()
+        };
+        tracker.good(&At::test(0), &quick(), None);
+        assert_eq!(show(&mut tracker, 0), State::Online);
+        tracker.bad(&At::test(2), &refused(), &Exchange::default(), None);
+        assert_eq!(show(&mut tracker, 2), State::Offline, "the first break is believed at once");
+        let mut shown = Vec::new();
+        for second in (4..40).step_by(4) {
+            tracker.good(&At::test(second), &quick(), None);
+            shown.push(show(&mut tracker, second));
+            tracker.bad(&At::test(second + 2), &refused(), &Exchange::default(), None);
+            assert!(!tracker.is_usable(), "nothing is sent over what is known to be broken");
+            shown.push(show(&mut tracker, second + 2));
+        }
+        assert_eq!(shown.remove(0), State::Online);
+        assert!(shown.iter().all(|state| *state == State::Degraded), "{shown:?}");
+        let evidence = tracker.snapshot(&At::test(38)).evidence;
+        assert_eq!(evidence.summary, "comes and goes, 10 times within a minute; tcp: connection refused");
+        assert_eq!(tracker.settles_at(), Some(Duration::from_secs(58)));
+        assert_eq!(show(&mut tracker, 58), State::Offline);
+        assert_eq!(tracker.snapshot(&At::test(58)).since, Some(At::test(38).wall));
+    }
+
+    #[test]
+    fn hints_of_a_flapping_network_do_not_thrash_probes() {
+        let mut tracker = tracker();
+        tracker.good(&At::test(0), &quick(), None);
+        tracker.bad(&At::test(2), &refused(), &Exchange::default(), None);
+        tracker.take_hint(&At::test(2));
+        assert_eq!(tracker.probe_due(false, None), Some(Duration::from_secs(2)), "a hint is a reason to look");
+        let mut probes = 0;
+        let mut up = false;
+        for second in 3..120 {
+            up ^= second % 2 == 0;
+            tracker.take_hint(&At::test(second));
+            if tracker.begin_probe(&At::test(second), false, None, || Ticket(second)).is_none() {
+                continue;
+            }
+            probes += 1;
+            tracker.end_probe(Ticket(second));
+            match up {
+                true => tracker.good(&At::test(second), &quick(), None),
+                false => tracker.bad(&At::test(second), &refused(), &Exchange::default(), None),
+            }
+        }
+        assert!((8..=40).contains(&probes), "{probes}");
     }
 
     #[test]

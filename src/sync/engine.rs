@@ -72,11 +72,12 @@ impl Machine {
         if !self.started {
             return effects;
         }
-        if jumped {
-            self.each(at, &mut effects, None, Lane::woke_up);
+        if let Some(by) = jumped {
+            self.each(at, &mut effects, None, |lane, cx| lane.woke_up(cx, by));
         }
         match event {
             Event::Started { .. } | Event::Tick => {}
+            Event::NetworkChanged => self.each(at, &mut effects, None, Lane::network_changed),
             Event::JournalMoved => self.lanes.iter_mut().for_each(Lane::journal_moved),
             Event::Request(request) => {
                 self.idle = false;
@@ -156,13 +157,16 @@ impl Machine {
         }
     }
 
-    /// True where the computer slept, or somebody set the clock.
-    fn clock_jumped(&mut self, at: &At) -> bool {
+    /// How far the wall clock ran ahead of the monotonic one since the last event, where the computer slept or somebody
+    /// set the clock; zero where it was set back.
+    fn clock_jumped(&mut self, at: &At) -> Option<Duration> {
         let before = self.clock.replace((at.wall, at.mono));
-        let Some((wall, mono)) = before else { return false };
+        let (wall, mono) = before?;
         let by_wall = at.wall.0.saturating_sub(wall.0);
         let by_mono = i64::try_from(at.mono.saturating_sub(mono).as_millis()).unwrap_or(i64::MAX);
-        by_wall.abs_diff(by_mono) > u64::try_from(JUMP.as_millis()).unwrap_or(u64::MAX)
+        let ahead = by_wall.saturating_sub(by_mono);
+        (ahead.unsigned_abs() > u64::try_from(JUMP.as_millis()).unwrap_or(u64::MAX))
+            .then(|| Duration::from_millis(u64::try_from(ahead).unwrap_or(0)))
     }
 
     fn heal(&mut self, at: &At, effects: &mut Vec<Effect>) {
@@ -243,6 +247,6 @@ fn source_of(event: &Event) -> Option<&SourceName> {
         | Event::FeedOpened { collection, .. }
         | Event::FeedMoved { collection, .. }
         | Event::Reuploaded { collection, .. } => Some(&collection.source),
-        Event::Started { .. } | Event::Tick | Event::JournalMoved | Event::Request(_) => None,
+        Event::Started { .. } | Event::Tick | Event::NetworkChanged | Event::JournalMoved | Event::Request(_) => None,
     }
 }

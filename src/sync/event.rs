@@ -24,6 +24,8 @@ pub enum Event {
     },
     /// The time of [`super::Machine::wake_at`] has come.
     Tick,
+    /// The operating system says that addresses or links of this computer changed. A hint to look, no evidence.
+    NetworkChanged,
     /// The journal was written by somebody: there may be something to send. Not work in itself (see `Effect::Idle`).
     JournalMoved,
     Request(SyncRequest),

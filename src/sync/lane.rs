@@ -23,6 +23,7 @@ use crate::{
         connectivity::{Break, Tracker},
         effect::{Effect, Ticket},
         event::{Event, StoreResult},
+        headline::Headline,
         policy,
         pull::Pull,
         push::Push,
@@ -115,7 +116,9 @@ pub(super) struct Lane {
     paused: bool,
     hold: Option<Hold>,
     laters: u32,
-    was_usable: bool,
+    /// Usable, and not merely for the moment: what was put off may go on.
+    was_free: bool,
+    headline: Headline,
     pull_first: Option<Duration>,
     push: Push,
     pulls: Vec<Pull>,
@@ -136,7 +139,8 @@ impl Lane {
             paused: false,
             hold: None,
             laters: 0,
-            was_usable: false,
+            was_free: false,
+            headline: Headline::default(),
             pull_first: None,
             push: Push::new(spec.name.clone(), spec.kind, settings.parallel),
             pulls: pulls.collect(),
@@ -149,8 +153,9 @@ impl Lane {
         &self.source
     }
 
+    /// What people are shown.
     pub(super) fn connectivity(&self) -> ConnectivityState {
-        self.tracker.state()
+        self.tracker.shown()
     }
 
     fn is_open(&self) -> bool {
@@ -192,7 +197,7 @@ impl Lane {
         let open = self.is_open();
         let hold = self.hold.as_ref().map(|hold| hold.until);
         let probe = self.tracker.probe_due(self.is_followed(), hold).filter(|_| !self.paused);
-        let parts = [probe, hold, self.pull_first, self.push.wake_at(self.may_push())];
+        let parts = [probe, hold, self.tracker.settles_at(), self.pull_first, self.push.wake_at(self.may_push())];
         parts.into_iter().flatten().chain(self.pulls.iter().filter_map(|pull| pull.wake_at(open))).min()
     }
 
@@ -269,16 +274,29 @@ impl Lane {
         self.tracker.look_again(cx.at);
     }
 
-    /// The computer slept: timers meant for a time that has passed, connections that are gone without a word.
-    pub(super) fn woke_up(&mut self, cx: &mut Cx<'_>) {
-        self.hold = None;
+    /// The computer slept, or its clock was set: timers meant for a time that has passed, connections that are gone
+    /// without a word. `by` is how far the wall clock ran ahead of the monotonic one.
+    pub(super) fn woke_up(&mut self, cx: &mut Cx<'_>, by: Duration) {
+        // A wait the server asked for goes on, less the time that was slept.
+        if let Some(hold) = &mut self.hold {
+            hold.until = hold.until.saturating_sub(by);
+        }
         self.laters = 0;
         self.tracker.forget_clock();
+        self.tracker.forget_flaps();
         self.tracker.look_again(cx.at);
         self.push.reset();
         for pull in &mut self.pulls {
             pull.hang_up(cx);
             pull.resume();
+        }
+    }
+
+    /// The operating system says that the network changed: look, and forget the waits of the way. Nothing else is
+    /// concluded from it.
+    pub(super) fn network_changed(&mut self, cx: &mut Cx<'_>) {
+        if !self.paused {
+            self.tracker.take_hint(cx.at);
         }
     }
 
@@ -299,7 +317,7 @@ impl Lane {
     pub(super) fn force_offline(&mut self, cx: &mut Cx<'_>, forced: bool) {
         self.tracker.force(cx.at, forced);
         if forced {
-            self.was_usable = false;
+            self.was_free = false;
             self.pulls.iter_mut().for_each(|pull| pull.hang_up(cx));
         }
     }
@@ -353,7 +371,7 @@ impl Lane {
             Event::Reuploaded { ticket, collection, result } => {
                 self.with_pull(&collection, |pull, _| pull.reuploaded(cx, ticket, result));
             }
-            Event::Started { .. } | Event::Tick | Event::JournalMoved | Event::Request(_) => {}
+            Event::Started { .. } | Event::Tick | Event::NetworkChanged | Event::JournalMoved | Event::Request(_) => {}
         }
         self.hear(cx);
     }
@@ -561,13 +579,17 @@ impl Lane {
         }
     }
 
+    /// What was put off goes on where the way is free again. Not over a link that comes and goes: each time would cost
+    /// a new beginning of every feed.
     fn note_usability(&mut self, cx: &mut Cx<'_>) {
-        let usable = self.tracker.is_usable();
-        if usable == self.was_usable {
+        self.tracker.settle(cx.at);
+        self.headline.tell(cx, self.source.as_str(), &self.tracker);
+        let free = self.tracker.is_usable() && !self.tracker.is_unsteady(cx.at);
+        if free == self.was_free {
             return;
         }
-        self.was_usable = usable;
-        if usable {
+        self.was_free = free;
+        if free {
             self.push.reset();
             self.pulls.iter_mut().for_each(Pull::resume);
             let bounded = self.pulls.iter().any(Pull::wants_delta);

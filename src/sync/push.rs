@@ -27,11 +27,11 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    merge::{self, Coalesced},
+    merge,
     model::{
         activity::Severity,
         ids::{RecordKey, Revision, Seq, SourceName},
-        op::{LateOriginal, Op, OpError, OpKind, OpState, Precondition},
+        op::{LateOriginal, Op, OpError, OpKind, OpState},
         record::Base,
         source::SourceKind,
         sync_status::PushStatus,
@@ -45,6 +45,7 @@ use crate::{
         event::{Chain, OutboxSlice, StoreResult},
         lane::{Cx, Signal},
         late::{self, Late},
+        plan::{self, Next},
         policy::{self, Judgement, Meaning},
         progress::Rate,
     },
@@ -424,44 +425,47 @@ impl Push {
     fn begin(&mut self, cx: &mut Cx<'_>, chain: Chain) {
         let Some(head) = chain.ops.first() else { return };
         let record = chain.record.clone();
-        let doubted = head.state == OpState::InDoubt || head.was_in_doubt;
-        let repeat = head.precondition.clone().filter(|_| doubted);
+        let doubted = plan::is_doubted(head);
         let (stage, guard) = (Stage::WantsFetch, None);
         let job = Job { ops: chain.ops, base: chain.base, doubted, guard, stage, shadowed: false };
-        let Some(coalesced) = merge::coalesce(joined(self.kind, &job.ops)) else { return };
+        let Some(next) = plan::next(self.kind, &job.ops, job.base.as_ref()) else { return };
         self.jobs.insert(record.clone(), job);
-        let (kind, document, absorbed) = match coalesced {
-            Coalesced::Nothing { discarded } => {
-                let settle = |seq| SettleOp { seq, outcome: Outcome::Discarded, at: cx.at.wall };
-                return self.finish(cx, &record, None, discarded.into_iter().map(settle).collect());
-            }
-            Coalesced::Write { kind, document, absorbed, .. } => (kind, document, absorbed),
+        let guarded = match &next {
+            Next::Claim(write, _) | Next::Lookup(write) | Next::Moved { write, .. } => Some(write.document.clone()),
+            Next::Drop { .. } | Next::Repeat(_) | Next::Unversioned => None,
         };
-        if let Some(precondition) = repeat {
-            return self.claim(
-                cx,
-                &record,
-                Vec::new(),
-                PushRequest { record: record.clone(), kind, document, precondition },
-            );
-        }
-        if self.is_guarded(cx, &record, document.as_ref()) {
+        if guarded.is_some_and(|document| self.is_guarded(cx, &record, document.as_ref())) {
             return;
         }
-        let Some(job) = self.jobs.get(&record) else { return };
-        let head_base = job.ops.first().and_then(|op| op.base.as_ref());
-        let known = job.base.as_ref().and_then(|base| Some((base.document.clone(), base.revision.clone()?)));
-        match known {
-            _ if kind == OpKind::Create => {
-                let precondition = Precondition::Absent;
-                self.claim(cx, &record, absorbed, PushRequest { record: record.clone(), kind, document, precondition });
+        match next {
+            // Stays `WantsFetch`.
+            Next::Lookup(_) => {}
+            next => self.go_on(cx, &record, next),
+        }
+    }
+
+    /// Does what was found to be next.
+    fn go_on(&mut self, cx: &mut Cx<'_>, record: &RecordKey, next: Next) {
+        let Some(head) = self.jobs.get(record).and_then(|job| job.ops.first()) else { return self.drop_job(record) };
+        match next {
+            Next::Drop { ops } => {
+                let settle = |seq| SettleOp { seq, outcome: Outcome::Discarded, at: cx.at.wall };
+                self.finish(cx, record, None, ops.into_iter().map(settle).collect());
             }
-            Some((there, revision)) if policy::same(self.kind, Some(&there), head_base) => {
-                let precondition = Precondition::Revision(revision);
-                self.claim(cx, &record, absorbed, PushRequest { record: record.clone(), kind, document, precondition });
+            Next::Repeat(request) => self.claim(cx, record, Vec::new(), request),
+            Next::Claim(mut write, precondition) => {
+                let absorbs = std::mem::take(&mut write.absorbs);
+                let request = plan::request(head, write, precondition);
+                self.claim(cx, record, absorbs, request);
             }
-            Some((there, revision)) => self.judge(cx, &record, Some(there), Some(revision)),
-            None => {} // stays `WantsFetch`
+            Next::Moved { there, revision, .. } => self.judge(cx, record, there, revision),
+            Next::Unversioned => {
+                let message = "the server gives no version of the record: it cannot be changed safely".to_owned();
+                let error = OpError { at: cx.at.wall, status: None, message };
+                let settle = SettleOp { seq: head.seq, outcome: Outcome::Rejected { error }, at: cx.at.wall };
+                self.finish(cx, record, None, vec![settle]);
+            }
+            Next::Lookup(_) => self.drop_job(record),
         }
     }
 
@@ -530,24 +534,11 @@ impl Push {
 
     /// The record as it is just now, before the claim.
     fn compare(&mut self, cx: &mut Cx<'_>, record: &RecordKey, current: Option<Value>, revision: Option<Revision>) {
-        let Some(job) = self.jobs.get_mut(record) else { return };
-        let Some(head) = job.ops.first() else { return self.drop_job(record) };
-        let unmoved = current.is_some() && policy::same(self.kind, current.as_ref(), head.base.as_ref());
-        if !unmoved {
-            return self.judge(cx, record, current, revision);
+        let Some(job) = self.jobs.get(record) else { return };
+        match plan::after_lookup(self.kind, &job.ops, current, revision) {
+            Some(next) => self.go_on(cx, record, next),
+            None => self.drop_job(record),
         }
-        let Some(revision) = revision else {
-            let message = "the server gives no version of the record: it cannot be changed safely".to_owned();
-            let error = OpError { at: cx.at.wall, status: None, message };
-            let settle = SettleOp { seq: head.seq, outcome: Outcome::Rejected { error }, at: cx.at.wall };
-            return self.finish(cx, record, None, vec![settle]);
-        };
-        let joined = joined(self.kind, &job.ops);
-        let Some(Coalesced::Write { kind, document, absorbed, .. }) = merge::coalesce(joined) else {
-            return self.drop_job(record);
-        };
-        let precondition = Precondition::Revision(revision);
-        self.claim(cx, record, absorbed, PushRequest { record: record.clone(), kind, document, precondition });
     }
 
     pub(super) fn claimed(
@@ -884,17 +875,6 @@ impl Push {
         }
         self.store_failures = self.store_failures.saturating_add(1);
     }
-}
-
-/// The ops at the front of a chain of which each was made on the document of the one before it: only those may become
-/// one write. An op made before its predecessor was moved onto a newer base goes by itself, through the merge.
-fn joined(kind: SourceKind, ops: &[Op]) -> &[Op] {
-    let made_on = |pair: &[Op]| {
-        let before = merge::intended(&pair[0]);
-        pair[1].kind == OpKind::Create && before.is_none() || policy::same(kind, pair[1].base.as_ref(), before)
-    };
-    let end = ops.windows(2).position(|pair| !made_on(pair)).map_or(ops.len(), |last| last + 1);
-    &ops[..end]
 }
 
 fn retry_after(error: &ReadError) -> Option<Duration> {

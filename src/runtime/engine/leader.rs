@@ -13,6 +13,7 @@ use crate::{
         activity::{Activity, Severity},
         ids::{CollectionKey, RecordId, SourceName},
         op::{LateOriginal, OutboxCounts},
+        source::VaultSettings,
         sync_status::SyncRequest,
         time::{At, Clock, Timestamp},
     },
@@ -138,6 +139,7 @@ pub(super) struct Leader {
     told: Duration,
     pruned: Option<Duration>,
     keep: Duration,
+    vault: VaultSettings,
 }
 
 impl Leader {
@@ -175,6 +177,7 @@ impl Leader {
             told: Duration::ZERO,
             pruned: None,
             keep: setup.settings.keep,
+            vault: setup.settings.vault,
         })
     }
 
@@ -271,10 +274,15 @@ impl Leader {
             return;
         }
         self.pruned = Some(at.mono);
-        let keep = i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX);
-        let reply = self.store.prune(Timestamp(at.wall.0.saturating_sub(keep)));
+        let before = |keep: Duration| {
+            let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
+            Timestamp(at.wall.0.saturating_sub(keep))
+        };
+        let history = self.store.prune(before(self.keep));
+        let vault = self.store.prune_vault(before(self.vault.keep), self.vault.most);
         tokio::spawn(async move {
-            if let Err(error) = reply.await {
+            let pruned = async { history.await.and(vault.await) };
+            if let Err(error) = pruned.await {
                 tracing::warn!("old rows could not be removed: {error}");
             }
         });

@@ -8,6 +8,7 @@ use rusqlite::{OptionalExtension, named_params};
 use serde_json::Value;
 
 use crate::{
+    merge,
     model::{
         ids::{RecordId, RecordKey},
         op::{NewOp, Op, OpKind, OpState},
@@ -66,7 +67,7 @@ fn marks(chain: &[Standee], exists: bool) -> i64 {
 
 /// The base with the ops applied in order (I1).
 pub(in crate::store) fn local(base: Option<Value>, chain: &[Op]) -> Option<Value> {
-    chain.iter().fold(base, |local, op| ops::apply(local, op.kind, &op.changes, op.document.as_ref()))
+    chain.iter().fold(base, |local, op| merge::apply(local, op.kind, &op.changes, op.document.as_ref()))
 }
 
 fn parse(base: Option<&MirrorBase>) -> Option<Value> {
@@ -123,7 +124,7 @@ pub(in crate::store) fn append(journal: &Journal, place: &Place, op: &NewOp) -> 
         Some(_) => return refresh(journal, place).map(|_| ()),
         None => parse(base.as_ref()),
     };
-    let document = ops::apply(before, op.kind, &op.changes, op.document.as_ref());
+    let document = merge::apply(before, op.kind, &op.changes, op.document.as_ref());
     write(journal, place, ops::text_of(document.as_ref()), base_change, op.created_at)
 }
 

@@ -1,7 +1,30 @@
 //! What is known about the way to a source: clocks, sleep, flapping links, and who may send.
 
 use super::*;
-use crate::model::sync_status::Evidence;
+use crate::model::{
+    activity::Activity,
+    sync_status::{Evidence, SourceStatus},
+};
+
+const HOUR: u64 = 3_600;
+
+fn status(script: &Script) -> SourceStatus {
+    script.machine.status(&script.at()).remove(0)
+}
+
+fn state(script: &Script) -> ConnectivityState {
+    status(script).connectivity.state
+}
+
+fn logged(script: &mut Script) -> Vec<Activity> {
+    std::iter::from_fn(|| {
+        script.take(|effect| match effect {
+            Effect::Log(activity) => Some(activity.clone()),
+            _ => None,
+        })
+    })
+    .collect()
+}
 
 fn evidence(script: &Script) -> Evidence {
     script.machine.status(&script.at())[0].connectivity.evidence.clone()
@@ -40,4 +63,191 @@ fn a_clock_that_was_set_takes_its_offset_back_until_it_is_measured_again() {
     assert_eq!(evidence(&script).clock_offset_ms, None);
     probe_with(&mut script, Ok(()), dated(61_000 - 3_600_000));
     assert_eq!(evidence(&script).clock_offset_ms, Some(61_010 - 3_600_000));
+}
+
+#[test]
+fn a_clock_set_back_an_hour_stalls_no_op_that_waits() {
+    let mut script = Script::sender(4);
+    script.send(chain(vec![create(1, "a")], None), Answer::InDoubt(trouble(Link::Http)));
+    script.settled();
+    script.clock_set_by_ms = -3_600_000;
+    script.pass(1);
+    let before = script.seconds;
+    let mut waiting = create(1, "a");
+    waiting.state = OpState::InDoubt;
+    // As it was stored with the old clock.
+    waiting.next_attempt_at = Some(At::test(before + 20).wall);
+    script.outbox(vec![chain(vec![waiting], None)]);
+    assert!(script.seconds < before + 30, "it went on after {} s", script.seconds - before);
+}
+
+#[test]
+fn a_clock_set_forward_ten_years_neither_ends_a_wait_of_the_server_early_by_more_nor_stalls_the_queue() {
+    let mut script = Script::sender(4);
+    script.clock_set_by_ms = 10 * 365 * 86_400_000;
+    script.pass(1);
+    let later = Answer::Later { status: 503, after: Some(Duration::from_secs(60)), message: String::new() };
+    script.send(chain(vec![create(1, "a")], None), later);
+    script.settled();
+    let before = script.seconds;
+    // And back again: a wait goes by the monotonic clock.
+    script.clock_set_by_ms = 0;
+    script.pass(1);
+    assert_eq!(status(&script).push.waiting_for.as_deref(), Some("the server asked to wait 60 s (Retry-After)"));
+    script.probe(Ok(()));
+    script.outbox(vec![chain(vec![create(1, "a")], None)]);
+    assert!((before + 60..before + 65).contains(&script.seconds), "{}", script.seconds - before);
+}
+
+#[test]
+fn sleep_ends_a_wait_it_outlasted_and_shortens_a_longer_one() {
+    for (slept, left) in [(HOUR, 0), (600, 1_200)] {
+        let mut script = Script::sender(4);
+        let later =
+            ReadError::Later { status: 503, after: Some(Duration::from_secs(1_800)), message: "closed".to_owned() };
+        script.probe(Err(later));
+        let asleep_at = script.seconds;
+        script.clock_set_by_ms = i64::try_from(slept * 1_000).unwrap();
+        script.pass(0);
+        script.probe(Ok(()));
+        let waited = script.seconds - asleep_at;
+        assert!((left..left + 35).contains(&waited), "slept {slept}: {waited}");
+    }
+}
+
+// --- states -----------------------------------------------------------------------------------------------------------
+
+#[test]
+fn every_state_is_reached_by_its_evidence_named_and_left() {
+    let portal = || ReadError::Portal(Trouble { link: Link::Shape, message: "a web page".to_owned() });
+    let refused = || ReadError::Unreachable(Trouble { link: Link::Tcp, message: "connection refused".to_owned() });
+    let silent = || ReadError::Unreachable(Trouble { link: Link::Http, message: "no answer in 20 s".to_owned() });
+    let unknown = || ReadError::Unauthorized { message: "token expired".to_owned() };
+    let busy = || ReadError::Later { status: 429, after: None, message: "slow down".to_owned() };
+    type Row = (&'static str, fn() -> ReadError, usize, ConnectivityState, Link);
+    let rows: [Row; 5] = [
+        ("portal", portal, 1, ConnectivityState::CaptivePortal, Link::Shape),
+        ("offline", refused, 1, ConnectivityState::Offline, Link::Tcp),
+        ("down", silent, 2, ConnectivityState::BackendDown, Link::Http),
+        ("auth", unknown, 2, ConnectivityState::AuthRequired, Link::Auth),
+        ("busy", busy, 1, ConnectivityState::Degraded, Link::Http),
+    ];
+    for (name, error, times, expected, broken) in rows {
+        let mut script = Script::new(PullMode::Windows, settings());
+        assert_eq!(state(&script), ConnectivityState::Unknown);
+        script.probe(Ok(()));
+        assert_eq!(state(&script), ConnectivityState::Online);
+        for _ in 0..times {
+            script.probe(Err(error()));
+        }
+        assert_eq!(state(&script), expected, "{name}");
+        let chain = evidence(&script).chain;
+        let first = chain.iter().find(|fact| !fact.ok).map(|fact| fact.link);
+        assert_eq!((first, chain.last().map(|fact| fact.link)), (Some(broken), Some(broken)), "{name}");
+        if !expected.is_usable() {
+            assert!(evidence(&script).next_probe.is_some(), "{name}");
+            assert!(status(&script).push.waiting_for.is_some(), "{name}");
+        }
+        for _ in 0..3 {
+            script.probe(Ok(()));
+        }
+        assert_eq!(state(&script), ConnectivityState::Online, "{name}");
+        assert!(evidence(&script).chain.iter().all(|fact| fact.ok), "{name}");
+    }
+}
+
+#[test]
+fn a_break_and_its_end_are_one_row_each_in_the_log() {
+    let mut script = Script::sender(4);
+    logged(&mut script);
+    for _ in 0..20 {
+        script.probe(Err(ReadError::Unreachable(trouble(Link::Dns))));
+    }
+    script.pass(60);
+    script.probe(Ok(()));
+    let rows: Vec<String> = logged(&mut script).into_iter().map(|row| row.text).collect();
+    assert_eq!(rows, ["`s` cannot be reached: dns: broken", "`s` can be reached again"]);
+}
+
+#[test]
+fn a_link_that_flaps_every_two_seconds_is_degraded_probed_calmly_and_hardly_logged() {
+    let mut script = Script::sender(4);
+    script.asked.clear();
+    let (mut probes, mut shown) = (0, Vec::new());
+    let begin = script.seconds;
+    while script.seconds < begin + 300 {
+        script.seconds += 1;
+        let is_up = (script.seconds / 2).is_multiple_of(2);
+        script.tell(Event::NetworkChanged);
+        let probe = script.take(|effect| match effect {
+            Effect::Probe { ticket, .. } => Some(*ticket),
+            _ => None,
+        });
+        if let Some(ticket) = probe {
+            probes += 1;
+            let result = if is_up { Ok(()) } else { Err(ReadError::Unreachable(trouble(Link::Tcp))) };
+            script.tell(Event::Probed { ticket, source: "s".into(), result, chain: Vec::new(), exchange: exchange() });
+        }
+        shown.push(state(&script));
+    }
+    assert!(probes <= 60, "{probes} probes in 300 s");
+    let rows = logged(&mut script).len();
+    assert!(rows <= 10, "{rows} rows in 300 s");
+    let degraded = shown.iter().filter(|state| **state == ConnectivityState::Degraded).count();
+    assert!(degraded > 150, "{degraded} of {} s degraded", shown.len());
+    // And steady again: online within a minute.
+    for _ in 0..60 {
+        let Some(due) = script.machine.wake_at().filter(|_| state(&script) != ConnectivityState::Online) else { break };
+        script.seconds = script.seconds.max(due.as_secs() + 1);
+        script.tell(Event::Tick);
+        if let Some(ticket) = script.take(|effect| match effect {
+            Effect::Probe { ticket, .. } => Some(*ticket),
+            _ => None,
+        }) {
+            script.tell(Event::Probed {
+                ticket,
+                source: "s".into(),
+                result: Ok(()),
+                chain: Vec::new(),
+                exchange: exchange(),
+            });
+        }
+    }
+    assert_eq!(state(&script), ConnectivityState::Online);
+    assert!(script.seconds < begin + 300 + 75, "{}", script.seconds - begin - 300);
+}
+
+#[test]
+fn a_hint_of_the_network_looks_at_once_and_concludes_nothing() {
+    let mut script = Script::sender(4);
+    for _ in 0..8 {
+        script.probe(Err(ReadError::Unreachable(trouble(Link::Tcp))));
+    }
+    script.asked.clear();
+    script.tell(Event::NetworkChanged);
+    assert_eq!(state(&script), ConnectivityState::Offline);
+    assert!(script.asked.iter().any(|effect| matches!(effect, Effect::Probe { .. })));
+    script.probe(Ok(()));
+    assert_eq!(state(&script), ConnectivityState::Online);
+}
+
+#[test]
+fn forced_offline_asks_for_nothing_whatever_happens() {
+    let mut script = Script::sender(4);
+    script.tell(Event::Request(SyncRequest::ForceOffline(true)));
+    script.asked.clear();
+    script.clock_set_by_ms = 8 * 3_600_000;
+    for _ in 0..50 {
+        script.tell(Event::NetworkChanged);
+        script.tell(Event::Request(SyncRequest::Sync { source: None }));
+        script.tell(Event::Request(SyncRequest::Probe { source: None }));
+        script.tell(Event::JournalMoved);
+        script.pass(100);
+    }
+    let asks = |effect: &Effect| {
+        matches!(effect, Effect::Probe { .. } | Effect::Fetch { .. } | Effect::Push { .. } | Effect::OpenFeed { .. })
+            || matches!(effect, Effect::ReadKeys { .. } | Effect::ReadPage { .. } | Effect::ReadDelta { .. })
+    };
+    assert!(!script.asked.iter().any(asks), "{:?}", script.asked);
+    assert_eq!(status(&script).push.waiting_for.as_deref(), Some("forced offline"));
 }

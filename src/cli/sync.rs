@@ -87,6 +87,25 @@ pub(super) fn run(world: &World, args: &SyncArgs) -> Outcome {
     }
 }
 
+/// Starts a sync for one wish and ends when nothing is left that can be done now.
+pub(super) fn carry_out(
+    world: &World,
+    config: &Config,
+    store: &Store,
+    request: SyncRequest,
+) -> Result<Vec<SourceStatus>, Failure> {
+    if world.offline {
+        return Err(Failure::usage("this needs the network, and --offline forbids it").hint("leave --offline out"));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::io("could not start", &error))?;
+    let ended = runtime.block_on(drive(world, config, store, false, vec![request]))?;
+    if ended.interrupted {
+        return Err(Failure::failed("the sync was interrupted").hint("what was answered is kept; run it again"));
+    }
+    Ok(ended.statuses)
+}
+
 /// How the waiting ended.
 struct Ended {
     statuses: Vec<SourceStatus>,

@@ -165,7 +165,8 @@ impl Lane {
 
     /// Another server answers than the one the edits were made for, or that is not known yet.
     fn is_barred(&self) -> bool {
-        self.pulls.iter().any(Pull::bars_sending)
+        let no_right_one = !self.pulls.is_empty() && self.pulls.iter().all(Pull::is_elsewhere);
+        no_right_one || self.pulls.iter().any(|pull| pull.is_unsure() || pull.asks_where())
     }
 
     fn may_push(&self) -> bool {
@@ -223,7 +224,9 @@ impl Lane {
         let reason = match self.tracker.state() {
             _ if self.read_only => "the source is read-only",
             _ if self.paused => "paused by you",
-            _ if self.pulls.iter().any(Pull::is_elsewhere) => "another server answers: decide in the sync pane",
+            _ if self.pulls.iter().any(Pull::is_elsewhere) && self.is_barred() => {
+                "another server answers: decide in the sync pane"
+            }
             ConnectivityState::ForcedOffline => "forced offline",
             _ if self.hold.is_some() => return self.hold.as_ref().map(|hold| hold.reason.clone()),
             _ if !matches!(self.credentials, Credentials::Fine { .. }) => "needs credentials",
@@ -564,13 +567,15 @@ impl Lane {
         }
         // What a part signals may set another part going; three rounds are more than any of them needs.
         for _ in 0..3 {
-            let (open, may_push) = (self.is_open(), self.may_push());
+            let open = self.is_open();
             for pull in &mut self.pulls {
                 pull.advance(cx, open, &self.push);
             }
             if self.pull_first.is_some_and(|until| until <= cx.at.mono) || !self.pulls.iter().any(Pull::wants_delta) {
                 self.pull_first = None;
             }
+            // The pulls know by now whether this is the right server.
+            let may_push = self.may_push();
             self.push.advance(cx, may_push);
             if cx.signals.is_empty() {
                 return;

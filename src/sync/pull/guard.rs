@@ -53,15 +53,19 @@ impl Origin {
 }
 
 impl Pull {
-    /// True while nothing may be sent to the source: it is not the one the edits were made for, or that is not known yet.
-    pub(in crate::sync) fn bars_sending(&self) -> bool {
-        !self.is_known || self.is_elsewhere()
+    /// True until it is known whether the source is the one the copies came from.
+    pub(in crate::sync) fn is_unsure(&self) -> bool {
+        !self.is_compared
     }
 
-    /// Stopped because another server answers.
+    /// True where another server answers than the one the copies came from.
     pub(in crate::sync) fn is_elsewhere(&self) -> bool {
-        let reason = self.checkpoint.stopped.as_ref().map(|found| found.reason);
-        matches!(self.stage, Stage::Stopped) && reason == Some(GuardReason::OtherServer)
+        self.checkpoint.origin.as_ref().is_some_and(|known| self.is_compared && !known.is_same(&self.origin))
+    }
+
+    /// The question about that is not answered.
+    pub(in crate::sync) fn asks_where(&self) -> bool {
+        matches!(self.stage, Stage::Stopped) && self.is_elsewhere()
     }
 
     /// An answer came from this database. Called before anything of the answer is used.
@@ -74,7 +78,19 @@ impl Pull {
 
     /// Stops where the copies came from somewhere else than what is asked now.
     pub(super) fn compare_origin(&mut self, cx: &mut Cx<'_>) {
-        if !self.is_known || matches!(self.stage, Stage::Stopped | Stage::Detached | Stage::Reuploading(_)) {
+        // Its name for its database comes with its first answer.
+        if !self.is_known || (self.origin.database.is_none() && !self.is_open) {
+            return;
+        }
+        self.is_compared = true;
+        let reason = self.checkpoint.stopped.as_ref().map(|found| found.reason);
+        if matches!(self.stage, Stage::Stopped) && reason == Some(GuardReason::OtherServer) && !self.is_elsewhere() {
+            let text = format!("the server `{}` was copied from is back", self.key);
+            cx.log(Severity::Info, "sync", text, None);
+            self.checkpoint.stopped = None;
+            self.go_on(cx);
+        }
+        if matches!(self.stage, Stage::Stopped | Stage::Detached | Stage::Reuploading(_)) {
             return;
         }
         let known = match &self.checkpoint.origin {
@@ -150,8 +166,9 @@ impl Pull {
         self.checkpoint.swept_at = None;
     }
 
-    pub(super) fn write_checkpoint(&self, cx: &mut Cx<'_>) {
+    pub(super) fn write_checkpoint(&mut self, cx: &mut Cx<'_>) {
         let ticket = cx.ticket();
+        self.noting = Some(ticket);
         self.write_page(cx, ticket, Vec::new(), Some(self.checkpoint.write()), None);
     }
 
@@ -178,7 +195,8 @@ impl Pull {
                 self.checkpoint.phase = Phase::Detached;
                 self.stage = Stage::Detached;
                 self.write_checkpoint(cx);
-                let text = format!("`{}` is not pulled any more; edits of it are still sent", self.key);
+                let edits = if self.is_elsewhere() { "wait" } else { "are still sent" };
+                let text = format!("`{}` is not pulled any more; edits of it {edits}", self.key);
                 cx.log(Severity::Info, "sync", text, Some("attach it in the sync pane, or with `ebbtide guard`"));
             }
             GuardAnswer::Attach if detached => {

@@ -76,6 +76,10 @@ pub(super) struct Pull {
     answer: Option<GuardAnswer>,
     /// The checkpoint was read at least once.
     is_known: bool,
+    /// It is known whether the source is the one the copies came from.
+    is_compared: bool,
+    /// A checkpoint on its way to disk, written for its own sake.
+    noting: Option<Ticket>,
     /// Where the collection is pulled from now.
     origin: Origin,
     echoes: Echoes,
@@ -128,6 +132,8 @@ impl Pull {
             wished: false,
             answer: None,
             is_known: false,
+            is_compared: false,
+            noting: None,
             origin,
             echoes: Echoes::default(),
             reading_since: None,
@@ -155,7 +161,7 @@ impl Pull {
 
     /// Nothing can be done now that would not have to wait for a time or a person.
     pub(super) fn is_idle(&self, is_open: bool) -> bool {
-        let writing = self.applying.is_some() || self.ending.is_some();
+        let writing = self.applying.is_some() || self.ending.is_some() || self.noting.is_some();
         let quiet = self.touching.is_empty() && self.touched.is_empty() && self.incoming.is_empty();
         let resting = match &self.stage {
             Stage::Cold | Stage::Ready => !is_open || self.next_at.is_some(),
@@ -278,6 +284,9 @@ impl Pull {
         }
         if !is_open {
             return;
+        }
+        if !self.is_compared {
+            self.compare_origin(cx);
         }
         self.start_touches(cx, push);
         match self.stage {
@@ -500,6 +509,9 @@ impl Pull {
         result: StoreResult<AppliedPage>,
         push: &Push,
     ) {
+        if self.noting == Some(ticket) {
+            self.noting = None;
+        }
         let applied = match result {
             Ok(applied) => applied,
             Err(message) => {

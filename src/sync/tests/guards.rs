@@ -25,7 +25,7 @@ fn written(script: &mut Script) -> String {
 fn sweep(script: &mut Script, missing: u64) {
     script.keys(&["a"]);
     script.page(&["a"], None);
-    script.applied();
+    written(script);
     script.missing(missing, 100);
 }
 
@@ -43,9 +43,10 @@ fn deletes(script: &Script) -> bool {
 }
 
 fn asks_the_server(script: &Script) -> bool {
-    script.asked.iter().any(|effect| {
-        matches!(effect, Effect::ReadKeys { .. } | Effect::ReadPage { .. } | Effect::OpenFeed { .. })
-    })
+    script
+        .asked
+        .iter()
+        .any(|effect| matches!(effect, Effect::ReadKeys { .. } | Effect::ReadPage { .. } | Effect::OpenFeed { .. }))
 }
 
 fn guard(script: &Script) -> Option<crate::model::sync_status::GuardFound> {
@@ -189,6 +190,7 @@ fn another_database_behind_the_same_address_stops_pulling_and_sending() {
     assert!(!script.asked.iter().any(|effect| matches!(effect, Effect::ReadOutbox { .. })));
     let status = script.machine.status(&At::test(script.seconds));
     assert!(status[0].push.waiting_for.as_ref().unwrap().contains("another server"));
+    written(&mut script);
     assert!(script.machine.is_idle(), "it waits for a person");
 }
 
@@ -196,6 +198,8 @@ fn another_database_behind_the_same_address_stops_pulling_and_sending() {
 fn the_same_database_at_another_address_is_the_same() {
     let mut script = Script::new(PullMode::Windows, settings());
     script.checkpoint(Some(&COPIED.replace("127.0.0.1:9", "127.0.0.1:8")));
+    assert!(guard(&script).is_none(), "it has not answered yet");
+    script.probe(Ok(()));
     assert!(guard(&script).is_some(), "nothing is known but the address");
     let mut script = Script::new(PullMode::Windows, settings());
     probed(&mut script, from("one"));
@@ -264,4 +268,16 @@ fn a_collection_detached_from_another_server_asks_again_when_it_is_attached() {
     script.tell(answer(GuardAnswer::Attach));
     assert_eq!(guard(&script).unwrap().reason, GuardReason::OtherServer);
     assert!(matches!(script.phase(), PullPhase::Stopped(_)));
+}
+
+#[test]
+fn the_right_server_back_at_its_place_is_gone_on_with() {
+    let mut script = elsewhere();
+    let text = written(&mut script);
+    let mut script = Script::new(PullMode::Windows, settings());
+    script.checkpoint(Some(&text));
+    assert!(matches!(script.phase(), PullPhase::Stopped(_)), "as far as is known");
+    probed(&mut script, from("one"));
+    assert!(guard(&script).is_none());
+    assert!(asks_the_server(&script));
 }

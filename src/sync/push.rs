@@ -53,6 +53,10 @@ use crate::{
 
 /// An op overtaken by the server this often in a row is shown to a person.
 const MAX_REBASES: u32 = 3;
+/// Per lane: claims that run ahead of it, and records at any stage, acknowledgements being written among them. A commit
+/// is shared by all who wait for it, so it costs least where many do.
+const AHEAD: usize = 4;
+const BEHIND: usize = 16;
 /// A look at the outbox that nobody asked for, while something should be going.
 const SAFETY: Duration = Duration::from_secs(60);
 
@@ -329,7 +333,9 @@ impl Push {
         }
         match self.parallel {
             1 => self.jobs.is_empty(),
-            lanes => unsent < lanes && unsent + sending < lanes * 2 && self.jobs.len() < lanes * 6,
+            lanes => {
+                unsent < lanes * AHEAD && unsent + sending < lanes * (AHEAD + 1) && self.jobs.len() < lanes * BEHIND
+            }
         }
     }
 
@@ -385,7 +391,7 @@ impl Push {
             job.shadowed = true;
         }
         let ticket = cx.ticket();
-        let limit = (self.parallel * 8).clamp(8, 32);
+        let limit = (self.parallel * 8).clamp(8, 64);
         self.loading = Some(Loading { ticket, limit, counts: self.dirty });
         (self.dirty, self.peek) = (false, false);
         self.last_look = cx.at.mono;

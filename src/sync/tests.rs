@@ -3,6 +3,7 @@
 mod guards;
 mod late;
 mod link;
+mod wish;
 
 use std::time::Duration;
 

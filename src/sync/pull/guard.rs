@@ -154,12 +154,12 @@ impl Pull {
         self.incoming.clear();
         self.checkpoint.accepted = None;
         self.checkpoint.stopped = Some(found);
-        self.from_the_start();
+        self.begin_anew();
         self.write_checkpoint(cx);
     }
 
     /// The next reading is a whole one.
-    fn from_the_start(&mut self) {
+    fn begin_anew(&mut self) {
         self.checkpoint.phase = if self.checkpoint.whole { Phase::Complete } else { Phase::Never };
         self.checkpoint.after = None;
         self.checkpoint.done = 0;
@@ -191,7 +191,7 @@ impl Pull {
                 self.close_feed(cx);
                 self.ending = None;
                 self.reading_since = None;
-                self.from_the_start();
+                self.begin_anew();
                 self.checkpoint.phase = Phase::Detached;
                 self.stage = Stage::Detached;
                 self.write_checkpoint(cx);
@@ -226,7 +226,7 @@ impl Pull {
     }
 
     fn go_on(&mut self, cx: &mut Cx<'_>) {
-        self.from_the_start();
+        self.begin_anew();
         self.stage = Stage::Ready;
         (self.next_at, self.failures) = (None, 0);
         self.write_checkpoint(cx);

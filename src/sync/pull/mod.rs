@@ -70,7 +70,8 @@ pub(super) struct Pull {
     /// When the keys are counted again under `pull = "delta"`.
     audit_at: Option<Duration>,
     failures: u32,
-    /// The user asked for everything before the checkpoint was read: what was swept a moment ago is swept again.
+    /// The user asked for everything, and no reading has come to its end since: what was swept a moment ago is swept
+    /// again, however often the server fails meanwhile.
     wished: bool,
     /// An answer that came before the checkpoint was read.
     answer: Option<GuardAnswer>,
@@ -239,7 +240,7 @@ impl Pull {
     pub(super) fn sync_now(&mut self, now: Duration) {
         match self.stage {
             Stage::Cold | Stage::ReadingCheckpoint(_) | Stage::Ready => (self.next_at, self.wished) = (None, true),
-            Stage::Resting => self.next_at = Some(now),
+            Stage::Resting => (self.next_at, self.wished) = (Some(now), true),
             _ => {}
         }
     }
@@ -353,7 +354,6 @@ impl Pull {
             },
             _ => self.count(cx),
         }
-        self.wished = false;
     }
 
     /// How long the next timed sweep is away.

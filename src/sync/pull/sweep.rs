@@ -302,6 +302,7 @@ impl Pull {
     /// The reading is whole, and says so on disk.
     fn swept(&mut self, cx: &mut Cx<'_>) {
         self.ending = None;
+        self.wished = false;
         self.shown.last_error = None;
         self.shown.checkpoint = None;
         self.shown.last_pull = Some(cx.at.wall);

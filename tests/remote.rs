@@ -9,10 +9,10 @@ use std::{
 
 use ebbtide::{
     model::{
-        conflict::ConflictPolicy,
         ids::{CollectionKey, CollectionName, RecordId, Revision},
         json::{Pointer, same_value},
         op::{OpKind, Precondition},
+        rules::ConflictRules,
         source::{AuthSpec, CollectionSpec, Deadlines, PullMode, SourceKind, SourceSpec},
         time::{At, Clock},
         wire::{Answer, Link, PushRequest, ReadError, RemoteChange},
@@ -156,7 +156,7 @@ fn spec(url: &str, auth: AuthSpec) -> SourceSpec {
             title: None,
             pull: PullMode::Auto,
             updated_at: Some(Pointer::parse("/meta/at")),
-            conflicts: ConflictPolicy::Manual,
+            conflicts: ConflictRules::default(),
         }],
     }
 }

@@ -12,7 +12,7 @@ use std::{
 
 use ebbtide::{
     model::{
-        conflict::Take,
+        conflict::{Lost, Side, Take},
         draft::{DraftKey, DraftTarget, DraftWrite},
         edit,
         ids::{CollectionKey, OpId, RecordId, Revision, Seq, SessionName},
@@ -514,6 +514,59 @@ fn a_rebased_op_takes_the_place_of_the_old_one() {
     assert_eq!(rest[0].seq, second);
 }
 
+#[test]
+fn what_a_rule_decided_against_is_in_the_vault_and_the_later_ops_go_on() {
+    let mut world = World::new();
+    world.pull(&[("a", json!({"n": 0, "m": 0}))]);
+    let first = world.queue("a", Some(json!({"n": 1, "m": 0})));
+    let second = world.queue("a", Some(json!({"n": 1, "m": 7})));
+    world.claim(first, &[]).unwrap();
+    let theirs = json!({"n": 9, "m": 0});
+    let lost = vec![
+        Lost { side: Side::Mine, document: json!({"n": 1, "m": 0}), revision: None },
+        Lost { side: Side::Theirs, document: theirs.clone(), revision: Some("r9".into()) },
+    ];
+    let outcome = Outcome::Decided {
+        op: None,
+        copy: None,
+        theirs: Some(theirs.clone()),
+        theirs_revision: Some("r9".into()),
+        lost,
+    };
+    world.settle(first, outcome.clone());
+    assert_eq!((world.state(first), world.state(second)), (OpState::Discarded, OpState::Queued));
+    let next = world.op(second);
+    assert_eq!((next.base, next.document), (Some(theirs), Some(json!({"n": 9, "m": 7}))));
+    assert_eq!(next.base_revision, Some("r9".into()));
+    let kept: Vec<_> = world
+        .reader()
+        .vault_list(None, None, 10)
+        .unwrap()
+        .into_iter()
+        .map(|entry| (entry.reason, entry.revision))
+        .collect();
+    assert_eq!(kept, [(VaultReason::RemoteOverwritten, Some("r9".into())), (VaultReason::LocalOverwritten, None)]);
+    world.settle(first, outcome);
+    assert_eq!(world.reader().vault_list(None, None, 10).unwrap().len(), 2, "settled once");
+}
+
+#[test]
+fn a_copy_of_mine_is_queued_as_a_record_of_its_own() {
+    let mut world = World::new();
+    world.pull(&[("a", json!({"n": 0}))]);
+    let first = world.queue("a", Some(json!({"n": 1})));
+    world.claim(first, &[]).unwrap();
+    let copy = world.edit("b", Some(json!({"n": 1})));
+    let theirs = Some(json!({"n": 9}));
+    world.settle(
+        first,
+        Outcome::Decided { op: None, copy: Some(Box::new(copy)), theirs, theirs_revision: None, lost: Vec::new() },
+    );
+    let chain = world.reader().chain(&tasks().record("b")).unwrap().unwrap();
+    assert_eq!((chain.ops[0].kind, chain.ops[0].state), (OpKind::Create, OpState::Queued));
+    assert_eq!(world.reader().record(&tasks().record("b")).unwrap().local, Some(json!({"n": 1})));
+}
+
 fn conflict(world: &mut World) -> (Seq, Seq, i64) {
     world.pull(&[("a", json!({"n": 0, "m": 0}))]);
     let first = world.queue("a", Some(json!({"n": 1, "m": 0})));
@@ -526,6 +579,7 @@ fn conflict(world: &mut World) -> (Seq, Seq, i64) {
             theirs: Some(theirs),
             theirs_revision: Some("r9".into()),
             base: Some(json!({"n": 0, "m": 0})),
+            note: None,
         },
     );
     assert_eq!((world.state(first), world.state(second)), (OpState::Conflict, OpState::Blocked));
@@ -1528,7 +1582,8 @@ fn whatever_happens_local_is_base_plus_pending_in_order() {
                             2 => world.settle(head.seq, Outcome::Rejected { error: error("no") }),
                             3 => {
                                 let theirs = (dice.roll(3) > 0).then(|| json!({"n": "theirs", "k": 1}));
-                                let outcome = Outcome::Conflict { theirs, theirs_revision: None, base: head.base };
+                                let outcome =
+                                    Outcome::Conflict { theirs, theirs_revision: None, base: head.base, note: None };
                                 world.settle(head.seq, outcome);
                             }
                             4 => {

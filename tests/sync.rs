@@ -11,13 +11,14 @@ use std::{
 
 use common::{
     proxy::{Fault, Kind},
-    rig::{Rig, id, request, tasks},
+    rig::{Rig, Wanted, id, request, tasks},
 };
 use ebbtide::{
     model::{
-        conflict::Take,
+        conflict::{ConflictPolicy, Take},
         ids::OpId,
         op::{OpKind, OpState},
+        rules::ConflictRules,
         source::{PullMode, SyncSettings},
         sync_status::{ConnectivityState, GuardAnswer, Leadership, PullPhase, SyncRequest},
         time::Clock,
@@ -246,6 +247,26 @@ fn the_same_field_changed_on_both_sides_is_a_conflict_and_other_fields_merge() {
     running.engine.request(SyncRequest::OutboxChanged);
     running.until_drained();
     assert_eq!(rig.there()[&id(1).0]["title"], json!("Mine"));
+    running.stop();
+    rig.end();
+}
+
+#[test]
+fn keep_both_leaves_theirs_there_and_sends_mine_as_a_record_of_its_own() {
+    let rules = ConflictRules::of(ConflictPolicy::KeepBoth);
+    let rig = Rig::of(Wanted { records: 10, rules, ..Wanted::default() });
+    let mut running = rig.start();
+    running.until_phase(&PullPhase::Live);
+    rig.proxy.cut();
+    running.set(&id(1), "title", json!("Mine"));
+    rig.put(&id(1), &json!({ "n": 1, "title": "Theirs", "done": false }));
+    rig.proxy.restore();
+    running.until("both are there", |_| rig.there().len() == 11);
+    running.until_drained();
+    let there = rig.there();
+    assert_eq!(there[&id(1).0]["title"], json!("Theirs"));
+    assert_eq!(there.values().filter(|record| record["title"] == json!("Mine")).count(), 1);
+    running.assert_equal(&there);
     running.stop();
     rig.end();
 }

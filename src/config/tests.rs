@@ -4,7 +4,9 @@ use std::{path::Path, time::Duration};
 
 use super::*;
 use crate::model::{
+    conflict::ConflictPolicy,
     json::Pointer,
+    rules::{ConflictRules, FieldRule},
     source::{AuthSpec, Deadlines, PullMode, SourceKind, VaultSettings},
 };
 
@@ -34,6 +36,53 @@ fn the_example_is_a_configuration_and_says_the_defaults() {
     assert_eq!(office.collections[0].path, "teams/7/tasks");
     assert_eq!(office.collections[0].columns[2], Pointer::parse("/due/date"));
     assert_eq!(office.collections[1].path, "people");
+    assert_eq!(office.collections[1].conflicts, ConflictRules::default());
+    let tasks = &office.collections[0].conflicts;
+    assert_eq!(tasks.policy, ConflictPolicy::Manual);
+    assert_eq!(tasks.rule(&Pointer::parse("/items/3/count")), Some(FieldRule::Add));
+    assert_eq!(tasks.key(&Pointer::parse("/items")), Some("sku"));
+}
+
+#[test]
+fn every_policy_and_rule_is_read_under_its_word() {
+    let collection = |more: &str| source(&format!("[[source.collection]]\nname = \"c\"\nupdated_at = \"/u\"\n{more}"));
+    for policy in ConflictPolicy::ALL {
+        let text = collection(&format!("conflicts = \"{}\"\n", policy.word()));
+        let config = parse(&text, Path::new("config.toml")).unwrap();
+        assert_eq!(config.sources[0].collections[0].conflicts.policy, policy);
+    }
+    for rule in FieldRule::ALL {
+        let text = collection(&format!("[source.collection.fields]\n\"/a/*\" = \"{}\"\n", rule.word()));
+        let config = parse(&text, Path::new("config.toml")).unwrap();
+        assert_eq!(config.sources[0].collections[0].conflicts.rule(&Pointer::parse("/a/b")), Some(rule));
+    }
+}
+
+#[test]
+fn wrong_conflict_rules_are_named_with_their_place() {
+    let text = source(
+        "[[source.collection]]\nname = \"c\"\nconflicts = \"last-write-win\"\n\
+         fields = { \"tags\" = \"union\", \"/stock\" = \"sum\", \"/n\" = [\"max\", \"min\"], \"/t\" = \"thiers\" }\n\
+         keys = { \"/items\" = 7 }\n\n\
+         [[source.collection]]\nname = \"d\"\nconflicts = \"last-write-wins\"\n",
+    );
+    let found = errors(&text);
+    assert_eq!(found.len(), 7, "{found:#?}");
+    assert!(
+        found[0].contains("line 7, column 13") && found[0].contains("did you mean `last-write-wins`?"),
+        "{found:#?}"
+    );
+    let all = found.join("\n");
+    for words in [
+        "`tags` is not a place; write it like `/tags`",
+        "`sum` is no rule for a field",
+        "`/n` in `fields` needs one word",
+        "`thiers` is no rule for a field (did you mean `theirs`?",
+        "`/items` in `keys` is a whole number",
+        "`conflicts = \"last-write-wins\"` needs `updated_at` (name the field the server stamps",
+    ] {
+        assert!(all.contains(words), "{words} is missing in\n{all}");
+    }
 }
 
 #[test]
@@ -138,13 +187,6 @@ fn delta_needs_the_field_the_server_stamps() {
     assert!(errors(&with(""))[0].contains("needs `updated_at`"));
     let config = parse(&with("updated_at = \"/at\""), Path::new("c")).unwrap();
     assert_eq!(config.sources[0].collections[0].pull, PullMode::Delta);
-}
-
-#[test]
-fn keys_that_would_do_nothing_yet_are_refused() {
-    let with = |line: &str| source(&format!("[[source.collection]]\nname = \"t\"\n{line}\n"));
-    assert!(errors(&with("fields = { \"/tags\" = \"union\" }"))[0].contains("unknown key `fields`"));
-    assert!(errors(&with("conflicts = \"merge\""))[0].contains("only `manual` works in this version"));
 }
 
 #[test]

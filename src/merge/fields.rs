@@ -19,8 +19,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    merge::walk,
-    model::{conflict::Conflict, json::Pointer, rules::ConflictRules, rules::FieldRule},
+    merge::{same_document, walk},
+    model::{
+        conflict::{Conflict, Side},
+        json::Pointer,
+        rules::{ConflictRules, FieldRule},
+    },
 };
 
 /// How a place came to its value.
@@ -156,6 +160,26 @@ impl Merged {
     /// The same, with theirs at the places still undecided.
     pub fn preview(&self, picks: &BTreeMap<Pointer, Pick>) -> Option<Value> {
         self.build(&self.tree, &Pointer::root(), picks)
+    }
+
+    /// The sides that changed something which is not in the document. Where the values of both were put together (an
+    /// array, a text, a sum), neither lost.
+    pub fn losers(&self, picks: &BTreeMap<Pointer, Pick>) -> Vec<Side> {
+        let lost = |side: Side| {
+            self.fields.iter().any(|field| {
+                let together =
+                    matches!(field.how, How::Merged | How::Rule(FieldRule::Add | FieldRule::Union | FieldRule::Text));
+                if together && picked(field, picks).is_none() {
+                    return false;
+                }
+                let own = match side {
+                    Side::Mine => field.mine.as_ref(),
+                    Side::Theirs => field.theirs.as_ref(),
+                };
+                !same_document(own, field.base.as_ref()) && !same_document(own, self.value(field, picks).as_ref())
+            })
+        };
+        [Side::Mine, Side::Theirs].into_iter().filter(|side| lost(*side)).collect()
     }
 
     /// The picks that name no field, and no place above one.

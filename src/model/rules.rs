@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, de};
 use crate::model::{conflict::ConflictPolicy, json::Pointer};
 
 /// What settles one field that both sides changed differently. A rule that does not fit the values at hand (`max` of
-/// two texts) settles nothing: the field is asked for.
+/// two texts) settles nothing, as if it were not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FieldRule {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    conflict::ConflictPolicy,
     ids::{CollectionKey, CollectionName, SourceName},
     json::Pointer,
+    rules::ConflictRules,
 };
 
 /// The protocol of a backend. Only kinds that work are here.
@@ -48,7 +48,7 @@ pub struct CollectionSpec {
     pub title: Option<Pointer>,
     pub pull: PullMode,
     pub updated_at: Option<Pointer>,
-    pub conflicts: ConflictPolicy,
+    pub conflicts: ConflictRules,
 }
 
 /// How to get the credentials; never the credentials. Resolved by `remote` when needed.

@@ -6,13 +6,14 @@ use crate::{
     model::{
         ids::{RecordKey, Seq, SourceName},
         plan::{PlanAct, PlanStep, PlannedWrite, PreconditionFrom},
-        source::{SourceKind, SourceSpec},
+        source::SourceSpec,
         time::{At, Clock},
     },
     remote::Remote,
     store::{Reader, StoreError},
     sync::{
         event::Chain,
+        judge::Settling,
         plan::{self, Act, Step},
     },
 };
@@ -20,13 +21,13 @@ use crate::{
 /// Makes plans. Reads local data only; opens no socket.
 pub struct Planner {
     clock: Arc<dyn Clock>,
-    sources: HashMap<SourceName, (SourceKind, Result<Remote, String>)>,
+    sources: HashMap<SourceName, (SourceSpec, Result<Remote, String>)>,
 }
 
 impl Planner {
     pub fn new(sources: &[SourceSpec], clock: Arc<dyn Clock>) -> Self {
         let remote = |spec| Remote::new(spec, Arc::clone(&clock)).map_err(|error| error.to_string());
-        let sources = sources.iter().map(|spec| (spec.name.clone(), (spec.kind, remote(spec)))).collect();
+        let sources = sources.iter().map(|spec| (spec.name.clone(), (spec.clone(), remote(spec)))).collect();
         Self { clock, sources }
     }
 
@@ -44,7 +45,7 @@ impl Planner {
     }
 
     pub fn of_chain(&self, at: &At, chain: &Chain) -> Vec<PlanStep> {
-        let Some((kind, remote)) = self.sources.get(&chain.record.collection.source) else {
+        let Some((spec, remote)) = self.sources.get(&chain.record.collection.source) else {
             let reason = format!("the source `{}` is not configured any more", chain.record.collection.source);
             return vec![PlanStep {
                 record: chain.record.clone(),
@@ -53,7 +54,11 @@ impl Planner {
                 waits: None,
             }];
         };
-        plan::forecast(*kind, at, chain).into_iter().map(|step| in_words(remote, &chain.record, step)).collect()
+        let settling = spec.collection(&chain.record.collection.collection).map(Settling::of).unwrap_or_default();
+        plan::forecast(spec.kind, &settling, at, chain)
+            .into_iter()
+            .map(|step| in_words(remote, &chain.record, step))
+            .collect()
     }
 }
 

@@ -142,7 +142,7 @@ impl Lane {
             was_free: false,
             headline: Headline::default(),
             pull_first: None,
-            push: Push::new(spec.name.clone(), spec.kind, settings.parallel),
+            push: Push::new(spec, settings.parallel),
             pulls: pulls.collect(),
         }
     }

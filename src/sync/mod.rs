@@ -23,6 +23,7 @@ pub mod effect;
 mod engine;
 pub mod event;
 mod headline;
+pub mod judge;
 mod lane;
 mod late;
 pub mod plan;

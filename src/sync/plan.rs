@@ -4,20 +4,22 @@
 use serde_json::Value;
 
 use crate::{
-    merge::{self, Coalesced, Followed, Merge},
+    merge::{self, Coalesced, Followed},
     model::{
         ids::{Revision, Seq},
         json::Pointer,
         op::{NewOp, Op, OpKind, OpState, Precondition},
         plan::{PreconditionFrom, UNKNOWN_REVISION, Wait},
         record::Base,
+        rules::ConflictRules,
         source::SourceKind,
         time::{At, Timestamp},
         wire::PushRequest,
     },
     sync::{
         event::Chain,
-        policy::{self, Judgement},
+        judge::{self, Judgement, Meeting, Settling},
+        policy,
     },
 };
 
@@ -49,15 +51,18 @@ pub enum Next {
 }
 
 /// What to do for the pending ops of a record (oldest first) with this last known server copy. `None`: no ops.
-pub fn next(kind: SourceKind, ops: &[Op], base: Option<&Base>) -> Option<Next> {
+///
+/// What was changed at places the server owns is not sent.
+pub fn next(kind: SourceKind, rules: &ConflictRules, ops: &[Op], base: Option<&Base>) -> Option<Next> {
     let head = ops.first()?;
-    let write = match merge::coalesce(joined(kind, ops))? {
+    let mut write = match merge::coalesce(joined(kind, ops))? {
         Coalesced::Nothing { discarded } => return Some(Next::Drop { ops: discarded }),
         Coalesced::Write { kind, document, absorbed, .. } => Write { kind, document, absorbs: absorbed },
     };
     if let Some(precondition) = head.precondition.clone().filter(|_| is_doubted(head)) {
         return Some(Next::Repeat(request(head, write, precondition)));
     }
+    write.document = judge::without_server_owned(rules, head.base.as_ref(), write.document);
     if write.kind == OpKind::Create {
         return Some(Next::Claim(write, Precondition::Absent));
     }
@@ -72,11 +77,18 @@ pub fn next(kind: SourceKind, ops: &[Op], base: Option<&Base>) -> Option<Next> {
 }
 
 /// The same, with the record as it was just read.
-pub fn after_lookup(kind: SourceKind, ops: &[Op], current: Option<Value>, revision: Option<Revision>) -> Option<Next> {
+pub fn after_lookup(
+    kind: SourceKind,
+    rules: &ConflictRules,
+    ops: &[Op],
+    current: Option<Value>,
+    revision: Option<Revision>,
+) -> Option<Next> {
     let head = ops.first()?;
     let Coalesced::Write { kind: write, document, absorbed, .. } = merge::coalesce(joined(kind, ops))? else {
         return None;
     };
+    let document = judge::without_server_owned(rules, head.base.as_ref(), document);
     let write = Write { kind: write, document, absorbs: absorbed };
     let unmoved = current.is_some() && policy::same(kind, current.as_ref(), head.base.as_ref());
     Some(match revision {
@@ -133,8 +145,9 @@ pub enum Act {
 
 /// Everything that will happen to a record, as far as can be told from here: the answers of [`next`] in a row, each
 /// write supposed to succeed.
-pub fn forecast(kind: SourceKind, at: &At, chain: &Chain) -> Vec<Step> {
-    let mut ahead = Ahead { kind, at, ops: chain.ops.clone(), base: chain.base.clone(), answer: None, merged: false };
+pub fn forecast(kind: SourceKind, settling: &Settling, at: &At, chain: &Chain) -> Vec<Step> {
+    let mut ahead =
+        Ahead { kind, settling, at, ops: chain.ops.clone(), base: chain.base.clone(), answer: None, merged: false };
     let mut steps: Vec<Step> = Vec::new();
     while let Some(head) = ahead.ops.first().cloned() {
         let Some((ops, act)) = ahead.step() else { continue };
@@ -150,6 +163,7 @@ pub fn forecast(kind: SourceKind, at: &At, chain: &Chain) -> Vec<Step> {
 /// A record's chain, played forward.
 struct Ahead<'a> {
     kind: SourceKind,
+    settling: &'a Settling,
     at: &'a At,
     ops: Vec<Op>,
     base: Option<Base>,
@@ -175,7 +189,7 @@ impl Ahead<'_> {
             return Some(self.end_with(1, Act::Conflict { places }));
         }
         let from = self.answer.map_or(PreconditionFrom::Known, PreconditionFrom::Answer);
-        match next(self.kind, &self.ops, self.base.as_ref())? {
+        match next(self.kind, &self.settling.rules, &self.ops, self.base.as_ref())? {
             Next::Drop { ops } => Some(self.end_with(ops.len(), Act::Nothing)),
             Next::Repeat(request) => {
                 let write = Write { kind: request.kind, document: request.document, absorbs: Vec::new() };
@@ -220,10 +234,19 @@ impl Ahead<'_> {
     }
 
     fn moved(&mut self, head: &Op, there: Option<Value>, revision: Option<Revision>) -> Option<(Vec<Seq>, Act)> {
-        let mine = merge::intended(head);
-        let judged =
-            policy::judge(self.kind, self.at, head, mine, there.as_ref(), revision.as_ref(), is_doubted(head), true);
-        match judged {
+        let meeting = Meeting {
+            kind: self.kind,
+            settling: self.settling,
+            at: self.at,
+            op: head,
+            mine: merge::intended(head),
+            theirs: there.as_ref(),
+            revision: revision.as_ref(),
+            doubted: is_doubted(head),
+            // Measured by the sender only: without it the last write is not told, and a conflict is foretold.
+            server_clock: None,
+        };
+        match meeting.judge() {
             Judgement::Applied => Some(self.end_with(1, Act::Done)),
             Judgement::Conflict => {
                 let places = self.overlaps(head, there.as_ref());
@@ -231,14 +254,27 @@ impl Ahead<'_> {
             }
             // A second merge in a row would be the same one again.
             Judgement::Rebased(_) if self.merged => Some(self.end_with(1, Act::Conflict { places: Vec::new() })),
-            Judgement::Rebased(new) => {
-                let received_at = self.at.wall;
-                self.base = there.map(|document| Base { document, revision, received_at });
-                self.rebase(head, *new);
-                self.merged = true;
-                None
-            }
+            Judgement::Rebased(new) => self.go_on_with(head, *new, there, revision),
+            Judgement::Decided(decided) => match decided.op {
+                Some(_) if self.merged => Some(self.end_with(1, Act::Conflict { places: Vec::new() })),
+                Some(new) => self.go_on_with(head, *new, there, revision),
+                None => Some(self.end_with(1, Act::Nothing)),
+            },
         }
+    }
+
+    fn go_on_with(
+        &mut self,
+        head: &Op,
+        new: NewOp,
+        there: Option<Value>,
+        revision: Option<Revision>,
+    ) -> Option<(Vec<Seq>, Act)> {
+        let received_at = self.at.wall;
+        self.base = there.map(|document| Base { document, revision, received_at });
+        self.rebase(head, new);
+        self.merged = true;
+        None
     }
 
     /// The merged op takes the head's place, the ones never attempted follow, as the journal does it.
@@ -267,12 +303,7 @@ impl Ahead<'_> {
     }
 
     fn overlaps(&self, head: &Op, there: Option<&Value>) -> Vec<Pointer> {
-        let normal = |document: Option<&Value>| policy::normal(self.kind, document);
-        let base = if head.kind == OpKind::Create { None } else { normal(head.base.as_ref()) };
-        match merge::three_way(base.as_ref(), normal(merge::intended(head)).as_ref(), normal(there).as_ref()) {
-            Merge::Overlap { paths, .. } => paths,
-            Merge::Clean(_) => Vec::new(),
-        }
+        judge::disputed(self.kind, self.settling, head, there)
     }
 
     fn end_with(&mut self, length: usize, act: Act) -> (Vec<Seq>, Act) {
@@ -316,7 +347,7 @@ mod tests {
 
     fn ahead(ops: Vec<Op>, base: Option<Base>) -> Vec<Step> {
         let record = CollectionKey::new("s", "c").record("r");
-        forecast(KIND, &At::test(9), &Chain { record, ops, base })
+        forecast(KIND, &Settling::default(), &At::test(9), &Chain { record, ops, base })
     }
 
     #[test]

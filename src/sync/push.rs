@@ -20,7 +20,7 @@
 //! nothing.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     time::Duration,
 };
 
@@ -30,10 +30,12 @@ use crate::{
     merge,
     model::{
         activity::Severity,
-        ids::{RecordKey, Revision, Seq, SourceName},
+        ids::{CollectionName, RecordKey, Revision, Seq, SourceName},
+        json::Pointer,
         op::{LateOriginal, Op, OpError, OpKind, OpState},
         record::Base,
-        source::SourceKind,
+        rules::FieldRule,
+        source::{CollectionSpec, SourceKind, SourceSpec},
         sync_status::PushStatus,
         time::Timestamp,
         wire::{Answer, Current, Exchange, PushRequest, ReadError},
@@ -41,12 +43,13 @@ use crate::{
     sync::{
         backoff,
         connectivity::Break,
-        effect::{BaseWrite, ClaimOp, Effect, Outcome, SettleOp, Ticket},
+        effect::{BaseWrite, ClaimOp, Decided, Effect, Outcome, SettleOp, Ticket},
         event::{Chain, OutboxSlice, StoreResult},
+        judge::{self, Judgement, Meeting, Settling},
         lane::{Cx, Signal},
         late::{self, Late},
         plan::{self, Next},
-        policy::{self, Judgement, Meaning},
+        policy::{self, Meaning},
         progress::Rate,
     },
 };
@@ -81,7 +84,8 @@ pub(super) struct Push {
     store_hold: Option<Duration>,
     store_failures: u32,
     late: Late,
-    rebases: HashMap<RecordKey, u32>,
+    races: HashMap<RecordKey, Race>,
+    settling: HashMap<CollectionName, Settling>,
     /// Ops that met a lane-level failure, with the lane's successes then.
     suspects: HashMap<Seq, u64>,
     last_look: Duration,
@@ -90,6 +94,36 @@ pub(super) struct Push {
     rate: Rate,
     total_done: u64,
     last_success: Option<Timestamp>,
+}
+
+/// A record that moves on the server each time its op is about to be sent.
+#[derive(Default)]
+struct Race {
+    rounds: u32,
+    /// Rounds in which only places moved that the server owns.
+    owned_rounds: u32,
+    /// What moved in every round.
+    places: Option<BTreeSet<Pointer>>,
+}
+
+impl Race {
+    fn meet(&mut self, moved: Vec<Pointer>) {
+        self.rounds += 1;
+        let moved: BTreeSet<Pointer> = moved.into_iter().collect();
+        let each = self.places.take().map(|places| places.intersection(&moved).cloned().collect::<BTreeSet<_>>());
+        self.places = Some(each.filter(|each| !each.is_empty()).unwrap_or(moved));
+    }
+
+    fn words(&self, collection: &CollectionName) -> String {
+        let places: Vec<String> = self.places.iter().flatten().take(5).map(|place| format!("`{place}`")).collect();
+        let first = self.places.iter().flatten().next().map(ToString::to_string).unwrap_or_default();
+        format!(
+            "the server changed {} each of {} times the edit was about to be sent; if it writes that by itself, \
+             `ebbtide conflicts teach {collection} {first} server-owned --apply` leaves it to the server",
+            places.join(", "),
+            self.rounds,
+        )
+    }
 }
 
 struct Loading {
@@ -135,10 +169,11 @@ enum Stage {
 }
 
 impl Push {
-    pub(super) fn new(source: SourceName, kind: SourceKind, parallel: usize) -> Self {
+    pub(super) fn new(spec: &SourceSpec, parallel: usize) -> Self {
+        let settling = |spec: &CollectionSpec| (spec.name.clone(), Settling::of(spec));
         Self {
-            source,
-            kind,
+            source: spec.name.clone(),
+            kind: spec.kind,
             parallel: parallel.clamp(1, 64),
             jobs: BTreeMap::new(),
             ready: VecDeque::new(),
@@ -151,7 +186,8 @@ impl Push {
             store_hold: None,
             store_failures: 0,
             late: Late::default(),
-            rebases: HashMap::new(),
+            races: HashMap::new(),
+            settling: spec.collections.iter().map(settling).collect(),
             suspects: HashMap::new(),
             last_look: Duration::ZERO,
             to_go: 0,
@@ -434,7 +470,9 @@ impl Push {
         let doubted = plan::is_doubted(head);
         let (stage, guard) = (Stage::WantsFetch, None);
         let job = Job { ops: chain.ops, base: chain.base, doubted, guard, stage, shadowed: false };
-        let Some(next) = plan::next(self.kind, &job.ops, job.base.as_ref()) else { return };
+        let Some(next) = plan::next(self.kind, &self.settling(&record).rules, &job.ops, job.base.as_ref()) else {
+            return;
+        };
         self.jobs.insert(record.clone(), job);
         let guarded = match &next {
             Next::Claim(write, _) | Next::Lookup(write) | Next::Moved { write, .. } => Some(write.document.clone()),
@@ -541,7 +579,7 @@ impl Push {
     /// The record as it is just now, before the claim.
     fn compare(&mut self, cx: &mut Cx<'_>, record: &RecordKey, current: Option<Value>, revision: Option<Revision>) {
         let Some(job) = self.jobs.get(record) else { return };
-        match plan::after_lookup(self.kind, &job.ops, current, revision) {
+        match plan::after_lookup(self.kind, &self.settling(record).rules, &job.ops, current, revision) {
             Some(next) => self.go_on(cx, record, next),
             None => self.drop_job(record),
         }
@@ -666,38 +704,40 @@ impl Push {
         let Some(head) = job.ops.first() else { return self.drop_job(record) };
         let seq = head.seq;
         let doubted = job.doubted;
-        let rebases = self.rebases.get(record).copied().unwrap_or(0);
-        let judgement = policy::judge(
-            self.kind,
-            cx.at,
-            head,
-            merge::intended(head),
-            theirs.as_ref(),
-            revision.as_ref(),
+        let settling = self.settling(record);
+        let meeting = Meeting {
+            kind: self.kind,
+            settling: &settling,
+            at: cx.at,
+            op: head,
+            mine: merge::intended(head),
+            theirs: theirs.as_ref(),
+            revision: revision.as_ref(),
             doubted,
-            rebases < MAX_REBASES,
-        );
-        let outcome = match judgement {
+            server_clock: cx.server_clock,
+        };
+        let outcome = match meeting.judge() {
             Judgement::Applied => {
                 self.note_acked(cx, record, seq);
                 Outcome::Acked
             }
-            Judgement::Rebased(op) => {
-                self.rebases.insert(record.clone(), rebases + 1);
-                Outcome::Rebased { op }
+            Judgement::Conflict => self.conflict(cx, record, theirs.as_ref(), revision.as_ref(), None),
+            Judgement::Rebased(op) => match self.overtaken(cx, record, theirs.as_ref()) {
+                None => Outcome::Rebased { op },
+                note => self.conflict(cx, record, theirs.as_ref(), revision.as_ref(), note),
+            },
+            Judgement::Decided(decided) if decided.op.is_none() => {
+                self.log_decided(cx, record, &decided);
+                self.note_given_up(record, seq);
+                Outcome::Decided(decided)
             }
-            Judgement::Conflict => {
-                self.rebases.remove(record);
-                let text = format!("`{record}` changed on the server too");
-                cx.log(
-                    Severity::Warning,
-                    "conflict",
-                    text,
-                    Some("choose in the conflicts pane; nothing else waits for it"),
-                );
-                let base = if head.kind == OpKind::Create { None } else { head.base.clone() };
-                Outcome::Conflict { theirs: theirs.clone(), theirs_revision: revision.clone(), base }
-            }
+            Judgement::Decided(decided) => match self.overtaken(cx, record, theirs.as_ref()) {
+                None => {
+                    self.log_decided(cx, record, &decided);
+                    Outcome::Decided(decided)
+                }
+                note => self.conflict(cx, record, theirs.as_ref(), revision.as_ref(), note),
+            },
         };
         if doubted {
             self.guard(cx, record);
@@ -710,6 +750,75 @@ impl Push {
         let base = BaseWrite { record: record.clone(), document, revision, at: cx.at.wall };
         let settle = SettleOp { seq, outcome, at: cx.at.wall };
         self.finish(cx, record, (!known).then_some(base), vec![settle]);
+    }
+
+    /// A person is asked.
+    fn conflict(
+        &mut self,
+        cx: &mut Cx<'_>,
+        record: &RecordKey,
+        theirs: Option<&Value>,
+        revision: Option<&Revision>,
+        note: Option<OpError>,
+    ) -> Outcome {
+        self.races.remove(record);
+        let (text, hint) = match &note {
+            Some(note) => (format!("`{record}`: {}", note.message), None),
+            None => {
+                let hint = "choose in the conflicts pane; nothing else waits for it";
+                (format!("`{record}` changed on the server too"), Some(hint))
+            }
+        };
+        cx.log(Severity::Warning, "conflict", text, hint);
+        let head = self.jobs.get(record).and_then(|job| job.ops.first());
+        let base = head.filter(|head| head.kind != OpKind::Create).and_then(|head| head.base.clone());
+        Outcome::Conflict { theirs: theirs.cloned(), theirs_revision: revision.cloned(), base, note }
+    }
+
+    /// The op is moved onto the server's copy once more. `Some`: that was too often, and why a person is asked.
+    /// Places the server owns may change as often as they like; the op only waits a little longer each time.
+    fn overtaken(&mut self, cx: &Cx<'_>, record: &RecordKey, theirs: Option<&Value>) -> Option<OpError> {
+        let settling = self.settling(record);
+        let head = self.jobs.get(record).and_then(|job| job.ops.first())?;
+        let moved = judge::moved_places(self.kind, head, theirs);
+        let is_owned = |place: &Pointer| settling.rules.rule(place) == Some(FieldRule::ServerOwned);
+        let race = self.races.entry(record.clone()).or_default();
+        if !moved.is_empty() && moved.iter().all(is_owned) {
+            race.owned_rounds += 1;
+            if race.owned_rounds > MAX_REBASES {
+                let round = race.owned_rounds - MAX_REBASES;
+                let wait = backoff::jitter_above(cx.at, 7, round, Duration::from_millis(500), backoff::CAP);
+                self.not_before.insert(record.clone(), cx.at.mono + wait);
+            }
+            return None;
+        }
+        if race.rounds < MAX_REBASES {
+            race.meet(moved);
+            return None;
+        }
+        race.meet(moved);
+        Some(OpError { at: cx.at.wall, status: None, message: race.words(&record.collection.collection) })
+    }
+
+    fn log_decided(&self, cx: &mut Cx<'_>, record: &RecordKey, decided: &Decided) {
+        let text = match (&decided.op, &decided.copy) {
+            (_, Some(copy)) => format!("`{record}` changed on both sides: yours goes on as `{}`", copy.record.id),
+            (None, None) => format!("`{record}` changed on both sides: the server's version stays, by your rules"),
+            (Some(_), None) => format!("`{record}` changed on both sides: settled by your rules"),
+        };
+        let hint = (!decided.lost.is_empty()).then_some("the vault keeps what lost");
+        cx.log(Severity::Info, "conflict", text, hint);
+    }
+
+    fn settling(&self, record: &RecordKey) -> Settling {
+        self.settling.get(&record.collection.collection).cloned().unwrap_or_default()
+    }
+
+    /// The op left the outbox without having been applied.
+    fn note_given_up(&mut self, record: &RecordKey, seq: Seq) {
+        self.suspects.remove(&seq);
+        self.races.remove(record);
+        self.to_go = self.to_go.saturating_sub(1);
     }
 
     /// Applied: the new base first, durably, then the settle.
@@ -733,7 +842,7 @@ impl Push {
 
     fn note_acked(&mut self, cx: &Cx<'_>, record: &RecordKey, seq: Seq) {
         self.suspects.remove(&seq);
-        self.rebases.remove(record);
+        self.races.remove(record);
         self.done += 1;
         self.total_done += 1;
         self.to_go = self.to_go.saturating_sub(1);
@@ -853,7 +962,9 @@ impl Push {
             Ok(()) => {
                 self.store_failures = 0;
                 let more = job.ops.len() > settles.len();
-                let again = settles.iter().any(|settle| matches!(settle.outcome, Outcome::Rebased { .. }));
+                let again = settles
+                    .iter()
+                    .any(|settle| matches!(settle.outcome, Outcome::Rebased { .. } | Outcome::Decided(_)));
                 self.dirty |= more || again || self.not_before.contains_key(record);
                 self.drop_job(record);
             }

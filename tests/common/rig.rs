@@ -10,11 +10,11 @@ use std::{
 
 use ebbtide::{
     model::{
-        conflict::ConflictPolicy,
         edit,
         ids::{CollectionKey, OpId, RecordId, RecordKey, Seq},
         json::same_value,
         op::{NewOp, OpKind},
+        rules::ConflictRules,
         source::{AuthSpec, CollectionSpec, PullMode, SourceKind, SourceSpec, SyncSettings},
         sync_status::{ConnectivityState, Leadership, PullPhase, SourceStatus, SyncRequest},
         time::Clock,
@@ -55,6 +55,7 @@ pub struct Rig {
     pub pull: PullMode,
     pub settings: SyncSettings,
     pub auth: AuthSpec,
+    pub rules: ConflictRules,
 }
 
 /// How a rig is to be.
@@ -68,6 +69,7 @@ pub struct Wanted {
     pub data: Option<PathBuf>,
     pub auth: AuthSpec,
     pub tuning: Tuning,
+    pub rules: ConflictRules,
 }
 
 /// An engine on the rig's data dir, and what it said.
@@ -93,7 +95,7 @@ impl Rig {
     }
 
     pub fn of(wanted: Wanted) -> Self {
-        let Wanted { records, pull, settings, data, auth, tuning } = wanted;
+        let Wanted { records, pull, settings, data, auth, tuning, rules } = wanted;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let clock = Arc::new(SystemClock::new());
         let options = Options {
@@ -105,7 +107,7 @@ impl Rig {
         };
         let server = runtime.block_on(Server::start_tuned(options, tuning)).unwrap();
         let proxy = runtime.block_on(Proxy::start(server.address()));
-        Self { runtime, server, proxy, dir: tempfile::tempdir().unwrap(), clock, pull, settings, auth }
+        Self { runtime, server, proxy, dir: tempfile::tempdir().unwrap(), clock, pull, settings, auth, rules }
     }
 
     pub fn source(&self) -> SourceSpec {
@@ -123,7 +125,7 @@ impl Rig {
                 title: None,
                 pull: self.pull,
                 updated_at: None,
-                conflicts: ConflictPolicy::Manual,
+                conflicts: self.rules.clone(),
             }],
         }
     }

@@ -127,6 +127,7 @@ impl Cell {
             data: None,
             auth: AuthSpec::File(token.clone()),
             tuning: Tuning { keep_alive: Duration::from_millis(200), ..Tuning::default() },
+            ..Wanted::default()
         });
         let watched = Watched::of(rig.server.address());
         let stranger = rig.runtime.block_on(Stranger::start());

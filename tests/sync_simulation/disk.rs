@@ -20,7 +20,7 @@ use ebbtide::{
     },
     store::{Applied, Claim, NewBase, OpenMode, PullPage, Reader, Settle, Store, StoreError},
     sync::{
-        effect::{BaseWrite, ClaimOp, Outcome, PageWrite, SettleOp},
+        effect::{BaseWrite, ClaimOp, Decided, Outcome, PageWrite, SettleOp},
         event::{AppliedPage, Chain, MissingRows, OutboxSlice, StoreResult},
     },
 };
@@ -301,7 +301,13 @@ fn stored(outcome: Outcome) -> ebbtide::store::Outcome {
         Outcome::InDoubt { error, next_attempt_at } => Stored::InDoubt { error, next_attempt_at },
         Outcome::Auth { error } => Stored::Auth { error },
         Outcome::Rejected { error } => Stored::Rejected { error },
-        Outcome::Conflict { theirs, theirs_revision, base } => Stored::Conflict { theirs, theirs_revision, base },
+        Outcome::Conflict { theirs, theirs_revision, base, note } => {
+            Stored::Conflict { theirs, theirs_revision, base, note }
+        }
+        Outcome::Decided(decided) => {
+            let Decided { op, copy, theirs, theirs_revision, lost } = *decided;
+            Stored::Decided { op, copy, theirs, theirs_revision, lost }
+        }
         Outcome::Rebased { op } => Stored::Rebased { op },
         Outcome::Discarded => Stored::Discarded,
     }

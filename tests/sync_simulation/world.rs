@@ -7,9 +7,9 @@ use std::{
 
 use ebbtide::{
     model::{
-        conflict::ConflictPolicy,
         ids::{CollectionKey, RecordId, RecordKey, Seq},
         json::same_value,
+        rules::ConflictRules,
         source::{AuthSpec, CollectionSpec, PullMode, SourceKind, SourceSpec, SyncSettings},
         sync_status::SyncRequest,
         time::{At, Timestamp},
@@ -151,7 +151,7 @@ fn source(mode: PullMode) -> SourceSpec {
             title: None,
             pull: mode,
             updated_at: None,
-            conflicts: ConflictPolicy::Manual,
+            conflicts: ConflictRules::default(),
         }],
     }
 }

@@ -132,7 +132,7 @@ fn shown(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::model::{
-        conflict::ConflictPolicy,
+        rules::ConflictRules,
         source::{AuthSpec, CollectionSpec, PullMode, SourceKind},
     };
 
@@ -151,7 +151,7 @@ mod tests {
                 title: None,
                 pull: PullMode::Auto,
                 updated_at: None,
-                conflicts: ConflictPolicy::Manual,
+                conflicts: ConflictRules::default(),
             }],
         }
     }

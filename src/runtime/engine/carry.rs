@@ -18,7 +18,7 @@ use crate::{
     store::{Applied, Claim, NewBase, PullPage, Reader, Settle, Store, StoreError},
     sync::{
         Effect, Event,
-        effect::{ClaimOp, Outcome, PageWrite, SettleOp, Ticket},
+        effect::{ClaimOp, Decided, Outcome, PageWrite, SettleOp, Ticket},
         event::{AppliedPage, Chain, MissingRows, OutboxSlice, PageData},
     },
 };
@@ -412,7 +412,13 @@ fn stored_outcome(outcome: Outcome) -> crate::store::Outcome {
         Outcome::InDoubt { error, next_attempt_at } => Stored::InDoubt { error, next_attempt_at },
         Outcome::Auth { error } => Stored::Auth { error },
         Outcome::Rejected { error } => Stored::Rejected { error },
-        Outcome::Conflict { theirs, theirs_revision, base } => Stored::Conflict { theirs, theirs_revision, base },
+        Outcome::Conflict { theirs, theirs_revision, base, note } => {
+            Stored::Conflict { theirs, theirs_revision, base, note }
+        }
+        Outcome::Decided(decided) => {
+            let Decided { op, copy, theirs, theirs_revision, lost } = *decided;
+            Stored::Decided { op, copy, theirs, theirs_revision, lost }
+        }
         Outcome::Rebased { op } => Stored::Rebased { op },
         Outcome::Discarded => Stored::Discarded,
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::{
     model::{
+        conflict::Side,
         edit::Change,
         ids::{RecordId, Revision, Seq, SourceName},
         json,
@@ -124,6 +125,7 @@ pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()>
     if !op.state.is_pending() {
         return match (&settle.outcome, op.state) {
             (Outcome::Acked, OpState::Acked) | (Outcome::Discarded, OpState::Discarded) => Ok(()),
+            (Outcome::Decided { .. }, OpState::Superseded | OpState::Discarded) => Ok(()),
             _ => Err(StoreError::Refused(format!("change {} is {} already", op.seq, op.state.label()))),
         };
     }
@@ -159,8 +161,8 @@ pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()>
         Outcome::InDoubt { error, next_attempt_at } => set(OpState::InDoubt, Some(error), *next_attempt_at, 0)?,
         Outcome::Auth { error } => set(OpState::Auth, Some(error), None, if sent { -1 } else { 0 })?,
         Outcome::Rejected { error } => set(OpState::Rejected, Some(error), None, 0)?,
-        Outcome::Conflict { theirs, theirs_revision, base } => {
-            set(OpState::Conflict, None, None, 0)?;
+        Outcome::Conflict { theirs, theirs_revision, base, note } => {
+            set(OpState::Conflict, note.as_ref(), None, 0)?;
             conflicts::open(journal, &place, &op, base.as_ref(), theirs.as_ref(), theirs_revision.as_ref(), at)?;
             journal.settle_order(&place, at)?;
             return shadow::refresh(journal, &place).map(|_| ());
@@ -171,6 +173,36 @@ pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()>
             if journal.known(new.op_id)?.is_none() {
                 journal.insert(new, &place, OpState::Queued, op.after, Standing::At(standing), None)?;
                 journal.rebase_behind(&place, standing, new.document.as_ref(), None)?;
+            }
+            journal.settle_order(&place, at)?;
+            shadow::refresh(journal, &place)?;
+            return Ok(());
+        }
+        Outcome::Decided { op: new, copy, theirs, theirs_revision, lost } => {
+            for version in lost {
+                let reason = match version.side {
+                    Side::Mine => VaultReason::LocalOverwritten,
+                    Side::Theirs => VaultReason::RemoteOverwritten,
+                };
+                let revision = version.revision.as_ref().map(Revision::as_str);
+                vault::keep(journal, &place, &ops::text(&version.document), revision, reason, at)?;
+            }
+            let standing = journal.place_of(op.seq)?;
+            match new {
+                Some(new) => {
+                    journal.set_state(op.seq, OpState::Superseded, at)?;
+                    journal.insert(new, &place, OpState::Queued, op.after, Standing::At(standing), None)?;
+                    journal.rebase_behind(&place, standing, new.document.as_ref(), None)?;
+                }
+                None => {
+                    journal.set_state(op.seq, OpState::Discarded, at)?;
+                    journal.rebase_behind(&place, standing, theirs.as_ref(), theirs_revision.as_ref())?;
+                }
+            }
+            if let Some(copy) = copy {
+                let beside = journal.place(&copy.record)?;
+                journal.insert(copy, &beside, OpState::Queued, None, Standing::Last, None)?;
+                shadow::refresh(journal, &beside)?;
             }
             journal.settle_order(&place, at)?;
             shadow::refresh(journal, &place)?;

@@ -526,7 +526,11 @@ impl Pull {
         };
         for (record, kind) in &applied.vanished {
             if *kind == OpKind::Update && !push.is_working_on(record) {
-                cx.out.push(Effect::KeepConflict { record: record.clone(), at: cx.at.wall });
+                match self.spec.conflicts.policy.settles_deletions() {
+                    // The sender meets the deletion, and the policy decides.
+                    true => cx.signals.push(Signal::OutboxChanged),
+                    false => cx.out.push(Effect::KeepConflict { record: record.clone(), at: cx.at.wall }),
+                }
             }
         }
         if self.applying.is_some_and(|(expected, _)| expected == ticket) {

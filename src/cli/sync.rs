@@ -121,6 +121,7 @@ async fn drive(
 ) -> Result<Ended, Failure> {
     let mut stop = Stop::listen().map_err(|error| Failure::io("could not listen for signals", &error))?;
     let (report, mut events) = unbounded_channel();
+    let answering = !answers.is_empty();
     let setup = EngineSetup {
         sources: config.sources.clone(),
         settings: config.sync.clone(),
@@ -135,7 +136,8 @@ async fn drive(
         engine.request(answer);
     }
     engine.request(SyncRequest::Sync { source: None });
-    let mut screen = Screen::new(world.json, watch);
+    // What an answer led to is said aloud.
+    let mut screen = Screen::new(world.json, watch || answering);
     let mut statuses = Vec::new();
     let interrupted = tokio::select! {
         () = stop.asked() => true,

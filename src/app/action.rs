@@ -39,6 +39,7 @@ pub enum Action {
     OpenLog,
     OpenConflicts,
     OpenSessions,
+    OpenVault,
     OpenWelcome,
     Goto,
     GotoCollection,
@@ -86,6 +87,13 @@ pub enum Action {
     // Conflicts.
     TakeMine,
     TakeTheirs,
+    TakeBase,
+    TypeValue,
+    TakeAllMine,
+    TakeAllTheirs,
+    RedoMerge,
+    ToggleUnchanged,
+    DropMine,
     QueueResult,
     NextUndecided,
     PreviousUndecided,
@@ -104,4 +112,7 @@ pub enum Action {
     SomebodyEdits,
     // Sessions.
     DeleteSession,
+    // Vault.
+    VersionsOfRecord,
+    RestoreVersion,
 }

@@ -62,6 +62,18 @@ impl App {
                 self.screen.open(PaneName::Conflicts);
             }
             Action::OpenSessions => self.screen.open(PaneName::Sessions),
+            Action::OpenVault => {
+                if let Some(text) = argument {
+                    self.vault.show_only(text);
+                }
+                self.screen.open(PaneName::Vault);
+            }
+            Action::VersionsOfRecord => {
+                if let Some(record) = self.target_record() {
+                    self.vault.show_only(&record.to_string());
+                    self.screen.open(PaneName::Vault);
+                }
+            }
             Action::OpenWelcome => self.screen.open(PaneName::Welcome),
             Action::Goto => match argument {
                 Some(text) => self.goto_text(text),
@@ -161,6 +173,7 @@ impl App {
             Scope::Sync => Some(PaneName::Sync),
             Scope::Conflicts => Some(PaneName::Conflicts),
             Scope::Sessions => Some(PaneName::Sessions),
+            Scope::Vault => Some(PaneName::Vault),
             _ => None,
         });
         let Some(home) = home.filter(|home| *home != self.screen.top()) else { return };

@@ -16,7 +16,7 @@ mod paths;
 mod sections;
 mod sources;
 
-pub use edit::{EditError, NewSource, add_source};
+pub use edit::{EditError, NewSource, add_source, set_rule};
 pub use paths::{HomeUnknown, Paths};
 
 use crate::{

@@ -118,7 +118,7 @@ fn all_errors_are_reported_together_with_their_places() {
             "line 7, column 7: `ftp://a` is neither `https` nor `http` (for example https://tides.example.org/ or \
              http://127.0.0.1:9000/?ns=tides)",
             "line 8, column 1: unknown key `colour` in source `a` (known keys are `name`, `kind`, `allow_plain`, `url`, \
-             `auth`, `read_only` and `collection`)",
+             `auth`, `user`, `read_only` and `collection`)",
             "line 11, column 12: `parallel` is 0, outside of 1 to 64",
             "line 12, column 15: `probe_every` is no duration: `soon` does not begin with a number (write a number and \
              a unit: \"30s\", \"5m\", \"1h30m\", \"7d\"; or a number of seconds)",
@@ -248,4 +248,38 @@ fn keys_and_themes_that_do_not_exist_are_reported_where_they_stand() {
     );
     assert!(found[1].starts_with("line 5, column 1: there is no command `opne_help` (did you mean"), "{found:?}");
     assert!(found[2].starts_with("line 6, column 1: `no-such-key-at-all` is not a key"), "{found:?}");
+}
+
+#[test]
+fn a_rule_is_written_beside_the_others_and_every_comment_stays() {
+    let text = "# mine\n[[source]]\nname = \"a\"\nkind = \"firebase\"\nurl = \"https://a.example\" # there\n\n\
+                [[source.collection]]\nname = \"c\" # the first\n\n[[source.collection]]\nname = \"d\"\n\
+                fields = { \"/n\" = \"max\" } # numbers\n\n[[source.collection]]\nname = \"e\"\n\n\
+                [source.collection.fields]\n\"/x\" = \"mine\" # x\n";
+    let rule = |text: &str, name: &str, place: &str, rule| {
+        let key = crate::model::ids::CollectionKey::new("a", name);
+        set_rule(text, &key, &place.parse().unwrap(), rule).unwrap()
+    };
+    let mut written = rule(text, "c", "/stock", FieldRule::Theirs);
+    written = rule(&written, "d", "/items/*/n", FieldRule::Add);
+    written = rule(&written, "e", "/x", FieldRule::ServerOwned);
+    for kept in ["# mine", "# there", "# the first", "# numbers", "\"/x\" = \"server-owned\" # x"] {
+        assert!(written.contains(kept), "{kept} is missing in\n{written}");
+    }
+    let config = parse(&written, Path::new("c")).unwrap();
+    let rules: Vec<_> = config.sources[0].collections.iter().map(|spec| spec.conflicts.fields.clone()).collect();
+    let at = |place: &str, rule| (place.parse().unwrap(), rule);
+    assert_eq!(
+        rules,
+        [
+            vec![at("/stock", FieldRule::Theirs)],
+            vec![at("/items/*/n", FieldRule::Add), at("/n", FieldRule::Max)],
+            vec![at("/x", FieldRule::ServerOwned)],
+        ]
+    );
+    let unknown = crate::model::ids::CollectionKey::new("a", "zzz");
+    assert_eq!(
+        set_rule(text, &unknown, &"/x".parse().unwrap(), FieldRule::Mine),
+        Err(EditError::Unknown(unknown.clone()))
+    );
 }

@@ -226,7 +226,7 @@ impl Merged {
 }
 
 /// The pick for a field: its own, or the one of the closest place above it.
-fn picked<'p>(field: &Field, picks: &'p BTreeMap<Pointer, Pick>) -> Option<&'p Pick> {
+pub(super) fn picked<'p>(field: &Field, picks: &'p BTreeMap<Pointer, Pick>) -> Option<&'p Pick> {
     if picks.is_empty() {
         return None;
     }

@@ -12,7 +12,7 @@ use crate::{
     model::{
         conflict::ConflictPolicy,
         json::{self, Pointer},
-        rules::{ConflictRules, FieldRule},
+        rules::{ConflictRules, FieldRule, Pattern},
     },
 };
 
@@ -214,7 +214,12 @@ fn same_on_both(rule: Option<FieldRule>, base: Option<&Value>, both: Option<&Val
 }
 
 /// What a rule makes of a place; `None` where it does not fit the values.
-fn apply(rule: FieldRule, base: Option<&Value>, mine: Option<&Value>, theirs: Option<&Value>) -> Option<Option<Value>> {
+pub(super) fn apply(
+    rule: FieldRule,
+    base: Option<&Value>,
+    mine: Option<&Value>,
+    theirs: Option<&Value>,
+) -> Option<Option<Value>> {
     match rule {
         FieldRule::Manual => None,
         FieldRule::Mine => Some(mine.cloned()),
@@ -228,6 +233,16 @@ fn apply(rule: FieldRule, base: Option<&Value>, mine: Option<&Value>, theirs: Op
             sequence::merge_lines(base, mine?.as_str()?, theirs?.as_str()?).map(|text| Some(Value::String(text)))
         }
     }
+}
+
+/// The place of a rule learned at `pointer`: positions in arrays stand for any element.
+pub(super) fn place_rule(pointer: &Pointer) -> Pattern {
+    let is_position = |token: &str| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_digit());
+    let place = pointer.tokens().iter().fold(Pointer::root(), |at, token| match is_position(token) {
+        true => at.child("*"),
+        false => at.child(token),
+    });
+    Pattern::of(&place)
 }
 
 /// Theirs without what I removed, then what I added. Arrays with holes are maps by position and have no union.

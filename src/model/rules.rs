@@ -148,6 +148,14 @@ impl ConflictRules {
         matching.max_by_key(|(pattern, _)| pattern.weight()).map(|(_, name)| name.as_str())
     }
 
+    /// Sets the rule of a pattern.
+    pub fn learn(&mut self, pattern: Pattern, rule: FieldRule) {
+        match self.fields.iter_mut().find(|(known, _)| *known == pattern) {
+            Some((_, known)) => *known = rule,
+            None => self.fields.push((pattern, rule)),
+        }
+    }
+
     /// These rules for a write that may have been applied already. Counting it once more would double it, so `add`
     /// asks; every other rule gives the same value when it is applied twice.
     pub fn for_doubted(&self) -> Self {

@@ -144,6 +144,7 @@ fn source(mode: PullMode) -> SourceSpec {
         auth: AuthSpec::None,
         read_only: false,
         allow_plain: false,
+        user: None,
         collections: vec![CollectionSpec {
             name: "c".into(),
             path: "c".to_owned(),
@@ -500,7 +501,7 @@ impl<'s> World<'s> {
     fn carry_out(&mut self, client: usize, effect: Effect) {
         match effect {
             Effect::Log(activity) => self.note(client, || format!("says {}", activity.text)),
-            Effect::Publish(_) | Effect::Idle => {}
+            Effect::Publish(_) | Effect::SaveSpent(_) | Effect::Idle => {}
             Effect::ForgetCredentials { .. } => self.clients[client].line.is_expired = false,
             Effect::Push { ticket, request } => self.send(client, ticket, request),
             Effect::Fetch { .. }

@@ -76,10 +76,18 @@ impl Pull {
         }
     }
 
+    /// The source answers: what it did not say of its database by now it does not say.
+    pub(in crate::sync) fn reach(&mut self, cx: &mut Cx<'_>) {
+        self.is_reached = true;
+        if !self.is_compared {
+            self.compare_origin(cx);
+        }
+    }
+
     /// Stops where the copies came from somewhere else than what is asked now.
     pub(super) fn compare_origin(&mut self, cx: &mut Cx<'_>) {
         // Its name for its database comes with its first answer.
-        if !self.is_known || (self.origin.database.is_none() && !self.is_open) {
+        if !self.is_known || (self.origin.database.is_none() && !self.is_reached) {
             return;
         }
         self.is_compared = true;

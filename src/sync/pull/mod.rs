@@ -79,6 +79,8 @@ pub(super) struct Pull {
     is_known: bool,
     /// It is known whether the source is the one the copies came from.
     is_compared: bool,
+    /// The source answered in this run.
+    is_reached: bool,
     /// A checkpoint on its way to disk, written for its own sake.
     noting: Option<Ticket>,
     /// Where the collection is pulled from now.
@@ -134,6 +136,7 @@ impl Pull {
             answer: None,
             is_known: false,
             is_compared: false,
+            is_reached: false,
             noting: None,
             origin,
             echoes: Echoes::default(),
@@ -285,9 +288,6 @@ impl Pull {
         }
         if !is_open {
             return;
-        }
-        if !self.is_compared {
-            self.compare_origin(cx);
         }
         self.start_touches(cx, push);
         match self.stage {

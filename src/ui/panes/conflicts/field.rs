@@ -197,8 +197,6 @@ fn foot(app: &App, field: &Field, conflict: &Conflict, room: usize) -> Vec<Line>
                 let reach = format!("decides {} of {} open", taught.decides, taught.of);
                 lines.push((format!("as a rule, `\"{pattern}\" = \"{rule}\"`: {reach}"), Role::Dim));
             }
-            lines.push((format!("As a rule (`\"{pattern}\" = \"{rule}\"`) it {reach}"), Role::Dim));
-            }
             lines
         }
     }

@@ -11,6 +11,7 @@ pub(super) mod ops;
 pub(super) mod requests;
 pub(super) mod sessions;
 pub(super) mod shadow;
+pub(super) mod unresolve;
 pub(super) mod vault;
 
 use std::{

@@ -70,6 +70,8 @@ pub enum Point {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fault {
+    /// None: what it is used up on passes as if it were not there.
+    Pass,
     /// Never passed on, the connection reset.
     DropRequest,
     /// Passed on; the answer is swallowed, the connection reset.
@@ -136,6 +138,8 @@ struct State {
     held: u64,
     /// Requests that went on to the server after they were held or delayed, and were answered there.
     late: u64,
+    /// Held answers that were passed on.
+    answered_late: u64,
     connections: u64,
     is_refusing: bool,
 }
@@ -170,9 +174,7 @@ impl Proxy {
     /// Nothing listens any more, and what was open is closed.
     pub fn cut(&self) {
         self.shared.gate.send_modify(|gate| (gate.is_open, gate.generation) = (false, gate.generation + 1));
-        while !self.state().is_refusing {
-            std::thread::yield_now();
-        }
+        super::wait_for("the proxy to refuse", || self.state().is_refusing.then_some(()));
     }
 
     pub fn restore(&self) {
@@ -204,6 +206,11 @@ impl Proxy {
     /// How many held or delayed requests the server has answered since.
     pub fn late(&self) -> u64 {
         self.state().late
+    }
+
+    /// How many held answers were passed on since.
+    pub fn answered_late(&self) -> u64 {
+        self.state().answered_late
     }
 
     pub fn connections(&self) -> u64 {
@@ -248,7 +255,7 @@ impl Shared {
                 break;
             }
         }
-        state.hits += u64::from(found.is_some());
+        state.hits += u64::from(found.as_ref().is_some_and(|fault| *fault != Fault::Pass));
         state.seen.push(Seen { kind, method: head.method.clone(), path: head.path.clone(), was_hit: found.is_some() });
         found
     }
@@ -314,7 +321,10 @@ async fn serve(listener: TcpListener, address: SocketAddr, shared: Arc<Shared>) 
             drop(listening.take());
             let socket = TcpSocket::new_v4().unwrap();
             socket.set_reuseaddr(true).unwrap();
-            socket.bind(address).unwrap();
+            // A process that is just being started holds a copy of the listener until it is another program.
+            while socket.bind(address).is_err() {
+                tokio::task::yield_now().await;
+            }
             reserved = Some(socket);
         }
         shared.state().is_refusing = listening.is_none();
@@ -360,7 +370,7 @@ async fn carry(client: TcpStream, shared: &Arc<Shared>) -> Option<()> {
         while let Some(piece) = client.piece(&mut body).await? {
             request.extend(piece);
         }
-        let Some(fault) = fault else {
+        let Some(fault) = fault.filter(|fault| *fault != Fault::Pass) else {
             let mut to = match server.take() {
                 Some(to) => to,
                 None => Wire::connect(shared.to).await?,
@@ -409,6 +419,8 @@ async fn misbehave(mut client: Wire, request: Vec<u8>, fault: Fault, shared: &Ar
             let whole = whole_answer(&mut to).await?;
             shared.held().await;
             client.stream.write_all(&whole).await.ok()?;
+            shared.state().answered_late += 1;
+            client.gone().await;
         }
         Fault::Hold(_) => {
             let shared = Arc::clone(shared);
@@ -431,7 +443,7 @@ async fn misbehave(mut client: Wire, request: Vec<u8>, fault: Fault, shared: &Ar
             to.stream.write_all(&request).await.ok()?;
             pass(&mut client, &mut to, Some(&fault)).await?;
         }
-        Fault::DripUp => {}
+        Fault::DripUp | Fault::Pass => {}
     }
     Some(())
 }

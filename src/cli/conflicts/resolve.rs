@@ -170,7 +170,7 @@ pub(super) fn settle(
 ) -> Result<Option<crate::model::ids::Seq>, Failure> {
     let at = world.at();
     let source = world::find_source(config, &conflict.record.collection.source);
-    let author = source.map(|source| author(world, source)).unwrap_or_default();
+    let author = source.map(author).unwrap_or_default();
     let resolve = Resolve { conflict: conflict.id, take, document, op_id: OpId::new(&at), at: at.wall, author };
     store.resolve(resolve).wait().map_err(|error| {
         Failure::store("the conflict was not resolved", error)

@@ -1,21 +1,19 @@
 //! Takes the resolution of a conflict back: the conflict is open again as it was, or, where the resolution may have
 //! been sent, its reverse is queued.
 
-use rusqlite::{OptionalExtension, params};
-
 use crate::{
     model::{
         activity::{Activity, Severity},
         conflict::Conflict,
         edit,
-        ids::{OpId, Seq},
+        ids::OpId,
         op::{NewOp, Op, OpKind, OpState},
         time::Timestamp,
     },
     store::{
         Unresolved,
         error::{Result, StoreError},
-        journal::{Journal, Place, activity, claims, conflicts, shadow, vault::VaultReason},
+        journal::{Journal, Place, activity, conflicts, shadow},
     },
 };
 
@@ -26,54 +24,27 @@ pub(in crate::store) fn unresolve(journal: &Journal, id: i64, op_id: OpId, at: T
     }
     let conflict = conflicts::find(&journal.connection, id)?
         .ok_or_else(|| StoreError::Refused(format!("there is no conflict c{id}")))?;
-    let Some(resolved_at) = conflict.resolved_at else {
+    if conflict.resolved_at.is_none() {
         return Err(StoreError::Refused(format!("conflict c{id} is not resolved")));
-    };
-    let op = journal.expect_op(conflict.seq)?;
-    let place = journal.place(&op.record)?;
-    match made_by(journal, &place, &conflict, resolved_at)? {
-        Some(made) if may_be_there(&made) => reverse(journal, &place, &conflict, &made, op_id, at),
-        Some(made) if made.state.is_pending() => {
-            claims::keep(journal, &place, &made, VaultReason::Undone, at)?;
-            conflicts::close(journal, made.seq, None, at)?;
-            journal.set_state(made.seq, OpState::Discarded, at)?;
-            reopen(journal, &place, &conflict, &op, at)
-        }
-        _ => reopen(journal, &place, &conflict, &op, at),
     }
-}
-
-/// The op a resolution made, or the one that took its place since.
-fn made_by(journal: &Journal, place: &Place, conflict: &Conflict, resolved_at: Timestamp) -> Result<Option<Op>> {
-    let seq: Option<i64> = journal
-        .connection
-        .prepare_cached(
-            "SELECT seq FROM ops WHERE collection = ?1 AND record = ?2 AND created_at = ?3 AND seq > ?4 AND undoes IS NULL \
-             ORDER BY seq DESC LIMIT 1",
-        )?
-        .query_row(params![place.collection, place.id.as_str(), resolved_at.0, conflict.seq.0], |row| row.get(0))
-        .optional()?;
-    seq.map_or(Ok(None), |seq| journal.op(Seq(seq)))
+    let made = conflicts::answer_to(journal, id)?;
+    match made {
+        Some(made) if may_be_there(&made) => {
+            let place = journal.place(&conflict.record)?;
+            reverse(journal, &place, &conflict, &made, op_id, at)
+        }
+        made => {
+            journal.expect_op(conflict.seq)?;
+            conflicts::reopen(journal, &conflict, made.as_ref().filter(|made| made.state.is_pending()), at)?;
+            Ok(Unresolved::Open)
+        }
+    }
 }
 
 fn may_be_there(made: &Op) -> bool {
     made.state == OpState::Acked
         || made.state.may_be_applied()
         || (made.state.is_pending() && made.attempts > 0 && made.was_in_doubt)
-}
-
-fn reopen(journal: &Journal, place: &Place, conflict: &Conflict, op: &Op, at: Timestamp) -> Result<Unresolved> {
-    journal.set_state(op.seq, OpState::Conflict, at)?;
-    journal
-        .connection
-        .prepare_cached("UPDATE conflicts SET resolved_at = NULL, resolution = NULL WHERE id = ?1")?
-        .execute([conflict.id])?;
-    let standing = journal.place_of(op.seq)?;
-    journal.rebase_behind(place, standing, op.document.as_ref(), None)?;
-    journal.settle_order(place, at)?;
-    shadow::refresh(journal, place)?;
-    note(journal, format!("conflict c{} of {} is open again", conflict.id, conflict.record), at)?;
-    Ok(Unresolved::Open)
 }
 
 /// What the resolution changed is changed back by a new edit.
@@ -113,10 +84,6 @@ fn reverse(
     };
     let queued = journal.queue(&inverse, Some(made.seq))?;
     let text = format!("the resolution of c{} may have been sent: its reverse is queued", conflict.id);
-    note(journal, text, at)?;
+    activity::note(journal, &[Activity::new(at, Severity::Info, "conflict", text)])?;
     Ok(Unresolved::Reversed(queued.seq))
-}
-
-fn note(journal: &Journal, text: String, at: Timestamp) -> Result<()> {
-    activity::note(journal, &[Activity::new(at, Severity::Info, "conflict", text)])
 }

@@ -85,6 +85,7 @@ pub enum Action {
     Probe,
     PauseSync,
     ForceOffline,
+    ConfirmAuthor,
     AcceptDeletion,
     Reupload,
     Detach,

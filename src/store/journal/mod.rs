@@ -15,6 +15,7 @@ pub(super) mod shadow;
 pub(super) mod spent;
 pub(super) mod steps;
 pub(super) mod surgery;
+pub(super) mod unresolve;
 pub(super) mod vault;
 
 use std::{

@@ -115,6 +115,7 @@ fn source(address: SocketAddr) -> SourceSpec {
         auth: AuthSpec::None,
         read_only: false,
         allow_plain: false,
+        user: None,
         collections: vec![collection],
     }
 }

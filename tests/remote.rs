@@ -149,6 +149,7 @@ fn spec(url: &str, auth: AuthSpec) -> SourceSpec {
         auth,
         read_only: false,
         allow_plain: false,
+        user: None,
         collections: vec![CollectionSpec {
             name: "tasks".into(),
             path: "tasks".to_owned(),

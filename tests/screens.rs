@@ -8,6 +8,7 @@ use ebbtide::model::{
     conflict::Conflict,
     ids::{CollectionKey, Revision},
     op::OpState,
+    spend::SpentToday,
     sync_status::*,
     time::{At, Timestamp},
     wire::Link,
@@ -151,6 +152,8 @@ fn online() -> Vec<SourceStatus> {
                 ..CollectionStatus::new(key(name))
             })
             .collect(),
+        spent: SpentToday::default(),
+        account: Account::default(),
         at: wall(NOW),
     };
     vec![status("acme-prod", &["users", "orders", "products", "carts"]), status("field-notes", &["visits"])]

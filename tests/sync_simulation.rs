@@ -8,14 +8,18 @@
 //! cargo test --test sync_simulation -- --seed 17 --liveness                  of the runs that look for standstill
 //! ```
 //!
-//! A seed that fails is cut down to the shortest schedule that still fails, which is printed.
+//! `--from N` begins at another seed, `--brief` prints one line. A seed that fails is cut down to the shortest schedule that still fails, which is printed.
 
 #![expect(clippy::disallowed_methods, reason = "it says how long the seeds took")]
 
+#[path = "sync_simulation/carry.rs"]
+mod carry;
 #[path = "sync_simulation/check.rs"]
 mod check;
 #[path = "sync_simulation/disk.rs"]
 mod disk;
+#[path = "sync_simulation/mutants.rs"]
+mod mutants;
 #[path = "sync_simulation/network.rs"]
 mod network;
 #[path = "sync_simulation/people.rs"]
@@ -199,6 +203,7 @@ fn trials(template: &Arc<Template>) -> Vec<Trial> {
     }));
     let shared = Arc::clone(template);
     trials.push(Trial::test("a_seed_replays_exactly", move || a_seed_replays_exactly(&shared)));
+    trials.push(Trial::test("every_mutant_still_applies", || Ok(mutants::every_mutant_still_applies()?)));
     trials
 }
 
@@ -209,6 +214,7 @@ struct Wish {
     seeds: Option<u64>,
     from: u64,
     liveness: bool,
+    brief: bool,
 }
 
 impl Wish {
@@ -227,6 +233,7 @@ impl Wish {
                 "--seeds" => wish.seeds = Some(number()?),
                 "--from" => wish.from = number()?,
                 "--liveness" => wish.liveness = true,
+                "--brief" => wish.brief = true,
                 _ => others.push(word),
             }
         }
@@ -258,8 +265,10 @@ fn replay(template: &Template, seed: u64, kind: Kind) -> ExitCode {
 fn many(template: &Arc<Template>, wish: &Wish, seeds: u64) -> ExitCode {
     let (kind, began) = (wish.kind(), Instant::now());
     let failed = quietly(|| {
-        run_seeds(template, kind, wish.from..wish.from + seeds, true)
-            .map_err(|(seed, text)| explain(template, seed, kind, &text))
+        run_seeds(template, kind, wish.from..wish.from + seeds, !wish.brief).map_err(|(seed, text)| match wish.brief {
+            true => format!("seed {seed}: {text}"),
+            false => explain(template, seed, kind, &text),
+        })
     });
     match failed {
         Ok(()) => {

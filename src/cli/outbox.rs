@@ -12,12 +12,12 @@ use super::{
     plan::{self, PlanArgs},
     report::Failure,
     shapes,
-    world::World,
+    world::{World, find_source},
 };
 use crate::{
     model::{
         edit::Change,
-        ids::Seq,
+        ids::{Seq, SourceName},
         op::{Op, OpCommand, OpState},
         time,
     },
@@ -39,6 +39,7 @@ pub(super) enum OutboxCommand {
     #[command(after_long_help = CHANGED_SHAPE)]
     Release(SeqArgs),
     Discard(DiscardArgs),
+    Confirm(ConfirmArgs),
 }
 
 /// List the edits that wait, in the order they will be sent
@@ -101,6 +102,21 @@ pub(super) struct DiscardArgs {
     seqs: Vec<i64>,
 }
 
+/// Let the account that is signed in send edits that another one made
+///
+/// Edits made as somebody else wait in the state `auth`, so that nobody signs for another by accident.
+#[derive(Debug, Args)]
+#[command(after_long_help = CONFIRM_SHAPE)]
+pub(super) struct ConfirmArgs {
+    /// The source they wait for
+    #[arg(long, value_name = "S")]
+    source: String,
+}
+
+const CONFIRM_SHAPE: &str = "\
+JSON:
+  {\"confirmed\": how many edits may go now, \"account\": who sends them, or null where nobody is known}";
+
 const CHANGED_SHAPE: &str = "\
 JSON:
   {\"changed\": [SEQ]}";
@@ -116,6 +132,7 @@ pub(super) fn run(world: &World, command: &OutboxCommand) -> Outcome {
         OutboxCommand::Retry(args) => change(world, args, Verb::Retry),
         OutboxCommand::Hold(args) => change(world, args, Verb::Hold),
         OutboxCommand::Release(args) => change(world, args, Verb::Release),
+        OutboxCommand::Confirm(args) => confirm(world, args),
         OutboxCommand::Discard(args) => carry_out(world, seqs(&args.seqs), Verb::Discard),
     }
 }
@@ -301,6 +318,34 @@ fn carry_out(world: &World, seqs: Vec<Seq>, verb: Verb) -> Outcome {
         output::json(&json!({"changed": changed}))?;
     }
     talk(&format!("{}: {}", count(changed.len() as u64, "edit"), verb.past()));
+    Ok(DONE)
+}
+
+fn confirm(world: &World, args: &ConfirmArgs) -> Outcome {
+    let config = world.config()?;
+    let name = SourceName::from(args.source.as_str());
+    if find_source(&config, &name).is_none() {
+        let known: Vec<String> = config.sources.iter().map(|source| format!("`{}`", source.name)).collect();
+        return Err(
+            Failure::usage(format!("there is no source `{name}`")).hint(format!("there are: {}", known.join(", ")))
+        );
+    }
+    let store = world.store()?;
+    let account = store.reader()?.accounts()?.into_iter().find(|(source, _)| *source == name);
+    let account = account.and_then(|(_, account)| account.principal);
+    let confirmed = store
+        .confirm_author(name.clone(), world.now())
+        .wait()
+        .map_err(|error| Failure::store("the edits were not confirmed", error))?;
+    wake(&store, world)?;
+    if world.json {
+        output::json(&json!({"confirmed": confirmed, "account": account}))?;
+    }
+    match account {
+        _ if confirmed == 0 => talk(&format!("no edit waits for another account at `{name}`")),
+        Some(account) => talk(&format!("{}: may go to `{name}` as {account}", count(confirmed, "edit"))),
+        None => talk(&format!("{}: may go to `{name}`", count(confirmed, "edit"))),
+    }
     Ok(DONE)
 }
 

@@ -43,6 +43,7 @@ fn source(mut section: Section<'_>, names: &mut Vec<String>, problems: &mut Prob
     }
     refuse_secrets(&mut section, problems);
     let auth = auth(&mut section, problems);
+    let user = section.text("user", problems).map(|user| user.value.trim().to_owned()).filter(|user| !user.is_empty());
     let read_only = section.flag("read_only", problems).unwrap_or(false);
     let mut collection_names: Vec<String> = Vec::new();
     let mut collections = Vec::new();
@@ -53,7 +54,7 @@ fn source(mut section: Section<'_>, names: &mut Vec<String>, problems: &mut Prob
     }
     section.finish(problems);
     let (name, url) = (SourceName::from(name?.value), url?.value.to_owned());
-    Some(SourceSpec { name, kind: kind?, url, auth, read_only, allow_plain, collections })
+    Some(SourceSpec { name, kind: kind?, url, auth, user, read_only, allow_plain, collections })
 }
 
 fn collection(

@@ -118,7 +118,7 @@ fn all_errors_are_reported_together_with_their_places() {
             "line 7, column 7: `ftp://a` is neither `https` nor `http` (for example https://tides.example.org/ or \
              http://127.0.0.1:9000/?ns=tides)",
             "line 8, column 1: unknown key `colour` in source `a` (known keys are `name`, `kind`, `allow_plain`, `url`, \
-             `auth`, `read_only` and `collection`)",
+             `auth`, `user`, `read_only` and `collection`)",
             "line 11, column 12: `parallel` is 0, outside of 1 to 64",
             "line 12, column 15: `probe_every` is no duration: `soon` does not begin with a number (write a number and \
              a unit: \"30s\", \"5m\", \"1h30m\", \"7d\"; or a number of seconds)",

@@ -17,6 +17,7 @@ pub mod rtdb;
 pub mod rules;
 pub mod session;
 pub mod source;
+pub mod spend;
 pub mod sync_status;
 pub mod time;
 pub mod vault;

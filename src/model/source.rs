@@ -69,6 +69,8 @@ pub struct SourceSpec {
     /// Base URL; may carry `?ns=` for an emulator. Never user information.
     pub url: String,
     pub auth: AuthSpec,
+    /// Who signs in with these credentials, where their token does not tell.
+    pub user: Option<String>,
     pub read_only: bool,
     /// Plain `http` beyond loopback is refused unless this is set.
     pub allow_plain: bool,
@@ -100,6 +102,10 @@ pub struct SyncSettings {
     pub stream_records: u64,
     /// How long settled ops, resolved conflicts and the activity log are kept.
     pub keep: Duration,
+    /// Bytes a day and source, both ways, after which nothing more is pulled by itself that day.
+    pub daily_budget: Option<u64>,
+    /// Seconds east of UTC: where a day begins. Found by the runtime, not configured.
+    pub zone_offset: i32,
     pub vault: VaultSettings,
     pub deadlines: Deadlines,
 }
@@ -127,6 +133,8 @@ impl Default for SyncSettings {
             page_size: 1_000,
             stream_records: 10_000,
             keep: Duration::from_secs(7 * 86_400),
+            daily_budget: None,
+            zone_offset: 0,
             vault: VaultSettings::default(),
             deadlines: Deadlines::default(),
         }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     ids::{CollectionKey, SourceName},
+    spend::SpentToday,
     time::Timestamp,
     wire::Link,
 };
@@ -154,8 +155,27 @@ pub struct SourceStatus {
     pub paused: bool,
     pub push: PushStatus,
     pub collections: Vec<CollectionStatus>,
+    #[serde(default)]
+    pub spent: SpentToday,
+    #[serde(default)]
+    pub account: Account,
     /// When this was true; older than 5 s without a leader means stale.
     pub at: Timestamp,
+}
+
+/// Who is signed in at a source, and whose edits wait for that.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// A name from the configuration or a token's subject, shortened; never anything secret.
+    pub principal: Option<String>,
+    /// Edits of other accounts that wait until somebody confirms that this one sends them.
+    pub foreign: Vec<Foreign>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Foreign {
+    pub author: String,
+    pub ops: u64,
 }
 
 /// Whether this process carries the sync, another does, or none.
@@ -186,6 +206,10 @@ pub enum SyncRequest {
         source: Option<SourceName>,
     },
     ForceOffline(bool),
+    /// The account signed in at the source may send what another one made.
+    ConfirmAuthor {
+        source: SourceName,
+    },
     /// Edits were queued, released or retried: look at the outbox.
     OutboxChanged,
     /// The user's answer to a stopped collection.

@@ -167,8 +167,11 @@ pub enum RemoteChange {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Exchange {
     pub round_trip: Option<Duration>,
+    /// Of bodies; the heads beside them.
     pub bytes_up: u64,
     pub bytes_down: u64,
+    pub head_bytes_up: u64,
+    pub head_bytes_down: u64,
     /// The server's `Date` header minus our wall clock when the answer came, in milliseconds.
     pub clock_offset_ms: Option<i64>,
     pub status: Option<u16>,

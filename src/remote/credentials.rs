@@ -13,8 +13,10 @@ use std::{
     time::Duration,
 };
 
+use base64::Engine as _;
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest as _, Sha256};
 
 use crate::model::{source::AuthSpec, wire::TokenPlace};
 
@@ -84,6 +86,11 @@ impl Credentials {
         let token = Token::checked(self.read().await?)?;
         *self.cached.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
         Ok(Some(token))
+    }
+
+    /// Who the token read last is for, as far as it tells; see [`Token::subject`].
+    pub(crate) fn subject(&self) -> Option<String> {
+        self.cached()?.subject()
     }
 
     pub(crate) fn forget(&self) {
@@ -165,6 +172,23 @@ impl Token {
         if self.goes_into_query() {
             url.query_pairs_mut().append_pair("auth", self.0.expose_secret());
         }
+    }
+
+    /// A name for the account of a JWT that is the same for every token of it and gives nothing of it away: a hash of
+    /// issuer and subject.
+    fn subject(&self) -> Option<String> {
+        let claims = self.0.expose_secret().split('.').nth(1).filter(|_| self.0.expose_secret().starts_with("eyJ"))?;
+        let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok()?;
+        let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
+        let claim = |name: &str| claims.get(name).and_then(serde_json::Value::as_str);
+        let subject = claim("sub").or_else(|| claim("user_id")).filter(|subject| !subject.is_empty())?;
+        let hash = Sha256::digest(format!("{}\n{subject}", claim("iss").unwrap_or_default()));
+        Some(format!("account {}", hash.iter().take(5).map(|byte| format!("{byte:02x}")).collect::<String>()))
+    }
+
+    /// Bytes it takes on the wire, its name included.
+    pub(crate) fn size(&self) -> u64 {
+        self.0.expose_secret().len() as u64 + 24
     }
 
     /// Removes every trace of the token from a text that came back from elsewhere.

@@ -98,6 +98,13 @@ impl Remote {
         client.author()
     }
 
+    /// Who is signed in: what the configuration says, else the subject of the token read last, shortened. `None` where
+    /// nothing tells, as with an opaque token.
+    pub fn principal(&self) -> Option<String> {
+        let Kind::Firebase(client) = &*self.0;
+        client.principal()
+    }
+
     /// Walks DNS → TCP → TLS → HTTP → shape → auth and says how far it came. Cheap for the server. The chain holds the
     /// links that were tried; the last one is the broken one, if any is.
     pub async fn probe(&self) -> (Probe, Exchange) {

@@ -233,6 +233,11 @@ pub(crate) fn pending_states() -> impl Iterator<Item = &'static str> {
     OpState::ALL.into_iter().filter(|state| state.is_pending()).map(OpState::word)
 }
 
+/// A number of bytes as SQL takes it.
+fn sql_bytes(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
 /// A number of rows as SQL takes it.
 fn sql(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)

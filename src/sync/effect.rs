@@ -9,6 +9,7 @@ use crate::model::{
     conflict::Lost,
     ids::{CollectionKey, RecordId, RecordKey, Revision, Seq, SourceName},
     op::{LateOriginal, NewOp, OpError},
+    spend::SpentRow,
     sync_status::SourceStatus,
     time::Timestamp,
     wire::{PushRequest, RemoteChange},
@@ -149,6 +150,9 @@ pub enum Effect {
     ForgetCredentials {
         source: SourceName,
     },
+
+    /// Add these to what the journal counts. Nobody waits for it.
+    SaveSpent(Vec<SpentRow>),
 
     // --- telling people -----------------------------------------------------------------------------------------
     Log(Activity),

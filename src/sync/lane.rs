@@ -14,7 +14,8 @@ use crate::{
         ids::{CollectionKey, RecordKey, SourceName},
         op::LateOriginal,
         source::{SourceSpec, SyncSettings},
-        sync_status::{ConnectivityState, LinkFact, SourceStatus},
+        spend::SpentRow,
+        sync_status::{Account, ConnectivityState, LinkFact, SourceStatus},
         time::{At, ServerClock},
         wire::{Exchange, ReadError},
     },
@@ -24,6 +25,7 @@ use crate::{
         effect::{Effect, Ticket},
         event::{Event, StoreResult},
         headline::Headline,
+        meter::Meter,
         policy,
         pull::Pull,
         push::Push,
@@ -119,6 +121,11 @@ pub(super) struct Lane {
     /// Usable, and not merely for the moment: what was put off may go on.
     was_free: bool,
     headline: Headline,
+    meter: Meter,
+    /// The user asked for everything: a used up budget waits until that is done.
+    beyond_budget: bool,
+    /// When a used up budget is renewed (monotonic).
+    renewed_at: Option<Duration>,
     pull_first: Option<Duration>,
     push: Push,
     pulls: Vec<Pull>,
@@ -141,6 +148,9 @@ impl Lane {
             laters: 0,
             was_free: false,
             headline: Headline::default(),
+            meter: Meter::new(spec.name.clone(), settings.zone_offset, settings.daily_budget),
+            beyond_budget: false,
+            renewed_at: None,
             pull_first: None,
             push: Push::new(spec, settings.parallel),
             pulls: pulls.collect(),
@@ -163,6 +173,11 @@ impl Lane {
         !self.paused && self.tracker.is_usable() && self.hold.is_none() && accepted
     }
 
+    /// Reading is what a budget holds back; sending never.
+    fn may_pull(&self) -> bool {
+        self.is_open() && (!self.meter.is_used_up() || self.beyond_budget)
+    }
+
     fn may_push(&self) -> bool {
         self.is_open() && !self.read_only && self.pull_first.is_none()
     }
@@ -176,7 +191,7 @@ impl Lane {
             && !deciding
             && self.pull_first.is_none()
             && self.push.is_idle(open && !self.read_only)
-            && self.pulls.iter().all(|pull| pull.is_idle(open))
+            && self.pulls.iter().all(|pull| pull.is_idle(self.may_pull()))
     }
 
     /// **I4** broken: see [`Push::is_stuck`].
@@ -189,11 +204,16 @@ impl Lane {
     }
 
     pub(super) fn wake_at(&self) -> Option<Duration> {
-        let open = self.is_open();
+        let open = self.may_pull();
         let hold = self.hold.as_ref().map(|hold| hold.until);
         let probe = self.tracker.probe_due(self.is_followed(), hold).filter(|_| !self.paused);
         let parts = [probe, hold, self.tracker.settles_at(), self.pull_first, self.push.wake_at(self.may_push())];
-        parts.into_iter().flatten().chain(self.pulls.iter().filter_map(|pull| pull.wake_at(open))).min()
+        parts
+            .into_iter()
+            .flatten()
+            .chain(self.pulls.iter().filter_map(|pull| pull.wake_at(open)))
+            .chain(self.renewed_at)
+            .min()
     }
 
     fn is_followed(&self) -> bool {
@@ -203,13 +223,16 @@ impl Lane {
     pub(super) fn status(&self, at: &At) -> SourceStatus {
         let mut push = self.push.status(at.wall, at.mono);
         push.waiting_for = self.waiting_for();
-        let open = self.is_open();
+        let open = self.may_pull();
         SourceStatus {
             source: self.source.clone(),
             connectivity: self.tracker.snapshot(at),
             paused: self.paused,
             push,
             collections: self.pulls.iter().map(|pull| pull.status(at.wall, at.mono, open)).collect(),
+            spent: self.meter.shown(),
+            // Known to the store: the leader fills it in.
+            account: Account::default(),
             at: at.wall,
         }
     }
@@ -249,6 +272,7 @@ impl Lane {
     pub(super) fn sync_now(&mut self, cx: &mut Cx<'_>) {
         self.hold = None;
         self.laters = 0;
+        self.beyond_budget = true;
         if self.credentials == Credentials::Refused {
             self.refresh(cx);
         }
@@ -324,6 +348,7 @@ impl Lane {
 
     pub(super) fn handle(&mut self, cx: &mut Cx<'_>, event: Event) {
         self.inform(cx);
+        self.count(cx.at, &event);
         match event {
             Event::OutboxRead { ticket, result, .. } => self.push.outbox_read(cx, ticket, result),
             Event::Claimed { ticket, record, result } => self.push.claimed(cx, ticket, &record, result),
@@ -364,9 +389,62 @@ impl Lane {
             Event::Reuploaded { ticket, collection, result } => {
                 self.with_pull(&collection, |pull, _| pull.reuploaded(cx, ticket, result));
             }
-            Event::Started { .. } | Event::Tick | Event::NetworkChanged | Event::JournalMoved | Event::Request(_) => {}
+            Event::Started { .. }
+            | Event::Tick
+            | Event::NetworkChanged
+            | Event::SpentRead(_)
+            | Event::JournalMoved
+            | Event::Request(_) => {}
         }
         self.hear(cx);
+    }
+
+    pub(super) fn remember_spent(&mut self, cx: &Cx<'_>, rows: &[SpentRow]) {
+        self.meter.remember(cx.at, rows);
+    }
+
+    /// Writes down the bytes not written yet.
+    pub(super) fn save_spent(&mut self, cx: &mut Cx<'_>, end: bool) {
+        let rows = self.meter.take_unsaved(cx.at, end);
+        if !rows.is_empty() {
+            cx.out.push(Effect::SaveSpent(rows));
+        }
+    }
+
+    fn count(&mut self, at: &At, event: &Event) {
+        match event {
+            Event::Fetched { record, exchange, .. } | Event::Pushed { record, exchange, .. } => {
+                self.meter.note(at, Some(&record.collection.collection), exchange);
+            }
+            Event::KeysRead { collection, exchange, .. }
+            | Event::PageRead { collection, exchange, .. }
+            | Event::FeedOpened { collection, exchange, .. } => {
+                self.meter.note(at, Some(&collection.collection), exchange);
+            }
+            Event::FeedMoved { ticket, collection, bytes, .. } => {
+                self.meter.note_feed(at, *ticket, &collection.collection, *bytes);
+            }
+            Event::Probed { exchange, .. } => self.meter.note(at, None, exchange),
+            _ => {}
+        }
+    }
+
+    /// Says once when the budget is used up, and ends what would go on costing.
+    fn mind_budget(&mut self, cx: &mut Cx<'_>) {
+        self.meter.turn_the_day(cx.at);
+        let was = self.renewed_at.is_some();
+        self.renewed_at = self.meter.renewed_at(cx.at);
+        let is_used_up = self.renewed_at.is_some();
+        if is_used_up && !was {
+            let text = format!("today's budget of `{}` is used up: nothing more is fetched by itself", self.source);
+            cx.log(Severity::Warning, "network", text, Some("your edits still go out; sync fetches once all the same"));
+        }
+        if is_used_up && !self.beyond_budget {
+            self.pulls.iter_mut().for_each(|pull| pull.hang_up(cx));
+        }
+        if was && !is_used_up {
+            self.pulls.iter_mut().for_each(Pull::resume);
+        }
     }
 
     /// Hands the parts what the lane knows of the way.
@@ -532,6 +610,8 @@ impl Lane {
             self.hold = None;
         }
         self.note_usability(cx);
+        self.mind_budget(cx);
+        self.save_spent(cx, false);
         if !self.paused {
             let hold = self.hold.as_ref().map(|hold| hold.until);
             let followed = self.is_followed();
@@ -539,13 +619,24 @@ impl Lane {
                 cx.out.push(Effect::Probe { ticket, source: self.source.clone() });
             }
         }
+        self.go_on(cx);
+        // What was asked for is done.
+        if self.beyond_budget && self.is_open() && self.pulls.iter().all(|pull| pull.is_idle(true)) {
+            self.beyond_budget = false;
+        }
+    }
+
+    fn go_on(&mut self, cx: &mut Cx<'_>) {
         // What a part signals may set another part going; three rounds are more than any of them needs.
         for _ in 0..3 {
-            let (open, may_push) = (self.is_open(), self.may_push());
+            let (open, may_push) = (self.may_pull(), self.may_push());
             for pull in &mut self.pulls {
                 pull.advance(cx, open, &self.push);
             }
-            if self.pull_first.is_some_and(|until| until <= cx.at.mono) || !self.pulls.iter().any(Pull::wants_delta) {
+            if self.pull_first.is_some_and(|until| until <= cx.at.mono)
+                || !open
+                || !self.pulls.iter().any(Pull::wants_delta)
+            {
                 self.pull_first = None;
             }
             self.push.advance(cx, may_push);
@@ -569,7 +660,7 @@ impl Lane {
         if free {
             self.push.reset();
             self.pulls.iter_mut().for_each(Pull::resume);
-            let bounded = self.pulls.iter().any(Pull::wants_delta);
+            let bounded = self.may_pull() && self.pulls.iter().any(Pull::wants_delta);
             self.pull_first = bounded.then_some(cx.at.mono + PULL_FIRST);
         }
     }

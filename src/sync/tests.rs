@@ -152,6 +152,7 @@ impl Script {
             auth: AuthSpec::None,
             read_only: false,
             allow_plain: false,
+            user: None,
             collections: vec![CollectionSpec {
                 name: "c".into(),
                 path: "c".to_owned(),

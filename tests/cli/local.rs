@@ -130,9 +130,21 @@ fn edits_are_held_released_and_discarded() {
 fn status_has_the_promised_shape_and_exit_codes() {
     let place = Place::configured();
     let status = place.json(&["status"], 0);
-    assert_eq!(names(&status), ["sources", "outbox", "drafts", "conflicts"]);
+    assert_eq!(names(&status), ["sources", "outbox", "forced_offline", "drafts", "conflicts"]);
     let source = &status["sources"][0];
-    let shape = ["name", "kind", "url", "read_only", "paused", "connectivity", "push", "collections"];
+    let shape = [
+        "name",
+        "kind",
+        "url",
+        "read_only",
+        "paused",
+        "connectivity",
+        "push",
+        "spent_today",
+        "daily_budget",
+        "account",
+        "collections",
+    ];
     assert_eq!(names(source), shape);
     assert_eq!(names(&source["connectivity"]), ["state", "since", "last_known", "evidence"]);
     assert_eq!(source["connectivity"]["state"], "unknown", "nobody looked");

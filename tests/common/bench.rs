@@ -55,6 +55,7 @@ pub fn setup(size: (u16, u16)) -> Setup {
         auth: AuthSpec::None,
         read_only: false,
         allow_plain: false,
+        user: None,
         collections,
     };
     Setup {

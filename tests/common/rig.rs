@@ -118,6 +118,7 @@ impl Rig {
             auth: self.auth.clone(),
             read_only: false,
             allow_plain: false,
+            user: None,
             collections: vec![CollectionSpec {
                 name: "tasks".into(),
                 path: "tasks".to_owned(),

@@ -61,6 +61,15 @@ impl World<'_> {
         self.check_position(client);
     }
 
+    /// P7: nobody's collection is emptied without being asked.
+    pub fn check_deletion(&mut self, client: usize, rows: usize, deleted: u64) {
+        let all = deleted > 0 && deleted >= rows as u64;
+        let accepted = self.clients[client].accepted;
+        if (all || deleted > 25.max(rows as u64 / 10)) && !accepted {
+            self.breaks(format!("P7: {deleted} of {rows} rows of client {client} were deleted unasked"));
+        }
+    }
+
     /// After rows of the server went in, or rows went out.
     pub fn check_page(&mut self, client: usize, pending_before: usize) {
         let pending = self.clients[client].disk.pending().len();
@@ -107,9 +116,10 @@ impl World<'_> {
         let (seq, request) = (claim.head, claim.request.clone());
         let result = self.clients[client].disk.claim(claim);
         if let Ok(Some(op)) = &result {
-            let attempted = chain.iter().find(|op| absorbs.contains(&op.seq) && op.attempts > 0);
+            let joined = |op: &&Op| absorbs.contains(&op.seq) || (op.seq == seq && !absorbs.is_empty());
+            let attempted = chain.iter().filter(joined).find(|op| op.attempts > 0);
             if let Some(attempted) = attempted {
-                self.breaks(format!("I2: op {} was attempted and still became part of op {seq}", attempted.seq));
+                self.breaks(format!("I2: op {} was attempted and is still coalesced into op {seq}", attempted.seq));
             }
             if op.precondition.as_ref() != Some(&request.precondition) {
                 self.breaks(format!("claim: op {seq} was claimed without its precondition"));
@@ -188,6 +198,9 @@ impl World<'_> {
                         self.breaks(format!("I2: op {} of {id} is acknowledged before its new base is here", op.seq));
                     }
                 }
+            }
+            Outcome::Discarded if op.attempts > 0 => {
+                self.breaks(format!("I2: op {} of {id} was sent, and the engine discards it", op.seq));
             }
             Outcome::Queued { .. } if op.was_in_doubt || op.state == OpState::InDoubt => {
                 self.breaks(format!("doubt: op {} of {id} was in doubt and is queued again", op.seq));

@@ -167,6 +167,12 @@ impl Disk {
         rows
     }
 
+    /// Rows of the mirror.
+    pub fn rows(&mut self, collection: &CollectionKey) -> usize {
+        let found = self.store().missing(collection.clone(), 0).wait().expect("a count");
+        usize::try_from(found.rows).unwrap_or(usize::MAX)
+    }
+
     /// Every version the vault keeps.
     pub fn vault(&mut self) -> Vec<(RecordKey, Value)> {
         let entries = self.reader().vault_list(None, None, 1_000).expect("the vault");

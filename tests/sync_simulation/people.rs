@@ -8,7 +8,7 @@ use ebbtide::{
         ids::{OpId, RecordId, Seq},
         op::{NewOp, Op, OpCommand, OpKind, OpState},
         rtdb,
-        sync_status::{PullPhase, SyncRequest},
+        sync_status::{GuardAnswer, PullPhase, SyncRequest},
         time::At,
     },
     store::{QueueEdit, Resolve, StoreError},
@@ -261,6 +261,7 @@ impl World<'_> {
             .any(|status| matches!(status.phase, PullPhase::Stopped(_)));
         if stopped {
             self.note(client, || format!("answers the guard: {guard:?}"));
+            self.clients[client].accepted |= guard == GuardAnswer::Accept;
             let answer = SyncRequest::AnswerGuard { collection: collection(), answer: guard };
             self.handle(client, Event::Request(answer));
         }

@@ -144,6 +144,7 @@ mod tests {
             auth: AuthSpec::None,
             read_only: false,
             allow_plain: false,
+            user: None,
             collections: vec![CollectionSpec {
                 name: "tasks".into(),
                 path: path.to_owned(),

@@ -30,7 +30,7 @@ use crate::{
     remote::{
         Page, RemoteError,
         credentials::{Credentials, Token},
-        http::{Call, Http, Reply},
+        http::{Call, Http, Reply, joined},
         wire::{self, Dialect, misshapen},
     },
 };
@@ -52,6 +52,7 @@ pub(crate) struct Firebase {
     collections: Vec<CollectionSpec>,
     http: Http,
     credentials: Credentials,
+    user: Option<String>,
 }
 
 /// A write as it goes onto the wire, credentials left out.
@@ -68,11 +69,15 @@ impl Firebase {
         let credentials = Credentials::new(spec.auth.clone())
             .map_err(|reason| RemoteError::Credentials { source_name: spec.name.to_string(), reason })?;
         let http = Http::new(address.base().clone(), deadlines, clock);
-        Ok(Self { address, collections: spec.collections.clone(), http, credentials })
+        Ok(Self { address, collections: spec.collections.clone(), http, credentials, user: spec.user.clone() })
     }
 
     pub(crate) fn author(&self) -> String {
         self.credentials.name()
+    }
+
+    pub(crate) fn principal(&self) -> Option<String> {
+        self.user.clone().or_else(|| self.credentials.subject())
     }
 
     pub(crate) fn shown(&self) -> String {
@@ -242,11 +247,7 @@ impl Firebase {
             let parameters =
                 [("orderBy", order.clone()), ("startAt", since.to_owned()), ("limitToFirst", limit.to_string())];
             let (text, exchange) = self.query(collection, &parameters).await;
-            sum = Exchange {
-                bytes_up: sum.bytes_up + exchange.bytes_up,
-                bytes_down: sum.bytes_down + exchange.bytes_down,
-                ..exchange
-            };
+            sum = joined(&sum, exchange);
             let stamped = text.and_then(|text| stamped(&text, &pointer).map_err(misshapen));
             let stamped = match stamped {
                 Ok(stamped) => stamped,

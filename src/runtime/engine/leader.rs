@@ -14,7 +14,8 @@ use crate::{
         ids::{CollectionKey, RecordId, SourceName},
         op::{LateOriginal, OutboxCounts},
         source::VaultSettings,
-        sync_status::SyncRequest,
+        spend::day_of,
+        sync_status::{Account, SourceStatus, SyncRequest},
         time::{At, Clock, Timestamp},
     },
     remote::Remote,
@@ -48,8 +49,9 @@ pub(super) async fn lead(setup: EngineSetup, mut commands: UnboundedReceiver<Com
     let Some(mut leader) = take_over(&setup, &mut commands, &mut early, &answers, &report).await else { return };
     let guards = leader.guards();
     leader.handle(Event::Started { guards });
+    leader.remember_spent();
     for request in early {
-        leader.handle(Event::Request(request));
+        leader.wish(request);
     }
     leader.take_requests();
     let mut look = tokio::time::interval(LOOK_EVERY);
@@ -59,8 +61,8 @@ pub(super) async fn lead(setup: EngineSetup, mut commands: UnboundedReceiver<Com
         tokio::select! {
             biased;
             command = commands.recv() => match command {
-                Some(Command::Request(request)) => leader.handle(Event::Request(request)),
-                Some(Command::Stop) | None => return,
+                Some(Command::Request(request)) => leader.wish(request),
+                Some(Command::Stop) | None => return leader.stop(),
             },
             _ = look.tick() => leader.look(),
             Some(answer) = incoming.recv() => {
@@ -139,6 +141,10 @@ pub(super) struct Leader {
     told: Duration,
     pruned: Option<Duration>,
     keep: Duration,
+    zone_offset: i32,
+    /// Who is signed in where; overlaid on what the machine publishes.
+    pub(super) accounts: HashMap<SourceName, Account>,
+    pub(super) published: Vec<SourceStatus>,
     vault: VaultSettings,
 }
 
@@ -147,6 +153,16 @@ impl Leader {
         let mut reader = setup.store.reader()?;
         let journal = reader.data_version()?.0;
         let counts = reader.counts()?;
+        let accounts = reader.accounts()?.into_iter().collect();
+        let forced_since = reader.forced_offline()?;
+        if let Some(since) = forced_since {
+            let text = format!(
+                "forced offline since {}, as you left it: nothing is sent or fetched",
+                since.clock_time(setup.settings.zone_offset)
+            );
+            let activity = Activity::new(setup.clock.at().wall, Severity::Warning, "network", text);
+            report(EngineEvent::Activity(activity.with_hint("switch it off to go online; your edits are kept")));
+        }
         let mut remotes = HashMap::new();
         let mut usable = Vec::new();
         for source in &setup.sources {
@@ -163,7 +179,7 @@ impl Leader {
             }
         }
         Ok(Self {
-            machine: Machine::new(&usable, &setup.settings, setup.forced_offline),
+            machine: Machine::new(&usable, &setup.settings, setup.forced_offline || forced_since.is_some()),
             store: setup.store.clone(),
             reader,
             clock: Arc::clone(&setup.clock),
@@ -177,6 +193,9 @@ impl Leader {
             told: Duration::ZERO,
             pruned: None,
             keep: setup.settings.keep,
+            zone_offset: setup.settings.zone_offset,
+            accounts,
+            published: Vec::new(),
             vault: setup.settings.vault,
         })
     }
@@ -187,6 +206,62 @@ impl Leader {
             tracing::warn!("the guards of the last leader cannot be read: {error}");
             Vec::new()
         })
+    }
+
+    fn remember_spent(&mut self) {
+        let today = day_of(self.clock.at().wall, self.zone_offset);
+        match self.reader.spent(today) {
+            Ok(rows) => self.handle(Event::SpentRead(rows)),
+            Err(error) => tracing::warn!("the bytes of today cannot be read: {error}"),
+        }
+    }
+
+    /// Carries out a wish; what must outlive this process is written down first.
+    fn wish(&mut self, request: SyncRequest) {
+        match &request {
+            SyncRequest::ForceOffline(forced) => {
+                let reply = self.store.force_offline(forced.then(|| self.clock.at().wall));
+                tokio::spawn(async move {
+                    if let Err(error) = reply.await {
+                        tracing::warn!("forced offline could not be written down: {error}");
+                    }
+                });
+            }
+            SyncRequest::ConfirmAuthor { source } => {
+                let reply = self.store.confirm_author(source.clone(), self.clock.at().wall);
+                let answers = self.answers.clone();
+                tokio::spawn(async move {
+                    match reply.await {
+                        Ok(_) => drop(answers.send(Answer::Requests(vec![SyncRequest::OutboxChanged]))),
+                        Err(error) => tracing::warn!("edits of another account could not be confirmed: {error}"),
+                    }
+                });
+                return;
+            }
+            _ => {}
+        }
+        self.handle(Event::Request(request));
+        self.notice_accounts();
+    }
+
+    fn stop(&mut self) {
+        let at = self.clock.at();
+        for effect in self.machine.stop(&at) {
+            self.carry_out(&at, effect);
+        }
+    }
+
+    /// Somebody signed in, or edits of others wait or were confirmed: people are shown it.
+    pub(super) fn notice_accounts(&mut self) {
+        let accounts: HashMap<SourceName, Account> = match self.reader.accounts() {
+            Ok(accounts) => accounts.into_iter().collect(),
+            Err(error) => return tracing::warn!("the accounts cannot be read: {error}"),
+        };
+        if accounts != self.accounts {
+            self.accounts = accounts;
+            let statuses = self.published.clone();
+            self.publish(statuses);
+        }
     }
 
     fn until_wake(&self) -> Option<Duration> {
@@ -218,14 +293,20 @@ impl Leader {
 
     fn take(&mut self, answer: Answer) {
         match answer {
-            Answer::Event(event) => self.handle(event),
+            Answer::Event(event) => {
+                let probed = matches!(event, Event::Probed { result: Ok(()), .. });
+                self.handle(event);
+                if probed {
+                    self.notice_accounts();
+                }
+            }
             Answer::Applied { ticket, collection, result } => {
                 let result = result.map(|(applied, vanished)| self.explain(&collection, applied, vanished));
                 self.handle(Event::PageApplied { ticket, collection, result });
             }
             Answer::Requests(requests) => {
                 for request in requests {
-                    self.handle(Event::Request(request));
+                    self.wish(request);
                 }
             }
         }
@@ -248,6 +329,7 @@ impl Leader {
             Ok(counts) if counts != self.counts => {
                 self.counts = counts;
                 self.changed = (true, true);
+                self.notice_accounts();
             }
             Ok(_) => {}
             Err(error) => tracing::warn!("the outbox cannot be counted: {error}"),

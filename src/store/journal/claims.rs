@@ -20,7 +20,7 @@ use crate::{
         Claim, Outcome, Settle,
         error::{Result, StoreError},
         journal::{
-            Journal, Place, conflicts,
+            Journal, Place, accounts, conflicts,
             ops::{self, Standing},
             shadow,
             vault::{self, VaultReason},
@@ -48,6 +48,11 @@ pub(in crate::store) fn claim(journal: &Journal, claim: &Claim) -> Result<Option
             "change {} is in doubt: it may only be repeated with the precondition it was sent with",
             head.seq
         )));
+    }
+    for seq in std::iter::once(head.seq).chain(claim.absorbs.iter().copied()) {
+        if accounts::keeps_back(journal, &place, seq, claim.at)? {
+            return Ok(None);
+        }
     }
     let is_coalesced = !absorbed.is_empty();
     for absorbed in absorbed.into_iter().flatten() {
@@ -276,7 +281,9 @@ pub(in crate::store) fn recover(journal: &Journal) -> Result<u64> {
 pub(in crate::store) fn release_auth(journal: &Journal, source: &SourceName) -> Result<u64> {
     let mut select = journal.connection.prepare_cached(
         "SELECT o.collection, o.key, o.record, o.seq FROM ops o JOIN collections c ON c.id = o.collection \
-         WHERE o.state = 'auth' AND c.source = ?1",
+         LEFT JOIN accounts a ON a.source = c.source \
+         WHERE o.state = 'auth' AND c.source = ?1 \
+         AND (o.author = '' OR o.author IS coalesce(a.principal, o.author) OR o.confirmed_as IS a.principal)",
     )?;
     let found = select
         .query_map([source.as_str()], |row| {

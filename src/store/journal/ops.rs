@@ -231,7 +231,9 @@ impl Journal {
                  base_revision, author, changes, document, base) \
                  VALUES (:op_id, :format, :collection, :key, :record, :kind, :state, \
                  coalesce(:place, (SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'ops'), 1), \
-                 :after, :undoes, :created_at, :base_revision, :author, :changes, :document, :base)",
+                 :after, :undoes, :created_at, :base_revision, \
+                 CASE WHEN :author <> '' THEN :author ELSE coalesce((SELECT a.principal FROM accounts a \
+                 JOIN collections c ON c.source = a.source WHERE c.id = :collection), '') END, :changes, :document, :base)",
             )?
             .execute(named_params! {
                 ":op_id": op.op_id.to_string(),

@@ -49,6 +49,7 @@ fn setup() -> Setup {
         auth: AuthSpec::None,
         read_only: false,
         allow_plain: false,
+        user: None,
         collections: vec![users],
     };
     Setup {

@@ -3,6 +3,7 @@
 mod conflicts;
 mod late;
 mod link;
+mod unread;
 mod wish;
 
 use std::time::Duration;

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{bench::*, fake::Fake};
+use ebbtide::app::effect::Effect;
 use ebbtide::model::{
     activity::Severity,
     conflict::Conflict,
@@ -422,6 +423,66 @@ fn whole_screens() {
         kept("screens", &name("welcome"), &Bench::new(welcome, Fake::default(), NOW).screen());
     }
     kept("screens", "too_small_42x8", &in_condition("few", (42, 8)).screen());
+}
+
+/// A stopped collection in every form its question takes.
+#[test]
+fn a_stopped_collection_asks() {
+    let found = |reason, text: &str, affected: u64| GuardFound {
+        reason,
+        text: text.to_owned(),
+        affected,
+        rows: affected + 24,
+        sample: (0..affected.min(25)).map(|n| format!("-Np{n:02}xMugBlue").as_str().into()).collect(),
+        since: wall(NOW - 120_000),
+    };
+    let questions = [
+        (
+            "mass_deletion",
+            found(
+                GuardReason::MassDeletion,
+                "the server's `acme-prod/orders` lacks 1180 of the 1204 records here",
+                1_180,
+            ),
+        ),
+        (
+            "other_server",
+            found(
+                GuardReason::OtherServer,
+                "another database answers at `http://127.0.0.1:7070` than the one `acme-prod/orders` was copied from",
+                0,
+            ),
+        ),
+    ];
+    for size in SIZES {
+        for (name, guard) in &questions {
+            let mut statuses = online();
+            statuses[0].collections[1].phase = PullPhase::Stopped(guard.text.clone());
+            statuses[0].collections[1].guard = Some(guard.clone());
+            let mut bench = Bench::new(setup(size), few(), NOW);
+            bench.status(statuses.clone());
+            bench.press("6");
+            let at = |what: &str| format!("{name}_{what}_{}x{}", size.0, size.1);
+            kept("panes/sync", &at("beside"), &cut(&bench));
+            bench.press("z");
+            kept("panes/sync", &at("whole"), &cut(&bench));
+            bench.press("A");
+            kept("panes/sync", &at("accept"), &bench.screen());
+            bench.press("n");
+            statuses[0].collections[1].phase = PullPhase::Detached;
+            bench.status(statuses);
+            kept("panes/sync", &at("detached"), &cut(&bench));
+            bench.press("D");
+            assert!(
+                matches!(
+                    bench.effects.last(),
+                    Some(Effect::Sync(SyncRequest::AnswerGuard { answer: GuardAnswer::Attach, .. }))
+                ),
+                "{:?}",
+                bench.effects.last()
+            );
+        }
+    }
 }
 
 #[test]

@@ -622,6 +622,41 @@ fn taking_mine_queues_it_on_their_revision_and_keeps_theirs() {
 }
 
 #[test]
+fn an_answer_that_was_not_sent_is_taken_back_and_the_conflict_is_open_again() {
+    let mut world = World::new();
+    let (first, second, id) = conflict(&mut world);
+    let other = world.queue("b", Some(json!({"other": true})));
+    let answer = |world: &mut World, when: u64| {
+        let op_id = world.op_id();
+        let document = Some(json!({"n": 5, "m": 0}));
+        let resolve =
+            Resolve { conflict: id, take: Take::Merged, document, op_id, at: at(when), author: String::new() };
+        world.store.resolve(resolve).wait().unwrap().unwrap()
+    };
+    let new = answer(&mut world, 40);
+    let op_id = world.op_id();
+    assert_eq!(
+        world.store.undo(op_id, at(41)).wait().unwrap(),
+        Some(new),
+        "the newest thing done, though not last in line"
+    );
+    assert_eq!(world.state(other), OpState::Queued);
+    assert_eq!((world.state(new), world.state(first)), (OpState::Discarded, OpState::Conflict));
+    assert_eq!(world.state(second), OpState::Blocked);
+    assert_eq!(world.op(second).document, Some(json!({"n": 1, "m": 7})));
+    let open = world.reader().conflicts(false).unwrap();
+    assert_eq!((open[0].id, open[0].resolution), (id, None));
+    assert_eq!(open[0].theirs, Some(json!({"n": 9, "m": 0})));
+    assert_eq!(world.window("is:conflict", Anchor::First, 5).rows[0].mark, RecordMark::Conflict);
+    let kept = world.reader().vault_list(None, None, 1).unwrap();
+    assert_eq!(kept[0].reason, VaultReason::Undone);
+    let again = answer(&mut world, 50);
+    assert_eq!((world.state(again), world.state(second)), (OpState::Queued, OpState::Queued));
+    assert_eq!(world.op(second).document, Some(json!({"n": 5, "m": 7})));
+    assert_eq!(world.reader().check().unwrap(), Vec::<String>::new());
+}
+
+#[test]
 fn taking_theirs_rebases_what_waited_behind() {
     let mut world = World::new();
     let (first, second, id) = conflict(&mut world);

@@ -246,7 +246,14 @@ pub const COMMANDS: &[Command] = &[
         [Sync]
     ),
     command!(Reupload, "reupload", "reupload", "upload again", "put back there what is here", [Sync]),
-    command!(Detach, "detach", "detach", "detach the collection", "leave both as they are, stop pulling", [Sync]),
+    command!(
+        Detach,
+        "detach",
+        "detach",
+        "detach, attach again",
+        "leave both as they are, stop pulling; again: pull it",
+        [Sync]
+    ),
     command!(TakeMine, "take_mine", "mine", "take mine", "my value at this field", [Conflicts]),
     command!(TakeTheirs, "take_theirs", "theirs", "take theirs", "the server's value at this field", [Conflicts]),
     command!(

@@ -13,6 +13,7 @@ mod dashboard;
 mod doctor;
 mod edit;
 mod export;
+mod guard;
 mod import;
 mod init;
 mod logging;
@@ -94,6 +95,7 @@ fn run(cli: Cli) -> Outcome {
         Some(Command::Outbox(args)) => outbox::run(&world, &args.command),
         Some(Command::Conflicts(args)) => conflicts::run(&world, &args.command),
         Some(Command::Vault(args)) => vault::run(&world, &args.command),
+        Some(Command::Guard(args)) => guard::run(&world, &args.command),
         Some(Command::Session(args)) => session::run(&world, &args.command),
         Some(Command::Doctor) => doctor::run(&world),
         Some(Command::Paths | Command::Completions(_) | Command::Man(_)) => unreachable!("answered above"),

@@ -30,6 +30,7 @@ use crate::{
     },
     runtime::clock::zone_offset,
     store::Reader,
+    sync::position,
 };
 
 pub(super) const ABOUT: &str = "Show sources, connectivity, collections, outbox, drafts and conflicts";
@@ -55,7 +56,8 @@ JSON:
    \"forced_offline\": since when, or null, \"drafts\": how many, \"conflicts\": how many}
   STATE: unknown online degraded captive_portal backend_down auth_required offline
   forced_offline; unknown unless some process looked within the last seconds
-  phase: never_synced waiting backfill sweep delta live settled stalled stopped";
+  phase: never_synced waiting backfill sweep delta live settled stalled stopped detached;
+  a stopped collection asks (`ebbtide guard list`) and makes the exit code 3";
 
 pub(super) fn run(world: &World) -> Outcome {
     let config = world.config()?;
@@ -109,10 +111,29 @@ impl<'c> Picture<'c> {
             ExitCode::from(5)
         } else if self.conflicts > 0 || self.counts.conflict > 0 {
             ExitCode::from(4)
-        } else if self.counts.pending() > 0 {
+        } else if self.counts.pending() > 0 || self.asks() {
             ExitCode::from(3)
         } else {
             ExitCode::SUCCESS
+        }
+    }
+
+    /// True where a guard stopped a collection: it waits for a person.
+    fn asks(&self) -> bool {
+        self.overviews.iter().any(|overview| {
+            let position = position(overview.checkpoint.as_deref());
+            position.guard.is_some() && !position.is_detached
+        })
+    }
+
+    /// What is on disk says more than what was published last: it is true without a running sync too.
+    fn phase(&self, key: &CollectionKey) -> PullPhase {
+        let overview = self.overviews.iter().find(|overview| overview.key == *key);
+        let position = position(overview.and_then(|overview| overview.checkpoint.as_deref()));
+        match position.guard {
+            _ if position.is_detached => PullPhase::Detached,
+            Some(found) => PullPhase::Stopped(found.text),
+            None => self.collection_status(key).map_or(PullPhase::NeverSynced, |status| status.phase.clone()),
         }
     }
 
@@ -231,13 +252,13 @@ impl<'c> Picture<'c> {
 
     fn row(&self, key: &CollectionKey) -> Vec<String> {
         let overview = self.overviews.iter().find(|overview| overview.key == *key);
-        let phase = self.collection_status(key).map_or(&PullPhase::NeverSynced, |status| &status.phase);
+        let phase = self.phase(key);
         let number = |of: fn(&CollectionOverview) -> u64| overview.map(of).unwrap_or(0);
         let last_pull = overview.and_then(|overview| overview.last_pull);
         vec![
             key.collection.to_string(),
             grouped(number(|overview| overview.records)),
-            phase_word(phase).replace('_', " "),
+            phase_word(&phase).replace('_', " "),
             last_pull.map_or_else(|| "never".to_owned(), |at| time::age(self.now.since(at))),
             grouped(number(|overview| overview.pending)),
             grouped(number(|overview| overview.conflicts)),
@@ -334,7 +355,7 @@ impl<'c> Picture<'c> {
         json!({
             "name": key.collection,
             "records": number(|overview| overview.records),
-            "phase": phase_word(status.map_or(&PullPhase::NeverSynced, |status| &status.phase)),
+            "phase": phase_word(&self.phase(key)),
             "done": status.map(|status| status.done),
             "total": status.and_then(|status| status.total),
             "pending": number(|overview| overview.pending),
@@ -361,5 +382,6 @@ pub(super) fn phase_word(phase: &PullPhase) -> &'static str {
         PullPhase::Settled => "settled",
         PullPhase::Stalled => "stalled",
         PullPhase::Stopped(_) => "stopped",
+        PullPhase::Detached => "detached",
     }
 }

@@ -99,6 +99,25 @@ pub(super) fn run(world: &World, args: &SyncArgs) -> Outcome {
     }
 }
 
+/// Starts a sync for one wish and ends when nothing is left that can be done now.
+pub(super) fn carry_out(
+    world: &World,
+    config: &Config,
+    store: &Store,
+    request: SyncRequest,
+) -> Result<Vec<SourceStatus>, Failure> {
+    if world.offline {
+        return Err(Failure::usage("this needs the network, and --offline forbids it").hint("leave --offline out"));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::io("could not start", &error))?;
+    let ended = runtime.block_on(drive(world, config, store, false, vec![request]))?;
+    if ended.interrupted {
+        return Err(Failure::failed("the sync was interrupted").hint("what was answered is kept; run it again"));
+    }
+    Ok(ended.statuses)
+}
+
 /// How the waiting ended.
 struct Ended {
     statuses: Vec<SourceStatus>,
@@ -114,6 +133,7 @@ async fn drive(
 ) -> Result<Ended, Failure> {
     let mut stop = Stop::listen().map_err(|error| Failure::io("could not listen for signals", &error))?;
     let (report, mut events) = unbounded_channel();
+    let answering = !answers.is_empty();
     let setup = EngineSetup {
         sources: config.sources.clone(),
         settings: config.sync.clone(),
@@ -128,7 +148,8 @@ async fn drive(
         engine.request(answer);
     }
     engine.request(SyncRequest::Sync { source: None });
-    let mut screen = Screen::new(world.json, watch);
+    // What an answer led to is said aloud.
+    let mut screen = Screen::new(world.json, watch || answering);
     let mut statuses = Vec::new();
     let interrupted = tokio::select! {
         () = stop.asked() => true,

@@ -163,6 +163,9 @@ pub enum RemoteChange {
     Tombstone { id: RecordId },
 }
 
+/// The header by which the embedded backend names its database: made with it, kept in its file.
+pub const DATABASE_HEADER: &str = "x-ebbtide-database";
+
 /// The facts of one request, whatever it was for: they feed connectivity, rates and the clock offset.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Exchange {
@@ -175,6 +178,8 @@ pub struct Exchange {
     /// The server's `Date` header minus our wall clock when the answer came, in milliseconds.
     pub clock_offset_ms: Option<i64>,
     pub status: Option<u16>,
+    /// Which database answered, where the server says so: the embedded one does.
+    pub server: Option<String>,
     pub finished_at: Timestamp,
 }
 

@@ -24,7 +24,7 @@ use crate::{
     model::{
         source::Deadlines,
         time::{At, Clock, Timestamp},
-        wire::{Exchange, Link, Trouble},
+        wire::{DATABASE_HEADER, Exchange, Link, Trouble},
     },
     remote::credentials::Token,
 };
@@ -195,6 +195,7 @@ impl Http {
             // `Date` has whole seconds: the middle of the second is the best guess.
             clock_offset_ms: date.map(|date| date.0 + 500 - now.wall.0),
             status: response.map(|response| response.status().as_u16()),
+            server: response.and_then(|response| server_of(response.headers())),
             finished_at: now.wall,
         }
     }
@@ -308,6 +309,12 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
         Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         None => false,
     }
+}
+
+/// The embedded backend names its database in every answer; others say nothing of the kind.
+fn server_of(headers: &HeaderMap) -> Option<String> {
+    let name = headers.get(DATABASE_HEADER)?.to_str().ok()?;
+    (!name.is_empty() && name.len() <= 64).then(|| name.to_owned())
 }
 
 pub(crate) fn date_of(headers: &HeaderMap) -> Option<Timestamp> {

@@ -400,8 +400,10 @@ impl Dashboard {
                 let reply = self.store.resolve(Resolve { conflict, take, document, op_id, at, author: String::new() });
                 self.push_reply(async move {
                     reply.await.map(|seq| match seq {
-                        Some(seq) => format!("Resolved with {}: queued as op {seq}", take.word()),
-                        None => format!("Resolved with {}", take.word()),
+                        Some(seq) => format!("Resolved with {}: queued as op {seq}; `u` takes it back", take.word()),
+                        None => {
+                            format!("Resolved with {}: nothing is left to send; the vault keeps yours", take.word())
+                        }
                     })
                 });
             }

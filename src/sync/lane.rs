@@ -136,7 +136,7 @@ impl Lane {
         let https = spec.url.starts_with("https:");
         let pulls = spec.collections.iter().map(|collection| {
             let key = CollectionKey { source: spec.name.clone(), collection: collection.name.clone() };
-            Pull::new(key, collection.clone(), settings.clone())
+            Pull::new(key, &spec.url, collection.clone(), settings.clone())
         });
         Self {
             source: spec.name.clone(),
@@ -173,13 +173,19 @@ impl Lane {
         !self.paused && self.tracker.is_usable() && self.hold.is_none() && accepted
     }
 
+    /// Another server answers than the one the edits were made for, or that is not known yet.
+    fn is_barred(&self) -> bool {
+        let no_right_one = !self.pulls.is_empty() && self.pulls.iter().all(Pull::is_elsewhere);
+        no_right_one || self.pulls.iter().any(|pull| pull.is_unsure() || pull.asks_where())
+    }
+
     /// Reading is what a budget holds back; sending never.
     fn may_pull(&self) -> bool {
         self.is_open() && (!self.meter.is_used_up() || self.beyond_budget)
     }
 
     fn may_push(&self) -> bool {
-        self.is_open() && !self.read_only && self.pull_first.is_none()
+        self.is_open() && !self.read_only && !self.is_barred() && self.pull_first.is_none()
     }
 
     /// Nothing can be done now: all is done, or waits for a time, a person or the network.
@@ -190,7 +196,7 @@ impl Lane {
         !unknown
             && !deciding
             && self.pull_first.is_none()
-            && self.push.is_idle(open && !self.read_only)
+            && self.push.is_idle(open && !self.read_only && !self.is_barred())
             && self.pulls.iter().all(|pull| pull.is_idle(self.may_pull()))
     }
 
@@ -241,6 +247,9 @@ impl Lane {
         let reason = match self.tracker.state() {
             _ if self.read_only => "the source is read-only",
             _ if self.paused => "paused by you",
+            _ if self.pulls.iter().any(Pull::is_elsewhere) && self.is_barred() => {
+                "another server answers: decide in the sync pane"
+            }
             ConnectivityState::ForcedOffline => "forced offline",
             _ if self.hold.is_some() => return self.hold.as_ref().map(|hold| hold.reason.clone()),
             _ if !matches!(self.credentials, Credentials::Fine { .. }) => "needs credentials",
@@ -348,6 +357,7 @@ impl Lane {
 
     pub(super) fn handle(&mut self, cx: &mut Cx<'_>, event: Event) {
         self.inform(cx);
+        self.meet(cx, &event);
         self.count(cx.at, &event);
         match event {
             Event::OutboxRead { ticket, result, .. } => self.push.outbox_read(cx, ticket, result),
@@ -451,6 +461,22 @@ impl Lane {
     fn inform(&self, cx: &mut Cx<'_>) {
         cx.successes = self.tracker.successes();
         cx.server_clock = self.tracker.server_clock();
+    }
+
+    /// Nothing of an answer is used before it is known that it comes from the right server.
+    fn meet(&mut self, cx: &mut Cx<'_>, event: &Event) {
+        let (Event::Fetched { exchange, .. }
+        | Event::Pushed { exchange, .. }
+        | Event::KeysRead { exchange, .. }
+        | Event::PageRead { exchange, .. }
+        | Event::FeedOpened { exchange, .. }
+        | Event::Probed { exchange, .. }) = event
+        else {
+            return;
+        };
+        if let Some(database) = &exchange.server {
+            self.pulls.iter_mut().for_each(|pull| pull.meet(cx, database));
+        }
     }
 
     fn with_pull(&mut self, key: &CollectionKey, f: impl FnOnce(&mut Pull, &Push)) {
@@ -629,8 +655,11 @@ impl Lane {
     fn go_on(&mut self, cx: &mut Cx<'_>) {
         // What a part signals may set another part going; three rounds are more than any of them needs.
         for _ in 0..3 {
-            let (open, may_push) = (self.may_pull(), self.may_push());
+            let (open, reached) = (self.may_pull(), self.is_open());
             for pull in &mut self.pulls {
+                if reached {
+                    pull.reach(cx);
+                }
                 pull.advance(cx, open, &self.push);
             }
             if self.pull_first.is_some_and(|until| until <= cx.at.mono)
@@ -639,6 +668,8 @@ impl Lane {
             {
                 self.pull_first = None;
             }
+            // The pulls know by now whether this is the right server.
+            let may_push = self.may_push();
             self.push.advance(cx, may_push);
             if cx.signals.is_empty() {
                 return;

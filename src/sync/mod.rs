@@ -39,3 +39,4 @@ pub use effect::Effect;
 pub use engine::Machine;
 pub use event::Event;
 pub use late::LATE_ORIGINAL;
+pub use pull::{Position, position};

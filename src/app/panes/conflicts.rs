@@ -24,7 +24,7 @@ use crate::{
         text::TextInput,
         words,
     },
-    merge::{Field, How, Merged, Pick, merge_conflict, same_document},
+    merge::{Field, How, Lesson, Merged, Pick, merge_conflict, same_document},
     model::{
         activity::Severity,
         conflict::{Conflict, Take},
@@ -53,6 +53,17 @@ pub struct Conflicts {
     fields: Vec<Field>,
     unchanged: usize,
     preview: Preview,
+    lesson: Option<Taught>,
+}
+
+/// The rule that the choice at the cursor would be, and how far it would reach.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Taught {
+    pub lesson: Lesson,
+    /// Open conflicts of the collection in which it decides something.
+    pub decides: usize,
+    /// Open conflicts of the collection that were looked at.
+    pub of: usize,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -178,6 +189,10 @@ impl Conflicts {
         self.fields.iter().filter(|field| self.result(field).is_none()).collect()
     }
 
+    pub fn lesson(&self) -> Option<&Taught> {
+        self.lesson.as_ref()
+    }
+
     pub fn preview(&self) -> &Preview {
         &self.preview
     }
@@ -241,12 +256,14 @@ impl Conflicts {
     fn redraw(&mut self) {
         let picks = self.picks();
         self.preview = self.merged.as_ref().map(|merged| Preview::of(merged, &picks)).unwrap_or_default();
+        self.lesson = self.teach(&picks);
     }
 
     fn move_to(&mut self, pointer: Pointer) {
         self.session.field = pointer;
         self.session.typing = false;
         self.session.scroll = 0;
+        self.lesson = self.teach(&self.picks());
     }
 
     // Ending.
@@ -531,6 +548,9 @@ impl Pane for Conflicts {
     fn commands(&self) -> Vec<Action> {
         if self.session.typing {
             return vec![Action::Open, Action::Back];
+        }
+        if self.selected().is_none() {
+            return vec![Action::Back];
         }
         vec![
             Action::MoveDown,

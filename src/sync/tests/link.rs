@@ -268,6 +268,7 @@ fn reads(effect: &Effect) -> bool {
 #[test]
 fn a_used_up_budget_stops_what_is_fetched_by_itself_and_never_an_edit() {
     let mut script = budgeted(10_000);
+    script.checkpoint(None);
     let rows = vec![SpentRow {
         day: day_of(script.at().wall, 0),
         source: "s".into(),

@@ -1,16 +1,22 @@
 //! Choosing: at a place, everywhere, by typing a value, in `$EDITOR`; and taking choices back.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
-use super::{Conflicts, name, result, work::Work};
+use super::{Conflicts, Taught, name, result, work::Work};
 use crate::{
     app::{effect::Effect, pane::Outcome, text::TextInput},
-    merge::{Field, How, Pick, same_document},
+    merge::{Field, How, Pick, foresee, lessons, same_document},
     model::{
         activity::Severity,
-        json::{self, Limits},
+        conflict::Conflict,
+        json::{self, Limits, Pointer},
     },
 };
+
+/// Conflicts a rule is tried on while it is only shown.
+const TRIED: usize = 200;
 
 impl Conflicts {
     pub(super) fn choose(&mut self, pick: &Pick) -> Outcome {
@@ -155,6 +161,20 @@ impl Conflicts {
         }
         self.redraw();
         Outcome::used().notice(Severity::Info, "conflicts", "Taken from your editor; `w` queues it, `u` takes it back")
+    }
+
+    // Teaching.
+
+    /// The rule implied by the choice at the cursor, tried on the open conflicts of the collection.
+    pub(super) fn teach(&self, picks: &BTreeMap<Pointer, Pick>) -> Option<Taught> {
+        let (pointer, key) = (&self.field()?.pointer, &self.selected()?.record.collection);
+        let pick = BTreeMap::from([(pointer.clone(), picks.get(pointer)?.clone())]);
+        let lesson = lessons(self.merged.as_ref()?, &pick).into_iter().next()?;
+        let rules = self.rules.get(key)?;
+        let open = self.open().filter(|conflict| conflict.record.collection == *key).take(TRIED);
+        let open: Vec<Conflict> = open.cloned().collect();
+        let decides = foresee(&lesson, rules, &open).len();
+        Some(Taught { lesson, decides, of: open.len() })
     }
 }
 

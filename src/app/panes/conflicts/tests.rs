@@ -258,3 +258,25 @@ fn a_session_of_an_older_version_loads() {
     let session: ConflictsSession = serde_json::from_str(old).unwrap();
     assert_eq!((session.conflict, session.field), (Some(3), Pointer::parse("/price")));
 }
+
+#[test]
+fn a_choice_says_what_it_would_do_as_a_rule_in_the_other_open_conflicts() {
+    let mut second = mugs();
+    (second.id, second.seq) = (2, Seq(102));
+    let mut third = mugs();
+    (third.id, third.seq) = (3, Seq(103));
+    third.mine.as_mut().unwrap()["price"] = json!(12);
+    let mut desk = Desk::new(vec![mugs(), second, third]);
+    assert_eq!(desk.pane.lesson(), None);
+    desk.act(Action::TakeTheirs);
+    let taught = desk.pane.lesson().unwrap();
+    assert_eq!((taught.lesson.pattern.to_string(), taught.lesson.rule.word()), ("/price".to_owned(), "theirs"));
+    assert_eq!((taught.decides, taught.of), (2, 3), "in the third only the server changed it");
+    desk.act(Action::MoveDown);
+    assert_eq!(desk.pane.lesson(), None, "nothing is chosen there");
+    desk.act(Action::MoveUp);
+    desk.act(Action::TypeValue);
+    desk.type_text("13");
+    desk.act(Action::Open);
+    assert_eq!(desk.pane.lesson().unwrap().lesson.rule.word(), "max", "the greater of the two");
+}

@@ -186,12 +186,18 @@ fn foot(app: &App, field: &Field, conflict: &Conflict, room: usize) -> Vec<Line>
         ],
         None => {
             let value = |value: &Option<Value>| show(value.as_ref(), room.saturating_sub(20));
-            vec![
+            let mut lines = vec![
                 key("m", &format!("use mine      {}", value(&field.mine))),
                 key("t", &format!("use theirs    {}", value(&field.theirs))),
                 key("b", &format!("back to base  {}", value(&field.base))),
                 key("e", "type another value"),
-            ]
+            ];
+            if let Some(taught) = pane.lesson() {
+                let (pattern, rule) = (&taught.lesson.pattern, taught.lesson.rule.word());
+                let reach = format!("decides {} of {} open", taught.decides, taught.of);
+                lines.push((format!("as a rule, `\"{pattern}\" = \"{rule}\"`: {reach}"), Role::Dim));
+            }
+            lines
         }
     }
 }

@@ -135,14 +135,14 @@ fn bomb(length: usize) -> Vec<u8> {
         }
     };
     // The last block, with the fixed codes; then the letter; codes go in with their highest bit first.
-    [1, 1, 0].map(&mut put);
+    [1, 1, 0].into_iter().for_each(&mut put);
     let letter = 0x30 + u16::from(b'x');
     (0..8).rev().for_each(|at| put((letter >> at & 1) as u8));
     for _ in 0..length / 258 {
-        [1, 1, 0, 0, 0, 1, 0, 1].map(&mut put);
-        [0; 5].map(&mut put);
+        [1, 1, 0, 0, 0, 1, 0, 1].into_iter().for_each(&mut put);
+        [0; 5].into_iter().for_each(&mut put);
     }
-    [0; 16].map(&mut put);
+    [0; 16].into_iter().for_each(&mut put);
     bytes.extend([0; 8]);
     bytes
 }

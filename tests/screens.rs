@@ -9,7 +9,7 @@ use ebbtide::model::{
     conflict::Conflict,
     ids::{CollectionKey, Revision},
     op::OpState,
-    spend::SpentToday,
+    spend::{Spent, SpentToday},
     sync_status::*,
     time::{At, Timestamp},
     wire::Link,
@@ -324,6 +324,18 @@ fn failing() -> Vec<SourceStatus> {
     statuses[0].collections[1].phase = PullPhase::Stopped("1,180 of 1,204 records are gone on the server".to_owned());
     statuses[0].collections[2].last_error = Some("Permission denied".to_owned());
     statuses[1].paused = true;
+    statuses[1].account =
+        Account { principal: Some("bob".to_owned()), foreign: vec![Foreign { author: "ann".to_owned(), ops: 3 }] };
+    let cost = |sent, received| Spent { sent, received };
+    statuses[1].spent = SpentToday {
+        day: 0,
+        total: cost(48_200, 50_310_000),
+        collections: [("visits".into(), cost(41_000, 50_300_000))].into(),
+        budget: Some(50_000_000),
+        is_used_up: true,
+    };
+    statuses[1].connectivity.evidence.clock_offset_ms = Some(93_000);
+    statuses[1].connectivity.evidence.clock_uncertainty_ms = Some(540);
     statuses
 }
 

@@ -81,6 +81,7 @@ pub enum Action {
     Probe,
     PauseSync,
     ForceOffline,
+    ConfirmAuthor,
     AcceptDeletion,
     Reupload,
     Detach,

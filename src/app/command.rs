@@ -238,6 +238,14 @@ pub const COMMANDS: &[Command] = &[
         [Global]
     ),
     command!(
+        ConfirmAuthor,
+        "confirm_author",
+        "confirm account",
+        "send edits of another account...",
+        "let who is signed in send what somebody else made (asks)",
+        [Outbox, Connectivity]
+    ),
+    command!(
         AcceptDeletion,
         "accept_deletion",
         "accept",

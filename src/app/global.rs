@@ -143,6 +143,7 @@ impl App {
                 effects.push(Effect::Sync(SyncRequest::ForceOffline(!forced)));
                 self.tell(if forced { "The network is used again" } else { "Offline by your wish; nothing is sent" });
             }
+            Action::ConfirmAuthor => self.ask_about_account(),
             Action::CutNetwork if self.setup.demo => effects.push(Effect::Demo(DemoCommand::CutNetwork)),
             Action::RestoreNetwork if self.setup.demo => effects.push(Effect::Demo(DemoCommand::RestoreNetwork)),
             Action::SomebodyEdits if self.setup.demo => effects.push(Effect::Demo(DemoCommand::SomebodyEdits)),
@@ -185,7 +186,7 @@ impl App {
         self.act(action, None, effects);
     }
 
-    fn tell(&mut self, text: &str) {
+    pub(super) fn tell(&mut self, text: &str) {
         self.message = Some(crate::model::activity::Activity::new(self.now.wall, Severity::Info, "sync", text));
     }
 

@@ -7,6 +7,7 @@
 //!              └► loads: what the panes need and was not asked yet
 //! ```
 
+mod accounts;
 pub mod action;
 pub mod command;
 pub mod edits;

@@ -1,24 +1,25 @@
 //! `conflicts`: records the server changed while an edit of ours was waiting.
 
-use clap::{Args, Subcommand, ValueEnum};
+mod marks;
+mod resolve;
+mod teach;
+
+use clap::{Args, Subcommand};
+use resolve::{ResolveArgs, UndoArgs};
 use serde_json::{Value, json};
+use teach::TeachArgs;
 
 use super::{
-    DONE, Outcome, check,
-    edit::{author, wake},
+    DONE, Outcome,
     output::{self, Data, table, talk},
     report::Failure,
     shapes,
-    world::{self, Target, World},
+    world::World,
 };
 use crate::{
-    model::{
-        conflict::{Conflict, Take},
-        edit,
-        ids::OpId,
-        time,
-    },
-    store::{Reader, Resolve},
+    merge::{self, Field, How},
+    model::{conflict::Conflict, edit, time},
+    store::Reader,
 };
 
 #[derive(Debug, Subcommand)]
@@ -26,6 +27,8 @@ pub(super) enum ConflictsCommand {
     List(ListArgs),
     Show(ShowArgs),
     Resolve(ResolveArgs),
+    Undo(UndoArgs),
+    Teach(TeachArgs),
 }
 
 /// List the conflicts that need you, the oldest first
@@ -54,37 +57,9 @@ pub(super) struct ShowArgs {
 
 const SHOW_SHAPE: &str = "\
 JSON:
-  one object, as in `conflicts list`";
-
-/// Settle a conflict for the whole record; the version that loses is kept in the vault
-#[derive(Debug, Args)]
-#[command(after_long_help = RESOLVE_SHAPE)]
-pub(super) struct ResolveArgs {
-    /// Its number, as `conflicts list` shows it (12 or c12)
-    #[arg(value_name = "ID", value_parser = parse_number)]
-    conflict: i64,
-    /// Whose version to keep
-    #[arg(long, value_enum, required_unless_present = "merged", conflicts_with = "merged")]
-    take: Option<Side>,
-    /// A version of your own: JSON, `-` for standard input, or @FILE
-    #[arg(long, value_name = "JSON|-|@FILE")]
-    merged: Option<String>,
-}
-
-const RESOLVE_SHAPE: &str = "\
-JSON:
-  {\"conflict\", \"resolution\": mine|theirs|base|merged, \"seq\": the new edit, or null where there
-   is nothing to send}";
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Side {
-    /// Your edit, on top of the server's version
-    Mine,
-    /// The server's version; the edit is dropped
-    Theirs,
-    /// What both sides started from
-    Base,
-}
+  one object, as in `conflicts list`, with \"fields\": [{\"pointer\", \"base\", \"mine\", \"theirs\": null where
+  absent, \"how\": only_mine|only_theirs|same|merged|undecided or {\"rule\": its name}, \"result\"}]:
+  every place that differs, those that need you first";
 
 fn parse_number(text: &str) -> Result<i64, String> {
     text.strip_prefix('c').unwrap_or(text).parse().map_err(|_| "a number such as 12 or c12".to_owned())
@@ -94,7 +69,9 @@ pub(super) fn run(world: &World, command: &ConflictsCommand) -> Outcome {
     match command {
         ConflictsCommand::List(args) => list(world, args),
         ConflictsCommand::Show(args) => show(world, args.conflict),
-        ConflictsCommand::Resolve(args) => resolve(world, args),
+        ConflictsCommand::Resolve(args) => resolve::resolve(world, args),
+        ConflictsCommand::Undo(args) => resolve::undo(world, args),
+        ConflictsCommand::Teach(args) => teach::run(world, args),
     }
 }
 
@@ -145,8 +122,11 @@ fn load(reader: &mut Reader, number: i64) -> Result<Conflict, Failure> {
 
 fn show(world: &World, number: i64) -> Outcome {
     let conflict = load(&mut world.reader()?, number)?;
+    let merged = merge::merge_conflict(&conflict, &resolve::rules_of(&world.config()?, &conflict));
     if world.json {
-        output::json(&shapes::conflict(&conflict))?;
+        let mut shape = shapes::conflict(&conflict);
+        shape["fields"] = merged.fields.iter().map(field).collect();
+        output::json(&shape)?;
         return Ok(DONE);
     }
     let mut data = Data::new();
@@ -157,6 +137,10 @@ fn show(world: &World, number: i64) -> Outcome {
     }
     if let Some(take) = conflict.resolution {
         data.line(&format!("resolved  {}", take.word()))?;
+    }
+    let rows: Vec<Vec<String>> = merged.fields.iter().map(row).collect();
+    for line in table(&["PLACE", "BASE", "MINE", "THEIRS", "RESULT", "HOW"], &rows, 24) {
+        data.exact(&line)?;
     }
     for (name, side) in [("base", &conflict.base), ("mine", &conflict.mine), ("theirs", &conflict.theirs)] {
         data.line(name)?;
@@ -173,40 +157,29 @@ fn show(world: &World, number: i64) -> Outcome {
     Ok(DONE)
 }
 
-fn resolve(world: &World, args: &ResolveArgs) -> Outcome {
-    let merged = args.merged.as_deref().map(check::read_argument).transpose()?;
-    let config = world.config()?;
-    let store = world.store()?;
-    let conflict = load(&mut store.reader()?, args.conflict)?;
-    let key = &conflict.record.collection;
-    let source = world::find_source(&config, &key.source);
-    let target = source.and_then(|source| Some(Target { source, collection: source.collection(&key.collection)? }));
-    let (take, document) = match (args.take, merged) {
-        (_, Some(document)) => {
-            let Some(target) = &target else {
-                return Err(Failure::usage(format!("the collection `{key}` is not configured any more"))
-                    .hint("configure it again, or resolve with --take"));
-            };
-            (Take::Merged, Some(check::document(target, conflict.record.id.as_str(), &document)?))
-        }
-        (Some(Side::Theirs), None) => (Take::Theirs, None),
-        (Some(Side::Base), None) => (Take::Base, conflict.base.clone()),
-        (Some(Side::Mine) | None, None) => (Take::Mine, conflict.mine.clone()),
+fn field(field: &Field) -> Value {
+    json!({
+        "pointer": field.pointer,
+        "base": field.base,
+        "mine": field.mine,
+        "theirs": field.theirs,
+        "how": field.how,
+        "result": field.result.clone().flatten(),
+    })
+}
+
+fn row(field: &Field) -> Vec<String> {
+    let side = |value: &Option<Value>| value.as_ref().map_or("-".to_owned(), Value::to_string);
+    let how = match field.how {
+        How::Unchanged => "unchanged".to_owned(),
+        How::OnlyMine => "only mine changed".to_owned(),
+        How::OnlyTheirs => "only theirs changed".to_owned(),
+        How::Same => "same on both sides".to_owned(),
+        How::Rule(rule) => format!("rule `{}`", rule.word()),
+        How::Merged => "merged".to_owned(),
+        How::Undecided => "needs you".to_owned(),
     };
-    let at = world.at();
-    let author = source.map(author).unwrap_or_default();
-    let resolve = Resolve { conflict: conflict.id, take, document, op_id: OpId::new(&at), at: at.wall, author };
-    let seq = store.resolve(resolve).wait().map_err(|error| {
-        Failure::store("the conflict was not resolved", error)
-            .or_hint("`ebbtide conflicts list` shows those that are open")
-    })?;
-    wake(&store, world)?;
-    if world.json {
-        output::json(&json!({"conflict": conflict.id, "resolution": take.word(), "seq": seq}))?;
-    }
-    match seq {
-        Some(seq) => talk(&format!("c{} resolved as {}: queued as {seq}", conflict.id, take.word())),
-        None => talk(&format!("c{} resolved as {}: nothing to send", conflict.id, take.word())),
-    }
-    Ok(DONE)
+    let place = if field.pointer.is_root() { "(the record)".to_owned() } else { field.pointer.to_string() };
+    let result = field.result.as_ref().map_or("?".to_owned(), &side);
+    vec![place, side(&field.base), side(&field.mine), side(&field.theirs), result, how]
 }

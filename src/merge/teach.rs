@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     merge::{
-        Field, Merged, Pick,
+        Field, How, Merged, Pick,
         fields::picked,
         merge_conflict, same_document,
         walk::{apply, place_rule},
@@ -61,8 +61,8 @@ pub fn foresee(lesson: &Lesson, rules: &ConflictRules, conflicts: &[Conflict]) -
     let mut foreseen = Vec::new();
     for conflict in conflicts.iter().filter(|conflict| conflict.resolved_at.is_none()) {
         let (before, after) = (merge_conflict(conflict, rules), merge_conflict(conflict, &taught));
-        let was_open = |field: &&Field| before.undecided().any(|open| open.pointer == field.pointer);
-        let decided = after.fields.iter().filter(|field| field.result.is_some()).filter(was_open);
+        let by_this = |field: &&Field| field.how == How::Rule(lesson.rule) && before.how(&field.pointer) != field.how;
+        let decided = after.fields.iter().filter(|field| field.result.is_some()).filter(by_this);
         let fields: Vec<Field> = decided.cloned().collect();
         if fields.is_empty() {
             continue;

@@ -120,23 +120,47 @@ impl Credentials {
     }
 }
 
-/// Runs the command without a shell; the first line of its output is the token. Its error output is not repeated: it
-/// may hold secrets.
+/// Runs the command without a shell; the first line of its output is the token. The last line of its error output is
+/// repeated without whatever may be a secret.
 async fn run(command: &str) -> Result<SecretString, String> {
     let words = shell_words::split(command).map_err(|_| "the command has an open quote".to_owned())?;
     let (program, arguments) = words.split_first().ok_or("the command is empty")?;
     let mut child = tokio::process::Command::new(program);
-    child.args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    child.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let output = match tokio::time::timeout(COMMAND_DEADLINE, child.output()).await {
         Ok(Ok(output)) => output,
         Ok(Err(error)) => return Err(format!("`{program}` could not be run: {}", error.kind())),
         Err(_) => return Err(format!("`{program}` gave no answer within {} s", COMMAND_DEADLINE.as_secs())),
     };
     if !output.status.success() {
-        return Err(format!("`{program}` failed: {}", output.status));
+        let said = harmless(&String::from_utf8_lossy(&output.stderr), &String::from_utf8_lossy(&output.stdout));
+        let said = if said.is_empty() { said } else { format!(" ({said})") };
+        return Err(format!("`{program}` failed: {}{said}", output.status));
     }
     let text = String::from_utf8(output.stdout).map_err(|_| format!("the output of `{program}` is not text"))?;
     Ok(SecretString::from(text))
+}
+
+/// The last line a failed command said, at most 160 characters: long words, values after `=` or `:`, and everything it
+/// also printed as its result are left out.
+fn harmless(errors: &str, output: &str) -> String {
+    const LONGEST_WORD: usize = 24;
+    let Some(line) = errors.lines().rev().map(str::trim).find(|line| !line.is_empty()) else { return String::new() };
+    let secret = |word: &str| {
+        let word = word.trim_matches(|letter: char| !letter.is_alphanumeric());
+        word.len() > LONGEST_WORD
+            || (!word.is_empty() && output.split_whitespace().any(|printed| printed.contains(word)))
+    };
+    let mut after_label = false;
+    let words = line.split_whitespace().map(|word| {
+        let hide = after_label || secret(word) || word.contains('=');
+        let label = word.trim_end_matches([':', '=']).to_ascii_lowercase();
+        after_label = word.ends_with([':', '='])
+            && ["token", "password", "secret", "key", "authorization", "bearer"].contains(&label.as_str())
+            || word.eq_ignore_ascii_case("bearer");
+        if hide { "[redacted]" } else { word }
+    });
+    words.collect::<Vec<_>>().join(" ").chars().filter(|letter| !letter.is_control()).take(160).collect()
 }
 
 fn program(command: &str) -> String {
@@ -261,6 +285,38 @@ mod tests {
         assert_eq!(credentials.token().await.unwrap().unwrap().header().unwrap(), "Bearer two");
     }
 
+    #[test]
+    fn every_token_of_an_account_names_the_same_subject_and_nothing_of_it_is_given_away() {
+        let jwt = |claims: &str| {
+            let coded = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(claims);
+            token(&format!("eyJhbGciOiJub25lIn0.{coded}.c2ln"))
+        };
+        let ann = jwt(r#"{"iss":"i","sub":"ann","exp":1}"#).subject().unwrap();
+        assert_eq!(jwt(r#"{"iss":"i","sub":"ann","exp":2}"#).subject().as_ref(), Some(&ann));
+        assert_ne!(jwt(r#"{"iss":"i","sub":"bob"}"#).subject().as_ref(), Some(&ann));
+        assert!(ann.starts_with("account ") && !ann.contains("ann"), "{ann}");
+        assert_eq!(token("ya29.opaque").subject(), None);
+        assert_eq!(jwt("{}").subject(), None);
+    }
+
+    #[tokio::test]
+    async fn a_burst_of_requests_runs_the_command_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let counted = dir.path().join("runs");
+        let script = format!("sh -c 'echo run >> {}; echo abc'", counted.display());
+        let credentials = Arc::new(Credentials::new(AuthSpec::Command(script)).unwrap());
+        let asked: Vec<_> = (0..4)
+            .map(|_| {
+                let credentials = Arc::clone(&credentials);
+                tokio::spawn(async move { credentials.token().await.unwrap().unwrap().header().unwrap() })
+            })
+            .collect();
+        for one in asked {
+            assert_eq!(one.await.unwrap(), "Bearer abc");
+        }
+        assert_eq!(std::fs::read_to_string(counted).unwrap(), "run\n");
+    }
+
     #[tokio::test]
     async fn a_command_gives_its_first_line_and_its_failure_says_nothing_secret() {
         let credentials = Credentials::new(AuthSpec::Command("echo 'canary token'".to_owned())).unwrap();
@@ -270,6 +326,10 @@ mod tests {
         assert_eq!(credentials.token().await.unwrap().unwrap().header().unwrap(), "Bearer abc");
         let credentials = Credentials::new(AuthSpec::Command("false".to_owned())).unwrap();
         assert!(credentials.token().await.unwrap_err().contains("`false` failed"));
+        let script = "sh -c 'echo canary; echo \"login first: Bearer canary, token: s3cret, k=v\" >&2; exit 3'";
+        let error = Credentials::new(AuthSpec::Command(script.to_owned())).unwrap().token().await.unwrap_err();
+        assert!(error.contains("login first:") && error.contains("exit status: 3"), "{error}");
+        assert!(!error.contains("canary") && !error.contains("s3cret") && !error.contains("k=v"), "{error}");
         assert!(Credentials::new(AuthSpec::Command("echo 'open".to_owned())).is_err());
     }
 }

@@ -5,7 +5,7 @@ mod commits;
 pub mod dashboard;
 pub mod demo;
 pub mod engine;
-mod external_editor;
+pub mod external_editor;
 mod gateway;
 mod loads;
 pub mod plan;

@@ -228,6 +228,15 @@ pub struct Resolve {
     pub author: String,
 }
 
+/// What taking a resolution back came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unresolved {
+    /// The conflict is open again, as it was.
+    Open,
+    /// The resolution may have been sent: this edit reverses it.
+    Reversed(Seq),
+}
+
 /// Names the states in which an op of `--json` `outbox.pending` is counted; here so that SQL and Rust agree.
 pub(crate) fn pending_states() -> impl Iterator<Item = &'static str> {
     OpState::ALL.into_iter().filter(|state| state.is_pending()).map(OpState::word)

@@ -21,11 +21,12 @@ use crate::{
     },
     store::{
         Applied, Claim, Missing, NewBase, OpenMode, PullPage, QueueEdit, Queued, Reader, Reply, Resolve, Settle,
+        Unresolved,
         error::{Result, StoreError},
         files::{self, Files, Lock},
         journal::{
             Journal, accounts, activity, claims, commands, conflicts, drafts, guards, requests, sessions, shadow,
-            spent, vault,
+            spent, unresolve, vault,
         },
         mirror::{Mirror, overtaken::Overtaken, pages, sweeps},
         prepare,
@@ -527,6 +528,15 @@ impl Store {
     pub fn take_requests(&self) -> Reply<Vec<SyncRequest>> {
         let manner = Manner { intent: "taking requests", durability: Durability::Normal, ..FULL_ENGINE };
         self.ask(manner, requests::take)
+    }
+
+    /// Takes a resolution back: while it is unsent the conflict is open again, else its reverse is queued under `op_id`.
+    pub fn unresolve(&self, conflict: i64, op_id: OpId, at: Timestamp) -> Reply<Unresolved> {
+        let manner = Manner { rows: 5, intent: "taking a resolution back", ..FULL_USER };
+        self.ask(manner, move |journal| {
+            journal.nudge.journal_changed();
+            unresolve::unresolve(journal, conflict, op_id, at)
+        })
     }
 
     /// Removes settled ops, resolved conflicts and activity older than `before`.

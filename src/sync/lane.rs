@@ -115,6 +115,8 @@ pub(super) struct Lane {
     read_only: bool,
     tracker: Tracker,
     credentials: Credentials,
+    /// When credentials were read anew last (monotonic).
+    refreshed_at: Option<Duration>,
     paused: bool,
     hold: Option<Hold>,
     laters: u32,
@@ -143,6 +145,7 @@ impl Lane {
             read_only: spec.read_only,
             tracker: Tracker::new(https, settings.probe_every),
             credentials: Credentials::Fine { released: false },
+            refreshed_at: None,
             paused: false,
             hold: None,
             laters: 0,
@@ -542,6 +545,12 @@ impl Lane {
                 Signal::Bad { broken, exchange, after } => {
                     match &broken {
                         Break::Later { .. } => self.hold_back(cx, after, &broken),
+                        Break::Unauthorized { .. } if self.was_sent_before_refresh(cx, &exchange) => {
+                            // The answer to old credentials: what it parked is released with the next good answer.
+                            self.credentials = Credentials::Fine { released: false };
+                            self.tracker.look_again(cx.at);
+                            continue;
+                        }
                         Break::Unauthorized { .. } => self.begin_refresh(cx),
                         Break::Link(_) | Break::Portal(_) => {}
                     }
@@ -588,6 +597,12 @@ impl Lane {
         }
     }
 
+    fn was_sent_before_refresh(&self, cx: &Cx<'_>, exchange: &Exchange) -> bool {
+        let sent = cx.at.mono.saturating_sub(exchange.round_trip.unwrap_or_default());
+        matches!(self.credentials, Credentials::Fine { .. })
+            && self.refreshed_at.is_some_and(|refreshed| sent < refreshed)
+    }
+
     fn begin_refresh(&mut self, cx: &mut Cx<'_>) {
         if matches!(self.credentials, Credentials::Fine { .. }) {
             self.refresh(cx);
@@ -596,6 +611,7 @@ impl Lane {
 
     fn refresh(&mut self, cx: &mut Cx<'_>) {
         self.credentials = Credentials::Refreshing;
+        self.refreshed_at = Some(cx.at.mono);
         cx.out.push(Effect::ForgetCredentials { source: self.source.clone() });
         self.tracker.look_again(cx.at);
     }

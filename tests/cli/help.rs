@@ -29,6 +29,8 @@ const COMMANDS: &[&[&str]] = &[
     &["conflicts", "list"],
     &["conflicts", "show"],
     &["conflicts", "resolve"],
+    &["conflicts", "undo"],
+    &["conflicts", "teach"],
     &["vault"],
     &["vault", "list"],
     &["vault", "show"],

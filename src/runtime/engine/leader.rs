@@ -351,14 +351,23 @@ impl Leader {
         });
     }
 
+    /// The earliest that it can be by the clock here and those of the servers that were measured. Nothing expires on
+    /// the word of this clock alone: it may have been set forward ten years.
+    fn confirmed_now(&self, at: &At) -> Option<Timestamp> {
+        let offsets = self.published.iter().filter_map(|status| status.connectivity.evidence.clock_offset_ms);
+        let server = offsets.map(|offset| Timestamp(at.wall.0.saturating_add(offset))).min()?;
+        Some(server.min(at.wall))
+    }
+
     fn prune(&mut self, at: &At) {
         if self.pruned.is_some_and(|last| at.mono < last + PRUNE_EVERY) {
             return;
         }
+        let Some(now) = self.confirmed_now(at) else { return };
         self.pruned = Some(at.mono);
         let before = |keep: Duration| {
             let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
-            Timestamp(at.wall.0.saturating_sub(keep))
+            Timestamp(now.0.saturating_sub(keep))
         };
         let history = self.store.prune(before(self.keep));
         let vault = self.store.prune_vault(before(self.vault.keep), self.vault.most);

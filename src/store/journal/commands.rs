@@ -133,7 +133,7 @@ pub(in crate::store) fn undo(journal: &Journal, op_id: OpId, at: Timestamp) -> R
     let op = journal.expect_op(newest)?;
     let may_stand = op.state.may_be_applied() || (op.attempts > 0 && op.was_in_doubt);
     if !may_stand && let Some(conflict) = conflicts::answered_by(journal, &op)? {
-        conflicts::reopen(journal, &conflict, &op, at)?;
+        conflicts::reopen(journal, &conflict, Some(&op), at)?;
         return Ok(Some(newest));
     }
     if !may_stand {

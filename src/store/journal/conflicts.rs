@@ -222,16 +222,35 @@ pub(in crate::store) fn answered_by(journal: &Journal, op: &Op) -> Result<Option
 const ANSWERS: &str = "o.collection = f.collection AND o.key = f.key AND o.seq > f.seq AND o.created_at = f.resolved_at \
      AND f.resolution IS NOT NULL AND o.place = (SELECT w.place FROM ops w WHERE w.seq = f.seq)";
 
+/// The edit that the answer to a conflict made; `None` where there was nothing to send.
+pub(in crate::store) fn answer_to(journal: &Journal, conflict: i64) -> Result<Option<Op>> {
+    let found: Option<i64> = journal
+        .connection
+        .prepare_cached(&format!(
+            "SELECT o.seq FROM conflicts f JOIN ops o ON {ANSWERS} WHERE f.id = ?1 ORDER BY o.seq DESC LIMIT 1"
+        ))?
+        .query_row([conflict], |row| row.get(0))
+        .optional()?;
+    found.map_or(Ok(None), |seq| journal.op(Seq(seq)))
+}
+
 /// Takes an answer back that was not sent: the conflict is open again, as it was before.
-pub(in crate::store) fn reopen(journal: &Journal, conflict: &Conflict, answer: &Op, at: Timestamp) -> Result<()> {
-    let place = journal.place(&answer.record)?;
-    let standing = journal.place_of(answer.seq)?;
-    let text = answer.document.as_ref().map(ops::text);
-    if let Some(text) = text {
-        let revision = answer.base_revision.as_ref().map(Revision::as_str);
-        vault::keep(journal, &place, &text, revision, VaultReason::Undone, at)?;
+pub(in crate::store) fn reopen(
+    journal: &Journal,
+    conflict: &Conflict,
+    answer: Option<&Op>,
+    at: Timestamp,
+) -> Result<()> {
+    let place = journal.place(&conflict.record)?;
+    let standing = journal.place_of(conflict.seq)?;
+    if let Some(answer) = answer {
+        if let Some(document) = &answer.document {
+            let revision = answer.base_revision.as_ref().map(Revision::as_str);
+            vault::keep(journal, &place, &ops::text(document), revision, VaultReason::Undone, at)?;
+        }
+        close(journal, answer.seq, None, at)?;
+        journal.set_state(answer.seq, OpState::Discarded, at)?;
     }
-    journal.set_state(answer.seq, OpState::Discarded, at)?;
     journal.set_state(conflict.seq, OpState::Conflict, at)?;
     journal
         .connection
@@ -240,7 +259,7 @@ pub(in crate::store) fn reopen(journal: &Journal, conflict: &Conflict, answer: &
     journal.rebase_behind(&place, standing, conflict.mine.as_ref(), None)?;
     journal.settle_order(&place, at)?;
     shadow::refresh(journal, &place)?;
-    let text = format!("the answer to conflict c{} of {} is taken back", conflict.id, answer.record);
+    let text = format!("the answer to conflict c{} of {} is taken back", conflict.id, conflict.record);
     let row = Activity::new(at, Severity::Info, "conflict", text).with_hint("it waits for an answer again");
     activity::note(journal, &[row])
 }

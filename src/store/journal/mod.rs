@@ -13,6 +13,7 @@ pub(super) mod requests;
 pub(super) mod sessions;
 pub(super) mod shadow;
 pub(super) mod spent;
+pub(super) mod unresolve;
 pub(super) mod vault;
 
 use std::{

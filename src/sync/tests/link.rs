@@ -338,3 +338,40 @@ fn what_a_source_costs_is_shown_and_written_down_with_the_requests() {
     assert_eq!(rows.iter().map(|row| row.spent.total()).sum::<u64>(), 5_000);
     assert!(script.machine.stop(&At::test(9_999)).is_empty(), "nothing is left to write");
 }
+
+// --- credentials ------------------------------------------------------------------------------------------------------
+
+#[test]
+fn four_refusals_at_once_are_one_refresh_and_a_late_one_is_none() {
+    let mut script = Script::sender(8);
+    let ops: Vec<Op> = (1..=5).map(|n| create(n, &format!("r{n}"))).collect();
+    script.outbox(ops.iter().map(|op| chain(vec![op.clone()], None)).collect());
+    script.grant(&ops);
+    let mut sent: Vec<_> = std::iter::from_fn(|| script.pushed()).collect();
+    assert_eq!(sent.len(), 5);
+    let (late_ticket, late) = sent.pop().unwrap();
+    logged(&mut script);
+    for push in sent {
+        script.answer(push, Answer::Unauthorized { message: "expired".to_owned() });
+    }
+    let forgotten = |script: &Script| {
+        script.asked.iter().filter(|effect| matches!(effect, Effect::ForgetCredentials { .. })).count()
+    };
+    let outcomes = script.settled();
+    assert_eq!(outcomes.len(), 4);
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Auth { .. })));
+    assert_eq!(forgotten(&script), 1);
+    script.seconds += 2;
+    script.probe(Ok(()));
+    assert_eq!(state(&script), ConnectivityState::Online);
+    // Sent before the refresh, refused after it.
+    let exchange = Exchange { round_trip: Some(Duration::from_secs(5)), ..Exchange::default() };
+    let answer = Answer::Unauthorized { message: "expired".to_owned() };
+    script.tell(Event::Pushed { ticket: late_ticket, record: late.record, answer, exchange });
+    assert_eq!(forgotten(&script), 1, "the new credentials were not refused");
+    assert_eq!(state(&script), ConnectivityState::Online);
+    script.settled();
+    script.asked.retain(|effect| !matches!(effect, Effect::ReleaseAuth { .. }));
+    script.probe(Ok(()));
+    assert!(script.asked.iter().any(|effect| matches!(effect, Effect::ReleaseAuth { .. })), "what it parked goes too");
+}

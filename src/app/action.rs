@@ -94,6 +94,7 @@ pub enum Action {
     TakeAllTheirs,
     RedoMerge,
     ToggleUnchanged,
+    MakeRule,
     DropMine,
     QueueResult,
     NextUndecided,

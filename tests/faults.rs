@@ -10,6 +10,8 @@
 #[path = "faults/cell.rs"]
 mod cell;
 mod common;
+#[path = "faults/hostile.rs"]
+mod hostile;
 
 use cell::{Trouble, run};
 use common::proxy::{Fault, Kind, Place, answer};

@@ -16,6 +16,7 @@ use ebbtide::{
         draft::{DraftKey, DraftTarget, DraftWrite},
         edit,
         ids::{CollectionKey, OpId, RecordId, Revision, Seq, SessionName},
+        json::Pointer,
         op::{LateOriginal, NewOp, Op, OpCommand, OpError, OpKind, OpState, Precondition},
         query::{Anchor, Filter, ListQuery, Sort, Window},
         record::RecordMark,
@@ -25,7 +26,9 @@ use ebbtide::{
         vault::{VaultQuery, VaultReason},
         wire::{RemoteChange, RemoteRecord},
     },
-    store::{Claim, NewBase, OpenMode, Outcome, PullPage, QueueEdit, Reader, Resolve, Settle, Store, StoreError},
+    store::{
+        Claim, NewBase, OpenMode, Outcome, PullPage, QueueEdit, Reader, Resolve, Settle, Store, StoreError, Undone,
+    },
 };
 use serde_json::{Value, json};
 
@@ -483,10 +486,10 @@ fn undo_goes_back_edit_by_edit_and_reverses_what_was_sent() {
         let id = world.op_id();
         world.store.undo(id, at(30)).wait().unwrap()
     };
-    assert_eq!(undo(&mut world), Some(second));
+    assert_eq!(undo(&mut world), Some(Undone::Edit(second)));
     assert_eq!(world.state(second), OpState::Discarded);
-    let inverse = undo(&mut world).unwrap();
-    assert!(inverse > second);
+    let Some(Undone::Reversed { seq, by: inverse }) = undo(&mut world) else { panic!("nothing was taken back") };
+    assert_eq!((seq, inverse > second), (first, true));
     assert_eq!(world.op(inverse).document, Some(json!({"n": 0})));
     assert_eq!(world.reader().record(&tasks().record("a")).unwrap().local, Some(json!({"n": 0})));
     assert_eq!(undo(&mut world), None);
@@ -637,7 +640,7 @@ fn an_answer_that_was_not_sent_is_taken_back_and_the_conflict_is_open_again() {
     let op_id = world.op_id();
     assert_eq!(
         world.store.undo(op_id, at(41)).wait().unwrap(),
-        Some(new),
+        Some(Undone::Edit(new)),
         "the newest thing done, though not last in line"
     );
     assert_eq!(world.state(other), OpState::Queued);
@@ -1376,7 +1379,7 @@ fn every_version_that_loses_is_kept_with_its_reason() {
     world.store.command(vec![dropped], OpCommand::Discard, at(43)).wait().unwrap();
     let undone = world.queue("b", Some(json!({"v": "undone"})));
     let op_id = world.op_id();
-    assert_eq!(world.store.undo(op_id, at(44)).wait().unwrap(), Some(undone));
+    assert_eq!(world.store.undo(op_id, at(44)).wait().unwrap(), Some(Undone::Edit(undone)));
     let mut reader = world.reader();
     let kept: Vec<(VaultReason, String)> = reader
         .vault_list(None, None, 9)
@@ -1650,10 +1653,29 @@ fn whatever_happens_local_is_base_plus_pending_in_order() {
                     let all = world.reader().outbox(&[], None, 100).unwrap();
                     if !all.is_empty() {
                         let op = &all[usize::try_from(dice.roll(all.len() as u64)).unwrap()];
-                        let commands = [OpCommand::Hold, OpCommand::Release, OpCommand::Retry, OpCommand::Discard];
-                        let command = commands[usize::try_from(dice.roll(4)).unwrap()];
-                        match world.store.command(vec![op.seq], command, at(5)).wait() {
-                            Ok(_) | Err(StoreError::Refused(_)) => {}
+                        let commands = [
+                            OpCommand::Hold,
+                            OpCommand::Release,
+                            OpCommand::Retry,
+                            OpCommand::Send,
+                            OpCommand::Discard,
+                        ];
+                        let pick = usize::try_from(dice.roll(8)).unwrap();
+                        let done = match (commands.get(pick), pick) {
+                            (Some(command), _) => world.store.command(vec![op.seq], *command, at(5)).wait().map(|_| ()),
+                            (None, 5) => {
+                                let (id, to) = (world.op_id(), json!({"n": format!("{seed}-{step}e"), "k": 1}));
+                                world.store.edit_op(op.seq, id, to, at(5)).wait().map(|_| ())
+                            }
+                            (None, 6) => {
+                                let ids = [world.op_id(), world.op_id()];
+                                let field = vec![Pointer::parse("/n")];
+                                world.store.split_op(op.seq, field, ids, at(5)).wait().map(|_| ())
+                            }
+                            (None, _) => world.store.undo_step(at(5)).wait().map(|_| ()),
+                        };
+                        match done {
+                            Ok(()) | Err(StoreError::Refused(_)) => {}
                             Err(other) => panic!("{name}: {other}"),
                         }
                     }

@@ -142,18 +142,11 @@ pub const COMMANDS: &[Command] = &[
     command!(ClearFilter, "clear_filter", "clear filter", "clear the filter", "show everything again", [Records]),
     command!(Sort, "sort", "sort", "sort by the next column", "sort by the next column", [Records], "<column>"),
     command!(ReverseSort, "reverse_sort", "reverse", "reverse the order", "reverse the order", [Records]),
-    command!(Mark, "mark", "mark", "mark the row", "mark the row for a common action", [Records]),
+    command!(Mark, "mark", "mark", "mark the row", "mark the row for a common action", [Records, Outbox]),
     command!(MarkRange, "mark_range", "mark range", "mark a range", "mark up to the last marked row", [Records]),
     command!(ClearMarks, "clear_marks", "unmark", "clear the marks", "unmark all rows", [Records]),
     command!(AddRecord, "add_record", "add", "add a record", "write a new record as JSON", [Records, Record], "<id>"),
-    command!(
-        EditRecord,
-        "edit_record",
-        "edit",
-        "edit the record",
-        "edit the whole record as JSON",
-        [Records, Record, Outbox]
-    ),
+    command!(EditRecord, "edit_record", "edit", "edit the record", "edit the whole record as JSON", [Records, Record]),
     command!(EditField, "edit_field", "edit field", "edit the field", "edit just this field in place", [Record]),
     command!(
         EditExternally,
@@ -179,7 +172,7 @@ pub const COMMANDS: &[Command] = &[
         "show what the server last had",
         [Record]
     ),
-    command!(Undo, "undo", "undo", "undo", "take back the last change that was not sent", [Global]),
+    command!(Undo, "undo", "undo", "undo", "take back the last edit or outbox step not sent", [Global]),
     command!(CopyRecord, "copy_record", "record", "copy the record", "the whole record as JSON", [Records, Record]),
     command!(
         CopyPath,
@@ -191,6 +184,7 @@ pub const COMMANDS: &[Command] = &[
     ),
     command!(CopyJson, "copy_json", "JSON", "copy the value", "the selected value as JSON", [Record, Outbox, Vault]),
     command!(CopyId, "copy_id", "id", "copy the id", "the id of the record", [Records, Record, Outbox]),
+    command!(CopyCurl, "copy_curl", "curl", "copy as curl", "the request as a command, without the token", [Outbox]),
     command!(RetryOp, "retry_op", "retry", "retry the op", "send it again now", [Outbox]),
     command!(HoldOp, "hold_op", "hold", "hold or release the op", "keep it back, or let it go", [Outbox]),
     command!(
@@ -199,6 +193,16 @@ pub const COMMANDS: &[Command] = &[
         "discard",
         "discard the op...",
         "take it out of the outbox (asks; kept in the vault)",
+        [Outbox]
+    ),
+    command!(SendOp, "send_op", "send now", "send the op now", "before all others, whatever it waits for", [Outbox]),
+    command!(EditOp, "edit_op", "edit", "edit the op", "change what it will send, or repair it", [Outbox]),
+    command!(
+        SplitOp,
+        "split_op",
+        "split",
+        "split a field out...",
+        "choose fields that wait while the rest goes",
         [Outbox]
     ),
     command!(

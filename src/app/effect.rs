@@ -6,6 +6,7 @@ use crate::{
         conflict::Take,
         draft::DraftKey,
         ids::{CollectionKey, OpId, RecordId, RecordKey, Seq},
+        json::Pointer,
         op::{NewOp, OpCommand},
         query::{Anchor, ListQuery},
         sync_status::SyncRequest,
@@ -32,7 +33,13 @@ pub enum Effect {
         seqs: Vec<Seq>,
         command: OpCommand,
     },
-    /// Take the newest pending edit back.
+    /// Take places out of an op into one of their own, held.
+    Split {
+        seq: Seq,
+        places: Vec<Pointer>,
+        op_ids: [OpId; 2],
+    },
+    /// Take the newest pending edit or step on the queue back.
     Undo {
         op_id: OpId,
     },
@@ -112,6 +119,8 @@ pub enum Need {
         history: usize,
     },
     Op(Seq),
+    /// What will be sent for an op.
+    Plan(Seq),
     Conflicts,
     /// The newest `limit` kept versions whose record's name holds `text`.
     Vault {

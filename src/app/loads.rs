@@ -64,6 +64,7 @@ impl Loads {
                 Need::Window { .. } | Need::Rank { .. } => changed.records || changed.outbox || changed.drafts,
                 Need::Record(_) | Need::Overview => changed.records || changed.outbox || changed.drafts,
                 Need::Outbox { .. } | Need::Op(_) | Need::Conflicts => changed.outbox,
+                Need::Plan(_) => changed.outbox || changed.records,
                 Need::Drafts => changed.drafts,
                 Need::Activity { .. } => changed.activity,
                 Need::Sessions => changed.activity,

@@ -292,7 +292,8 @@ impl App {
         let unzooms = action == Action::Back
             && self.screen.zoom
             && self.screen.overlays.is_empty()
-            && !(top == PaneName::Records && self.records.shows_filter());
+            && !(top == PaneName::Records && self.records.shows_filter())
+            && !(top == PaneName::Outbox && self.outbox.splitting().is_some());
         if unzooms {
             self.screen.zoom = false;
             return;
@@ -369,7 +370,7 @@ fn subject(need: &Need) -> String {
         Need::Window { query, .. } | Need::Rank { query, .. } => format!("`{}`", query.collection),
         Need::Record(record) => format!("`{record}`"),
         Need::Overview => "the collections".to_owned(),
-        Need::Outbox { .. } | Need::Op(_) => "the outbox".to_owned(),
+        Need::Outbox { .. } | Need::Op(_) | Need::Plan(_) => "the outbox".to_owned(),
         Need::Conflicts => "the conflicts".to_owned(),
         Need::Drafts => "the drafts".to_owned(),
         Need::Activity { .. } => "the activity log".to_owned(),

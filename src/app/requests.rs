@@ -7,7 +7,11 @@ use crate::{
         edits::{self, Ground},
         effect::Effect,
         pane::{PaneName, Request},
-        panes::{editor::Begin, outbox::describe, record::pretty},
+        panes::{
+            editor::{Begin, subject},
+            outbox::describe,
+            record::pretty,
+        },
     },
     model::{
         activity::Severity,
@@ -166,8 +170,15 @@ impl App {
 
     fn open_editor(&mut self, view: &RecordView, target: DraftTarget, effects: &mut Vec<Effect>) {
         let in_place = matches!(target, DraftTarget::Field(_));
-        let target = if view.local.is_none() && view.base.is_none() { DraftTarget::New } else { target };
-        if view.local.is_none() && target != DraftTarget::New {
+        let of_op = matches!(target, DraftTarget::Op(_));
+        let document = subject(&target, view);
+        if of_op && document.is_none() {
+            let text = format!("The op of {} does not wait any more; there is nothing to edit", view.key);
+            return self.say(Severity::Info, "outbox", text, None);
+        }
+        let is_new = view.local.is_none() && view.base.is_none() && !of_op;
+        let target = if is_new { DraftTarget::New } else { target };
+        if document.is_none() && target != DraftTarget::New {
             let text = format!("{} is about to be deleted; there is nothing to edit", view.key);
             return self.say(Severity::Info, "records", text, Some("`u` takes the deletion back".to_owned()));
         }
@@ -175,8 +186,8 @@ impl App {
         let draft = view.drafts.iter().find(|draft| draft.key == key).cloned();
         let begin = Begin {
             key,
-            document: view.local.clone(),
-            base: view.local.clone(),
+            document: document.clone(),
+            base: document,
             base_revision: view.base.as_ref().and_then(|base| base.revision.clone()),
             draft,
             ops: view.ops.clone(),

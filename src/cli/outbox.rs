@@ -6,22 +6,23 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
 use super::{
-    DONE, Outcome,
+    DONE, Outcome, check,
     edit::wake,
     output::{self, Data, JsonArray, count, table, talk},
     plan::{self, PlanArgs},
     report::Failure,
     shapes,
-    world::{World, find_source},
+    world::{self, Target, World, find_source},
 };
 use crate::{
     model::{
         edit::Change,
-        ids::{Seq, SourceName},
+        ids::{OpId, Seq, SourceName},
+        json::Pointer,
         op::{Op, OpCommand, OpState},
         time,
     },
-    store::Reader,
+    store::{Reader, StoreError, Undone},
 };
 
 #[derive(Debug, Subcommand)]
@@ -38,7 +39,11 @@ pub(super) enum OutboxCommand {
     /// Let held edits go
     #[command(after_long_help = CHANGED_SHAPE)]
     Release(SeqArgs),
+    Send(SendArgs),
+    Edit(EditArgs),
+    Split(SplitArgs),
     Discard(DiscardArgs),
+    Undo(UndoArgs),
     Confirm(ConfirmArgs),
 }
 
@@ -102,6 +107,66 @@ pub(super) struct DiscardArgs {
     seqs: Vec<i64>,
 }
 
+/// Let edits go at once and before all others: a wait, a hold and a refusal are forgotten
+///
+/// The earlier edits of the same record go with them. An edit that may have been sent already is not touched.
+#[derive(Debug, Args)]
+#[command(after_long_help = CHANGED_SHAPE)]
+pub(super) struct SendArgs {
+    /// Numbers, as `outbox list` shows them
+    #[arg(value_name = "SEQ", required = true)]
+    seqs: Vec<i64>,
+}
+
+/// Put another document in the place of an edit's, or repair one the server refused
+///
+/// The edit is superseded by a new one at its place; the later edits of the record stay on top of it. An edit that may
+/// have been sent already is not changed.
+#[derive(Debug, Args)]
+#[command(after_long_help = EDIT_SHAPE)]
+pub(super) struct EditArgs {
+    /// Its number, as `outbox list` shows it
+    #[arg(value_name = "SEQ")]
+    seq: i64,
+    /// The whole record as it shall be sent: JSON, `-` for standard input, or @FILE
+    #[arg(value_name = "JSON|-|@FILE", allow_hyphen_values = true)]
+    document: String,
+}
+
+const EDIT_SHAPE: &str = "\
+JSON:
+  {\"superseded\": SEQ, \"seq\": the new edit}";
+
+/// Take fields out of an edit into one of their own, which is held
+///
+/// The rest may go. Release the fields when they are ready; released before the rest was sent, both become one request
+/// again.
+#[derive(Debug, Args)]
+#[command(after_long_help = SPLIT_SHAPE)]
+pub(super) struct SplitArgs {
+    /// Its number, as `outbox list` shows it
+    #[arg(value_name = "SEQ")]
+    seq: i64,
+    /// A field the edit changes, as a JSON pointer such as /price; can be given several times
+    #[arg(long = "field", value_name = "POINTER", required = true)]
+    fields: Vec<String>,
+}
+
+const SPLIT_SHAPE: &str = "\
+JSON:
+  {\"superseded\": SEQ, \"rest\": the edit without the fields, \"held\": the edit with them}";
+
+/// Take back the last step done to the outbox: hold, release, retry, send, edit, split or discard
+///
+/// Again for the step before it. What was sent meanwhile cannot be taken back.
+#[derive(Debug, Args)]
+#[command(after_long_help = UNDO_SHAPE)]
+pub(super) struct UndoArgs {}
+
+const UNDO_SHAPE: &str = "\
+JSON:
+  {\"undone\": the step or null where there is none, \"changed\": [SEQ]}";
+
 /// Let the account that is signed in send edits that another one made
 ///
 /// Edits made as somebody else wait in the state `auth`, so that nobody signs for another by accident.
@@ -132,8 +197,12 @@ pub(super) fn run(world: &World, command: &OutboxCommand) -> Outcome {
         OutboxCommand::Retry(args) => change(world, args, Verb::Retry),
         OutboxCommand::Hold(args) => change(world, args, Verb::Hold),
         OutboxCommand::Release(args) => change(world, args, Verb::Release),
+        OutboxCommand::Send(args) => carry_out(world, seqs(&args.seqs), Verb::Send),
+        OutboxCommand::Edit(args) => edit(world, args),
+        OutboxCommand::Split(args) => split(world, args),
         OutboxCommand::Confirm(args) => confirm(world, args),
         OutboxCommand::Discard(args) => carry_out(world, seqs(&args.seqs), Verb::Discard),
+        OutboxCommand::Undo(_) => undo(world),
     }
 }
 
@@ -155,7 +224,7 @@ fn list(world: &World, args: &ListArgs) -> Outcome {
             op.kind.word().to_owned(),
             op.record.to_string(),
             op.attempts.to_string(),
-            time::age(now.since(op.created_at)),
+            format!("{}{}", time::age(now.since(op.created_at)), if op.is_old(now) { " old" } else { "" }),
             summary(op),
         ]);
         Ok(())
@@ -212,10 +281,14 @@ fn describe(change: &Change) -> String {
     format!("{} {} → {}", change.pointer, side(&change.from), side(&change.to))
 }
 
+fn expect(reader: &mut Reader, seq: Seq) -> Result<Op, Failure> {
+    reader.op(seq)?.ok_or_else(|| {
+        Failure::failed(format!("there is no edit {seq}")).hint("`ebbtide outbox list` shows what waits")
+    })
+}
+
 fn show(world: &World, seq: Seq) -> Outcome {
-    let Some(op) = world.reader()?.op(seq)? else {
-        return Err(Failure::failed(format!("there is no edit {seq}")).hint("`ebbtide outbox list` shows what waits"));
-    };
+    let op = expect(&mut world.reader()?, seq)?;
     if world.json {
         output::json(&shapes::whole_op(&op))?;
         return Ok(DONE);
@@ -253,6 +326,7 @@ enum Verb {
     Retry,
     Hold,
     Release,
+    Send,
     Discard,
 }
 
@@ -262,6 +336,7 @@ impl Verb {
             Self::Retry => OpCommand::Retry,
             Self::Hold => OpCommand::Hold,
             Self::Release => OpCommand::Release,
+            Self::Send => OpCommand::Send,
             Self::Discard => OpCommand::Discard,
         }
     }
@@ -271,6 +346,7 @@ impl Verb {
             Self::Retry => "may go at once",
             Self::Hold => "held",
             Self::Release => "released",
+            Self::Send => "goes first, at once",
             Self::Discard => "discarded; the vault keeps what they said",
         }
     }
@@ -281,7 +357,7 @@ impl Verb {
             Self::Retry => &[OpState::Queued, OpState::Rejected],
             Self::Hold => &[OpState::Queued],
             Self::Release => &[OpState::Held],
-            Self::Discard => &[],
+            Self::Send | Self::Discard => &[],
         }
     }
 }
@@ -308,16 +384,75 @@ fn carry_out(world: &World, seqs: Vec<Seq>, verb: Verb) -> Outcome {
         Vec::new()
     } else {
         let answer = store.command(seqs, verb.command(), world.now()).wait();
-        answer.map_err(|error| {
-            Failure::store("the outbox was not changed", error)
-                .or_hint("`ebbtide outbox list` shows the state of each edit")
-        })?
+        answer.map_err(not_changed)?
     };
     wake(&store, world)?;
     if world.json {
         output::json(&json!({"changed": changed}))?;
     }
     talk(&format!("{}: {}", count(changed.len() as u64, "edit"), verb.past()));
+    Ok(DONE)
+}
+
+fn not_changed(error: StoreError) -> Failure {
+    Failure::store("the outbox was not changed", error).or_hint("`ebbtide outbox list` shows the state of each edit")
+}
+
+fn edit(world: &World, args: &EditArgs) -> Outcome {
+    let document = check::read_argument(&args.document)?;
+    let config = world.config()?;
+    let store = world.store()?;
+    let op = expect(&mut store.reader()?, Seq(args.seq))?;
+    let key = &op.record.collection;
+    let source = world::find_source(&config, &key.source);
+    let target = source.and_then(|source| Some(Target { source, collection: source.collection(&key.collection)? }));
+    let Some(target) = target else {
+        return Err(Failure::usage(format!("the collection `{key}` is not configured any more"))
+            .hint("configure it again, or discard the edit"));
+    };
+    target.check_writable()?;
+    let document = check::document(&target, op.record.id.as_str(), &document)?;
+    let at = world.at();
+    let made = store.edit_op(op.seq, OpId::new(&at), document, at.wall).wait().map_err(not_changed)?;
+    wake(&store, world)?;
+    if world.json {
+        output::json(&json!({"superseded": op.seq, "seq": made}))?;
+    }
+    talk(&format!("{made} takes the place of {}: {}", op.seq, op.record));
+    Ok(DONE)
+}
+
+fn split(world: &World, args: &SplitArgs) -> Outcome {
+    let store = world.store()?;
+    let seq = Seq(args.seq);
+    let pointer = |text: &String| match text.as_str() {
+        whole if whole.is_empty() || whole.starts_with('/') => Ok(Pointer::parse(whole)),
+        other => Err(Failure::usage(format!("`{other}` is not a JSON pointer")).hint(format!("write `/{other}`"))),
+    };
+    let fields = args.fields.iter().map(pointer).collect::<Result<Vec<Pointer>, Failure>>()?;
+    let ids = [OpId::new(&world.at()), OpId::new(&world.at())];
+    let (rest, held) = store.split_op(seq, fields, ids, world.now()).wait().map_err(not_changed)?;
+    wake(&store, world)?;
+    if world.json {
+        output::json(&json!({"superseded": seq, "rest": rest, "held": held}))?;
+    }
+    talk(&format!("{held} holds {}; {rest} is what is left of {seq}", args.fields.join(", ")));
+    Ok(DONE)
+}
+
+fn undo(world: &World) -> Outcome {
+    let store = world.store()?;
+    let undone = store.undo_step(world.now()).wait().map_err(not_changed)?;
+    wake(&store, world)?;
+    let said = undone.as_ref().map(Undone::in_words).transpose().map_err(not_changed)?;
+    if world.json {
+        let (what, changed) = match &undone {
+            Some(Undone::Step { what, seqs }) => (Some(what), seqs.clone()),
+            _ => (None, Vec::new()),
+        };
+        output::json(&json!({"undone": what, "changed": changed}))?;
+    }
+    talk(said.as_deref().unwrap_or("nothing to take back"));
     Ok(DONE)
 }
 

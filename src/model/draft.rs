@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::model::{
-    ids::{OpId, RecordKey, Revision},
+    ids::{OpId, RecordKey, Revision, Seq},
     json::Pointer,
     time::Timestamp,
 };
@@ -19,15 +19,18 @@ pub enum DraftTarget {
     New,
     /// One field in place.
     Field(Pointer),
+    /// What a queued op shall send instead; queueing it puts it in the op's place.
+    Op(Seq),
 }
 
 impl DraftTarget {
-    /// The stable text of the journal's key column: `document`, `new`, `field:/a/b`.
+    /// The stable text of the journal's key column: `document`, `new`, `field:/a/b`, `op:12`.
     pub fn to_key(&self) -> String {
         match self {
             Self::Document => "document".to_owned(),
             Self::New => "new".to_owned(),
             Self::Field(pointer) => format!("field:{pointer}"),
+            Self::Op(seq) => format!("op:{seq}"),
         }
     }
 
@@ -35,7 +38,11 @@ impl DraftTarget {
         match key {
             "document" => Some(Self::Document),
             "new" => Some(Self::New),
-            _ => key.strip_prefix("field:").map(|pointer| Self::Field(Pointer::parse(pointer))),
+            _ => match key.split_once(':')? {
+                ("field", pointer) => Some(Self::Field(Pointer::parse(pointer))),
+                ("op", seq) => seq.parse().ok().map(|seq| Self::Op(Seq(seq))),
+                _ => None,
+            },
         }
     }
 }

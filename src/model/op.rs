@@ -11,6 +11,8 @@
 //!          in trouble  +-- coalesced --> superseded    in_doubt -- repeat --> acked | conflict | queued
 //! ```
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -194,7 +196,15 @@ pub struct Op {
     pub was_in_doubt: bool,
 }
 
+/// A pending op older than this is called old; it is never dropped.
+pub const OLD: Duration = Duration::from_secs(24 * 3_600);
+
 impl Op {
+    /// True where it waits for longer than [`OLD`].
+    pub fn is_old(&self, now: Timestamp) -> bool {
+        self.state.is_pending() && now.since(self.created_at) > OLD
+    }
+
     /// True for ops a claim may merge with their neighbours: never attempted, waiting.
     pub fn is_untouched(&self) -> bool {
         self.attempts == 0 && self.state == OpState::Queued
@@ -223,8 +233,23 @@ pub enum OpCommand {
     Release,
     /// Clears the wait of a queued or rejected op: it may go at once.
     Retry,
+    /// Clears every wait, a hold and a refusal too, and goes before all others, with the record's ops before it.
+    Send,
     /// Takes the op and the ops of the record after it out of the outbox. Refused while it may be applied.
     Discard,
+}
+
+impl OpCommand {
+    /// The verb of the command line and of the log.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Release => "release",
+            Self::Retry => "retry",
+            Self::Send => "send",
+            Self::Discard => "discard",
+        }
+    }
 }
 
 /// How many ops are in each state. `pending()` is the header's "7 queued".

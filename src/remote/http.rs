@@ -204,14 +204,19 @@ impl Http {
         let received_at = self.clock.at().wall;
         let (status, headers, peer) = (response.status().as_u16(), response.headers().clone(), response.remote_addr());
         let expected = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+        let too_large = || {
+            let message = format!("the answer is larger than {} MiB", cap >> 20);
+            Err(Trouble { link: Link::Shape, message })
+        };
         let collect = async {
-            let mut body = Vec::with_capacity(expected.min(cap).min(64 << 20));
+            // An answer that announces so much is not begun.
+            if expected > cap {
+                return too_large();
+            }
+            let mut body = Vec::with_capacity(expected.min(64 << 20));
             loop {
                 match response.chunk().await {
-                    Ok(Some(chunk)) if body.len() + chunk.len() > cap => {
-                        let message = format!("the answer is larger than {} MiB", cap >> 20);
-                        return Err(Trouble { link: Link::Shape, message });
-                    }
+                    Ok(Some(chunk)) if body.len() + chunk.len() > cap => return too_large(),
                     Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                     Ok(None) => return Ok(body),
                     Err(error) => return Err(failure(&error).trouble),

@@ -38,6 +38,7 @@ use crate::{
         engine::{Engine, EngineEvent, EngineSetup},
         external_editor,
         loads::{self, Loader},
+        plan::Planner,
         session_lock,
         signals::{Received, Signals},
     },
@@ -170,7 +171,8 @@ impl Dashboard {
         let at = clock.at();
         let crashed = saved.saved_at.is_some() && !saved.closed_cleanly;
         let mut app = App::restore(&at, setup, saved, drafts);
-        bootstrap(&mut app, &clock, &mut reader, &keys);
+        let planner = Planner::new(&config.sources, Arc::clone(&clock) as Arc<dyn Clock>);
+        bootstrap(&mut app, &clock, &mut reader, &keys, &planner);
         if session.name != wanted {
             let text = format!("`{wanted}` is open in another window; this is `{}` on the same data", session.name);
             app.handle(&at, Event::Noticed(Activity::new(at.wall, Severity::Info, "session", text)));
@@ -198,7 +200,7 @@ impl Dashboard {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             forced_offline: offline,
         });
-        let loader = Loader::start(reader, keys, report.clone());
+        let loader = Loader::start(reader, keys, planner, report.clone());
         let commits = Commits::new(store.clone(), session.name.clone(), &data_dir);
         Ok(Self {
             app,
@@ -389,13 +391,20 @@ impl Dashboard {
                 let reply = self.store.command(seqs, command, self.clock.at().wall);
                 self.push_reply(async move { reply.await.map(|changed| done(command, changed.len())) });
             }
+            Effect::Split { seq, places, op_ids } => {
+                let reply = self.store.split_op(seq, places, op_ids, self.clock.at().wall);
+                self.push_reply(async move {
+                    let (rest, held) = reply.await?;
+                    Ok(format!("Split op {seq}: op {rest} goes, op {held} is held"))
+                });
+            }
             Effect::Undo { op_id } => {
                 let reply = self.store.undo(op_id, self.clock.at().wall);
                 self.push_reply(async move {
-                    reply.await.map(|undone| match undone {
-                        Some(seq) => format!("Took back op {seq}"),
-                        None => "There is nothing to undo".to_owned(),
-                    })
+                    match reply.await? {
+                        Some(undone) => undone.in_words(),
+                        None => Ok("There is nothing to undo".to_owned()),
+                    }
                 });
             }
             Effect::Resolve { conflict, take, document, op_id } => {
@@ -634,7 +643,7 @@ impl Dashboard {
 }
 
 /// Performs the loads of the first frame at once, and those that its answers ask for in turn.
-fn bootstrap(app: &mut App, clock: &SystemClock, reader: &mut Reader, keys: &[CollectionKey]) {
+fn bootstrap(app: &mut App, clock: &SystemClock, reader: &mut Reader, keys: &[CollectionKey], planner: &Planner) {
     const ROUNDS: usize = 6;
     for _ in 0..ROUNDS {
         let loads = app.pending_loads();
@@ -642,7 +651,7 @@ fn bootstrap(app: &mut App, clock: &SystemClock, reader: &mut Reader, keys: &[Co
             return;
         }
         for (ticket, need) in loads {
-            let event = match loads::answer(reader, keys, &need) {
+            let event = match loads::answer(reader, keys, planner, &need) {
                 Ok(found) => Event::Loaded { ticket, found },
                 Err(error) => Event::LoadFailed { ticket, need, message: error.to_string() },
             };
@@ -707,6 +716,7 @@ fn done(command: OpCommand, changed: usize) -> String {
         OpCommand::Hold => "Held",
         OpCommand::Release => "Released",
         OpCommand::Retry => "Retrying",
+        OpCommand::Send => "Goes first, at once",
         OpCommand::Discard => "Discarded (kept in the vault)",
     };
     match changed {

@@ -10,6 +10,7 @@ use crate::{
         event::{Event, Found},
     },
     model::{ids::CollectionKey, op::OpState, vault::VaultQuery},
+    runtime::plan::Planner,
     store::{Reader, StoreError},
 };
 
@@ -23,11 +24,16 @@ pub struct Loader {
 
 impl Loader {
     /// Starts the thread with a reader of its own. Answers go to `events`.
-    pub fn start(mut reader: Reader, keys: Vec<CollectionKey>, events: UnboundedSender<Event>) -> Self {
+    pub fn start(
+        mut reader: Reader,
+        keys: Vec<CollectionKey>,
+        planner: Planner,
+        events: UnboundedSender<Event>,
+    ) -> Self {
         let (questions, incoming) = mpsc::channel::<(Ticket, Need)>();
         let serve = move || {
             while let Ok((ticket, need)) = incoming.recv() {
-                let event = match answer(&mut reader, &keys, &need) {
+                let event = match answer(&mut reader, &keys, &planner, &need) {
                     Ok(found) => Event::Loaded { ticket, found },
                     Err(error) => Event::LoadFailed { ticket, need, message: error.to_string() },
                 };
@@ -48,7 +54,12 @@ impl Loader {
 }
 
 /// Answers one need from local data.
-pub fn answer(reader: &mut Reader, keys: &[CollectionKey], need: &Need) -> Result<Found, StoreError> {
+pub fn answer(
+    reader: &mut Reader,
+    keys: &[CollectionKey],
+    planner: &Planner,
+    need: &Need,
+) -> Result<Found, StoreError> {
     Ok(match need {
         Need::Window { query, anchor, limit } => {
             Found::Window(Box::new(reader.window(query, anchor, *limit, DEADLINE)?))
@@ -67,6 +78,7 @@ pub fn answer(reader: &mut Reader, keys: &[CollectionKey], need: &Need) -> Resul
             Found::Outbox { ops, history, counts: reader.counts()? }
         }
         Need::Op(seq) => Found::Op(reader.op(*seq)?.map(Box::new)),
+        Need::Plan(seq) => Found::Plan(planner.of_op(reader, *seq)?.map(Box::new)),
         Need::Vault { text, limit } => {
             let query = VaultQuery { text: text.clone(), ..VaultQuery::default() };
             Found::Vault(reader.vault_search(&query, None, *limit)?)

@@ -89,7 +89,7 @@ pub enum OpenMode {
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueueEdit {
     pub op: NewOp,
-    /// The draft it came from, removed with it.
+    /// The draft it came from, removed with it. A draft of an op puts the edit in that op's place.
     pub draft: Option<crate::model::draft::DraftKey>,
     pub session: Option<(SessionName, UiCommit)>,
     pub activity: Option<Activity>,
@@ -226,6 +226,40 @@ pub struct Resolve {
     pub op_id: OpId,
     pub at: Timestamp,
     pub author: String,
+}
+
+/// What was taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undone {
+    /// An edit that was not sent: it is out of the outbox, the vault keeps it.
+    Edit(Seq),
+    /// An edit that may have been sent: its reverse is queued as this op.
+    Reversed { seq: Seq, by: Seq },
+    /// A step of the user's on the queue (`hold`, `edit`, `split` …).
+    Step { what: String, seqs: Vec<Seq> },
+    /// The newest step cannot be taken back any more, and is not tried again.
+    TooLate { what: String, seqs: Vec<Seq>, why: String },
+}
+
+impl Undone {
+    /// A sentence without its stop. An error for what came too late.
+    pub fn in_words(&self) -> Result<String, StoreError> {
+        let numbers = |seqs: &[Seq]| -> String {
+            let some: Vec<String> = seqs.iter().take(5).map(Seq::to_string).collect();
+            let more = seqs.len().saturating_sub(5);
+            let word = if seqs.len() == 1 { "op" } else { "ops" };
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("{word} {}{more}", some.join(", "))
+        };
+        match self {
+            Self::Edit(seq) => Ok(format!("Took back op {seq}")),
+            Self::Reversed { seq, by } => Ok(format!("Op {seq} may have been sent: its reverse is queued as op {by}")),
+            Self::Step { what, seqs } => Ok(format!("Took back: {what} of {}", numbers(seqs))),
+            Self::TooLate { what, seqs, why } => {
+                Err(StoreError::Refused(format!("too late to take back: {what} of {}: {why}", numbers(seqs))))
+            }
+        }
+    }
 }
 
 /// What taking a resolution back came to.

@@ -12,7 +12,9 @@ use tokio::sync::oneshot;
 use crate::{
     model::{
         activity::{Activity, Severity},
+        draft::DraftTarget,
         ids::{CollectionKey, OpId, RecordId, RecordKey, Revision, Seq, SessionName, SourceName},
+        json::Pointer,
         op::{LateOriginal, NewOp, Op, OpCommand},
         session::{SavedSession, UiCommit},
         spend::SpentRow,
@@ -21,12 +23,12 @@ use crate::{
     },
     store::{
         Applied, Claim, Missing, NewBase, OpenMode, PullPage, QueueEdit, Queued, Reader, Reply, Resolve, Settle,
-        Unresolved,
+        Undone, Unresolved,
         error::{Result, StoreError},
         files::{self, Files, Lock},
         journal::{
             Journal, accounts, activity, claims, commands, conflicts, drafts, guards, requests, sessions, shadow,
-            spent, unresolve, vault,
+            spent, steps, surgery, unresolve, vault,
         },
         mirror::{Mirror, overtaken::Overtaken, pages, sweeps},
         prepare,
@@ -313,7 +315,10 @@ impl Store {
     pub fn queue(&self, edit: QueueEdit) -> Reply<Queued> {
         let manner = Manner { rows: 3, bytes: 8192, intent: "saving an edit", ..FULL_USER };
         self.ask(manner, move |journal| {
-            let queued = journal.queue(&edit.op, None)?;
+            let queued = match edit.draft.as_ref().map(|draft| &draft.target) {
+                Some(DraftTarget::Op(seq)) => surgery::replace(journal, *seq, &edit.op)?,
+                _ => journal.queue(&edit.op, None)?,
+            };
             if let Some(draft) = &edit.draft {
                 drafts::remove(journal, draft)?;
             }
@@ -377,7 +382,7 @@ impl Store {
         Reply(receiver)
     }
 
-    /// Hold, release, retry, discard. Answers the ops it changed; an op the command does not fit is an error that says
+    /// Hold, release, retry, send, discard. Answers the ops it changed; an op the command does not fit is an error that says
     /// why and changes nothing.
     pub fn command(&self, seqs: Vec<Seq>, command: OpCommand, at: Timestamp) -> Reply<Vec<Seq>> {
         let manner = Manner { rows: seqs.len() * 3, intent: "changing the outbox", ..FULL_USER };
@@ -387,13 +392,41 @@ impl Store {
         })
     }
 
-    /// Takes back the newest pending edit: an untouched op is discarded (vault keeps it), one that was attempted gets
-    /// an inverse edit queued behind it under `op_id`. `None`: nothing to undo.
-    pub fn undo(&self, op_id: OpId, at: Timestamp) -> Reply<Option<Seq>> {
+    /// Takes back the newest pending edit or step on the queue, whichever is newer: an untouched op is discarded (vault
+    /// keeps it), one that was attempted gets an inverse edit queued behind it under `op_id`. `None`: nothing to undo.
+    pub fn undo(&self, op_id: OpId, at: Timestamp) -> Reply<Option<Undone>> {
         let manner = Manner { rows: 3, intent: "taking an edit back", ..FULL_USER };
         self.ask(manner, move |journal| {
             journal.nudge.journal_changed();
             commands::undo(journal, op_id, at)
+        })
+    }
+
+    /// Takes back the newest step on the queue only, never an edit. `None`: there is none.
+    pub fn undo_step(&self, at: Timestamp) -> Reply<Option<Undone>> {
+        let manner = Manner { rows: 3, intent: "taking a change of the outbox back", ..FULL_USER };
+        self.ask(manner, move |journal| {
+            journal.nudge.journal_changed();
+            steps::undo(journal, at)
+        })
+    }
+
+    /// Puts another document in the place of a queued, held or rejected op: it is superseded by a new op, whose number is
+    /// answered. Refused where it may have been applied.
+    pub fn edit_op(&self, seq: Seq, op_id: OpId, document: Value, at: Timestamp) -> Reply<Seq> {
+        let manner = Manner { rows: 4, bytes: 8192, intent: "changing an edit", ..FULL_USER };
+        self.ask(manner, move |journal| {
+            journal.nudge.journal_changed();
+            surgery::edit(journal, seq, op_id, &document, at)
+        })
+    }
+
+    /// Takes these places out of an op into one of their own behind it, held. Answers (what is left, what was taken out).
+    pub fn split_op(&self, seq: Seq, pointers: Vec<Pointer>, op_ids: [OpId; 2], at: Timestamp) -> Reply<(Seq, Seq)> {
+        let manner = Manner { rows: 5, bytes: 8192, intent: "splitting an edit", ..FULL_USER };
+        self.ask(manner, move |journal| {
+            journal.nudge.journal_changed();
+            surgery::split(journal, seq, &pointers, op_ids, at)
         })
     }
 

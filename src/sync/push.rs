@@ -38,7 +38,7 @@ use crate::{
         source::{CollectionSpec, SourceKind, SourceSpec},
         sync_status::PushStatus,
         time::Timestamp,
-        wire::{Answer, Current, Exchange, PushRequest, ReadError},
+        wire::{Answer, Current, Exchange, Link, PushRequest, ReadError},
     },
     sync::{
         backoff,
@@ -88,6 +88,8 @@ pub(super) struct Push {
     settling: HashMap<CollectionName, Settling>,
     /// Ops that met a lane-level failure, with the lane's successes then.
     suspects: HashMap<Seq, u64>,
+    /// How often the reading of a record before its claim failed in a row, while the rest of the lane worked.
+    unread: HashMap<RecordKey, u32>,
     last_look: Duration,
     to_go: u64,
     done: u64,
@@ -189,6 +191,7 @@ impl Push {
             races: HashMap::new(),
             settling: spec.collections.iter().map(settling).collect(),
             suspects: HashMap::new(),
+            unread: HashMap::new(),
             last_look: Duration::ZERO,
             to_go: 0,
             done: 0,
@@ -551,12 +554,18 @@ impl Push {
         }
         match result {
             Ok(current) => {
+                self.unread.remove(record);
                 cx.signals.push(Signal::Good(exchange.clone()));
                 self.compare(cx, record, current.value, current.revision);
             }
             Err(error) => {
+                let seq = job.ops.first().map(|op| op.seq);
                 self.drop_job(record);
                 match policy::broken_by(&error) {
+                    Some(broken) if seq.is_some_and(|seq| self.is_own_reading_trouble(cx, record, seq, &broken)) => {
+                        cx.signals.push(Signal::Odd(exchange.clone()));
+                        self.wait_unread(cx, record, &error);
+                    }
                     Some(broken) => {
                         let after = retry_after(&error);
                         cx.signals.push(Signal::Bad { broken, exchange: exchange.clone(), after });
@@ -920,6 +929,31 @@ impl Push {
     fn is_own_trouble(&mut self, cx: &Cx<'_>, seq: Seq) -> bool {
         let now = cx.successes;
         self.suspects.insert(seq, now).is_some_and(|then| now > then)
+    }
+
+    /// The same for the reading before a claim; once found, it stays the record's own until it can be read: where nothing
+    /// else is to be sent, no other success would tell. What says that nothing can be reached, or that nobody is signed
+    /// in, is never one record's own.
+    fn is_own_reading_trouble(&mut self, cx: &Cx<'_>, record: &RecordKey, seq: Seq, broken: &Break) -> bool {
+        let is_lanes = match broken {
+            Break::Link(trouble) => matches!(trouble.link, Link::Dns | Link::Tcp | Link::Tls | Link::Auth),
+            Break::Unauthorized { .. } => true,
+            Break::Later { .. } | Break::Portal(_) => false,
+        };
+        !is_lanes && (self.unread.contains_key(record) || self.is_own_trouble(cx, seq))
+    }
+
+    /// The record is left alone for a while, longer each time; said with the first.
+    fn wait_unread(&mut self, cx: &mut Cx<'_>, record: &RecordKey, error: &ReadError) {
+        let failures = self.unread.entry(record.clone()).or_default();
+        let asked = retry_after(error).unwrap_or_default().min(policy::MAX_RETRY_AFTER);
+        let wait = asked + backoff::jitter_above(cx.at, 11, *failures, Duration::from_millis(250), backoff::CAP);
+        *failures = failures.saturating_add(1);
+        if *failures == 1 {
+            let text = format!("`{record}` cannot be sent, because it cannot be read: {}", policy::words(error));
+            cx.log(Severity::Warning, "outbox", text, Some("it is tried again by itself; nothing else waits for it"));
+        }
+        self.not_before.insert(record.clone(), cx.at.mono + wait);
     }
 
     /// Writes what is to be written for the record, in order: base, then settle.

@@ -4,6 +4,7 @@ mod conflicts;
 mod guards;
 mod late;
 mod link;
+mod unread;
 mod wish;
 
 use std::time::Duration;

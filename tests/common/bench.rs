@@ -1,28 +1,39 @@
 //! The app on a bench: keys as the user presses them, a fake data source, and the frame as text.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ebbtide::{
     app::{
         App, Setup,
-        effect::{DemoCommand, Effect},
-        event::{Changed, Event, Mouse, MouseKind},
+        effect::{DemoCommand, Effect, Need},
+        event::{Changed, Event, Found, Mouse, MouseKind},
         keymap,
         settings::UiSettings,
     },
     model::{
+        draft::DraftTarget,
         ids::{CollectionKey, SessionName},
         json::Pointer,
         session::{SavedSession, Slice},
         source::{AuthSpec, CollectionSpec, PullMode, SourceKind, SourceSpec},
         sync_status::{Leadership, SourceStatus},
-        time::At,
+        time::{At, Clock},
     },
+    runtime::plan::Planner,
     ui,
 };
 use ratatui::{Terminal, backend::TestBackend, buffer::Buffer};
 
 use super::fake::Fake;
+
+/// A clock that stands.
+struct Still(At);
+
+impl Clock for Still {
+    fn at(&self) -> At {
+        self.0
+    }
+}
 
 pub struct Bench {
     pub app: App,
@@ -119,6 +130,14 @@ impl Bench {
         self.setup.sources.iter().flat_map(|source| source.keys()).collect()
     }
 
+    fn answer(&self, need: &Need) -> Found {
+        let Need::Plan(seq) = need else { return self.data.answer(need, &self.keys()) };
+        let at = At::test(self.clock);
+        let planner = Planner::new(&self.setup.sources, Arc::new(Still(at)));
+        let steps = self.data.chain(*seq).map(|chain| planner.of_chain(&at, &chain)).unwrap_or_default();
+        Found::Plan(steps.into_iter().find(|step| step.ops.contains(seq)).map(Box::new))
+    }
+
     /// What the runtime does before the first frame.
     fn boot(&mut self) {
         for _ in 0..50 {
@@ -127,7 +146,7 @@ impl Bench {
                 break;
             }
             for (ticket, need) in loads {
-                let found = self.data.answer(&need, &self.keys());
+                let found = self.answer(&need);
                 self.app.handle(&At::test(self.clock), Event::Loaded { ticket, found });
             }
         }
@@ -186,11 +205,15 @@ impl Bench {
         for effect in effects {
             match effect {
                 Effect::Load { ticket, need } => {
-                    let found = self.data.answer(&need, &self.keys());
+                    let found = self.answer(&need);
                     events.push(Event::Loaded { ticket, found });
                 }
                 Effect::Queue { op, draft } => {
-                    let seq = self.data.queue(&op);
+                    let target = draft.as_ref().map(|key| key.target.clone());
+                    let seq = match target {
+                        Some(DraftTarget::Op(seq)) => self.data.replace(seq, &op),
+                        _ => self.data.queue(&op),
+                    };
                     if let Some(key) = &draft {
                         self.data.drafts.retain(|draft| draft.key != *key);
                     }
@@ -199,6 +222,10 @@ impl Bench {
                 Effect::Outbox { seqs, command } => {
                     self.data.command(&seqs, command);
                     events.push(Event::Done { text: format!("{command:?} {}", seqs[0]) });
+                }
+                Effect::Split { seq, places, .. } => {
+                    let held = self.data.split(seq, &places);
+                    events.push(Event::Done { text: format!("Split op {seq}: op {held} is held") });
                 }
                 Effect::Undo { .. } => match self.data.undo() {
                     Some(seq) => events.push(Event::Done { text: format!("Took op {seq} back") }),

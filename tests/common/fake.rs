@@ -19,6 +19,7 @@ use ebbtide::{
         time::{At, Timestamp},
         vault::{KeptVersion, VaultEntry, VaultReason},
     },
+    sync::event::Chain,
 };
 use serde_json::Value;
 
@@ -134,9 +135,51 @@ impl Fake {
             match command {
                 OpCommand::Discard => self.ops.retain(|op| op.seq != *seq),
                 OpCommand::Hold => self.find(*seq).state = OpState::Held,
-                OpCommand::Release | OpCommand::Retry => self.find(*seq).state = OpState::Queued,
+                OpCommand::Release | OpCommand::Retry | OpCommand::Send => self.find(*seq).state = OpState::Queued,
             }
         }
+    }
+
+    /// Another document in an op's place.
+    pub fn replace(&mut self, seq: Seq, new: &NewOp) -> Seq {
+        let at = self.ops.iter().position(|op| op.seq == seq).unwrap();
+        let made = self.queue(new);
+        let mut op = self.ops.pop().unwrap();
+        let old = self.ops.remove(at);
+        op.base.clone_from(&old.base);
+        op.kind = old.kind;
+        op.changes = edit::diff(op.base.as_ref(), op.document.as_ref());
+        op.after = old.after;
+        self.ops.insert(at, op);
+        made
+    }
+
+    pub fn split(&mut self, seq: Seq, places: &[Pointer]) -> Seq {
+        let whole = self.find(seq).clone();
+        let mut rest = whole.document.clone();
+        for place in places {
+            let was = whole.base.as_ref().and_then(|base| place.get(base)).cloned();
+            ebbtide::model::json::set(&mut rest, place, was);
+        }
+        let op = self.find(seq);
+        op.changes = edit::diff(whole.base.as_ref(), rest.as_ref());
+        op.document.clone_from(&rest);
+        op.state = OpState::Queued;
+        let at = At::test(u64::try_from(self.next_seq).unwrap());
+        let held = NewOp {
+            op_id: OpId::new(&at),
+            record: whole.record.clone(),
+            kind: OpKind::Update,
+            changes: edit::diff(rest.as_ref(), whole.document.as_ref()),
+            document: whole.document,
+            base: rest,
+            base_revision: None,
+            created_at: whole.created_at,
+            author: String::new(),
+        };
+        let held = self.queue(&held);
+        self.find(held).state = OpState::Held;
+        held
     }
 
     pub fn undo(&mut self) -> Option<Seq> {
@@ -360,6 +403,12 @@ impl Fake {
         keys.iter().map(of).collect()
     }
 
+    /// The pending ops of the op's record.
+    pub fn chain(&self, seq: Seq) -> Option<Chain> {
+        let record = self.ops.iter().find(|op| op.seq == seq)?.record.clone();
+        Some(Chain { ops: self.ops_of(&record), base: self.view(&record).base, record })
+    }
+
     pub fn answer(&self, need: &Need, keys: &[CollectionKey]) -> Found {
         match need {
             Need::Window { query, anchor, limit } => Found::Window(Box::new(self.window(query, anchor, *limit))),
@@ -376,6 +425,8 @@ impl Fake {
                 counts: self.counts(),
             },
             Need::Op(seq) => Found::Op(self.ops.iter().find(|op| op.seq == *seq).cloned().map(Box::new)),
+            // The bench knows the sources.
+            Need::Plan(_) => Found::Plan(None),
             Need::Conflicts => Found::Conflicts(self.conflicts.clone()),
             Need::Vault { text, limit } => {
                 let matches = |entry: &VaultEntry| entry.record.to_string().contains(text.as_str());

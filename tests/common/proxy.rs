@@ -133,6 +133,7 @@ struct Gate {
 #[derive(Default)]
 struct State {
     rules: Vec<(Option<Kind>, VecDeque<Fault>, Option<Fault>)>,
+    paths: Vec<(String, Fault)>,
     seen: Vec<Seen>,
     hits: u64,
     held: u64,
@@ -166,9 +167,16 @@ impl Proxy {
         self.state().rules.push((kind, VecDeque::new(), Some(fault)));
     }
 
+    /// Every request for this path meets this, until [`Proxy::heal`].
+    pub fn fail_path(&self, path: &str, fault: Fault) {
+        self.state().paths.push((path.to_owned(), fault));
+    }
+
     /// Forgets every fault that was not met yet.
     pub fn heal(&self) {
-        self.state().rules.clear();
+        let mut state = self.state();
+        state.rules.clear();
+        state.paths.clear();
     }
 
     /// Nothing listens any more, and what was open is closed.
@@ -241,9 +249,10 @@ impl Shared {
         let kind = Kind::of(head);
         let mut state = self.state();
         let bears = |token: &str| head.value("authorization").is_some_and(|value| value.ends_with(token));
-        let mut found = None;
+        let of_path = state.paths.iter().find(|(path, _)| *path == head.path).map(|(_, fault)| fault.clone());
+        let mut found = of_path;
         for (wanted, faults, always) in &mut state.rules {
-            if wanted.is_some_and(|wanted| wanted != kind) {
+            if found.is_some() || wanted.is_some_and(|wanted| wanted != kind) {
                 continue;
             }
             found = match faults.front().or(always.as_ref()) {
@@ -251,9 +260,6 @@ impl Shared {
                 Some(_) => faults.pop_front().or_else(|| always.clone()),
                 None => None,
             };
-            if found.is_some() {
-                break;
-            }
         }
         state.hits += u64::from(found.as_ref().is_some_and(|fault| *fault != Fault::Pass));
         state.seen.push(Seen { kind, method: head.method.clone(), path: head.path.clone(), was_hit: found.is_some() });

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use ebbtide::{
     merge,
     model::{
+        conflict::ConflictPolicy,
         ids::{RecordId, RecordKey, Seq},
         op::{LateOriginal, Op, OpState},
         time::At,
@@ -218,7 +219,8 @@ impl World<'_> {
     /// I2: nothing but what was settled for good leaves the pending set.
     fn check_left(&mut self, client: usize, key: &RecordKey, before: &[Op], seq: Seq, outcome: &Outcome) {
         let (after, ..) = self.clients[client].disk.look(key);
-        let may_leave = matches!(outcome, Outcome::Acked | Outcome::Rebased { .. } | Outcome::Discarded);
+        let may_leave =
+            matches!(outcome, Outcome::Acked | Outcome::Rebased { .. } | Outcome::Decided(_) | Outcome::Discarded);
         let left = before.iter().filter(|op| !after.iter().any(|other| other.seq == op.seq));
         let wrong: Vec<Seq> = left.map(|op| op.seq).filter(|gone| *gone != seq || !may_leave).collect();
         if let Some(gone) = wrong.first() {
@@ -291,7 +293,8 @@ impl World<'_> {
 
     /// Everything has settled: is everything there, once?
     pub fn judge(&mut self) -> Result<(), String> {
-        let vaults: Vec<Vec<(RecordKey, Value)>> = match self.wiped {
+        let decides = self.schedule.plan.policy != ConflictPolicy::Manual;
+        let vaults: Vec<Vec<(RecordKey, Value)>> = match self.wiped || decides {
             true => self.clients.iter_mut().map(|client| client.disk.vault()).collect(),
             false => Vec::new(),
         };
@@ -300,7 +303,7 @@ impl World<'_> {
             let there = self.server.records.get(id);
             let is_there = there.is_some_and(|document| document.get(mark).is_some());
             // What others wrote and nobody pulled before the server lost it is nowhere.
-            let excused = self.wiped && (*client == usize::MAX || kept(mark));
+            let excused = (self.wiped && *client == usize::MAX) || kept(mark);
             if !is_there && !excused {
                 return Err(format!("lost: {mark}, saved by client {client} in {id}, is nowhere; there is {there:?}"));
             }

@@ -172,6 +172,10 @@ impl World<'_> {
         for op in touched {
             let id = op.record.id.clone();
             self.saved.retain(|mark, (_, place)| *place != id || !mentions(&op, mark));
+            // What was in doubt may still arrive, though the server refused its repeat and the user gave it up.
+            if op.was_in_doubt {
+                self.own.remove(&(client, id.clone()));
+            }
             if self.own.contains_key(&(client, id.clone())) {
                 let local = self.clients[client].disk.local(&op.record);
                 self.own.insert((client, id), local);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use ebbtide::model::{source::PullMode, sync_status::GuardAnswer};
+use ebbtide::model::{conflict::ConflictPolicy, source::PullMode, sync_status::GuardAnswer};
 
 use crate::{random::Dice, server::Versions};
 
@@ -14,6 +14,8 @@ pub struct Plan {
     pub versions: Versions,
     /// Requests of a source in flight at once.
     pub parallel: usize,
+    /// What settles a place that both sides changed.
+    pub policy: ConflictPolicy,
     /// Percent of requests that meet a fault while faults are on.
     pub faults: u64,
     /// Milliseconds during which things happen; then the network heals and everything must settle.
@@ -102,6 +104,15 @@ const FAULTS: [Fault; 12] = [
     Fault::Rejected,
 ];
 
+/// Without a server's stamp, last-write-wins asks like `manual` does.
+const POLICIES: [ConflictPolicy; 5] = [
+    ConflictPolicy::Merge,
+    ConflictPolicy::LastWriteWins,
+    ConflictPolicy::LocalWins,
+    ConflictPolicy::RemoteWins,
+    ConflictPolicy::KeepBoth,
+];
+
 /// The n-th request of a client.
 pub type Request = (usize, u64);
 
@@ -139,6 +150,10 @@ impl Schedule {
             mode: if dice.chance(40) { PullMode::Windows } else { PullMode::Stream },
             versions: if dice.chance(60) { Versions::Content } else { Versions::Counted },
             parallel: if dice.chance(20) { 1 } else { 4 },
+            policy: match kind {
+                Kind::Promises if dice.chance(30) => dice.pick(&POLICIES).unwrap_or_default(),
+                _ => ConflictPolicy::Manual,
+            },
             faults: match kind {
                 Kind::Promises => dice.pick(&[0, 10, 25, 50]).unwrap_or(0),
                 Kind::Liveness => dice.pick(&[0, 15]).unwrap_or(0),

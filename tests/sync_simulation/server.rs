@@ -37,6 +37,8 @@ pub struct Server {
     /// Every mark a record ever held here.
     pub marks: HashSet<String>,
     deleted: HashSet<RecordId>,
+    /// Every content a record ever had, as its print.
+    held: HashSet<(RecordId, String)>,
     /// A server as it must not be: it applies whatever it is sent. For the test of the simulation itself.
     pub ignores_preconditions: bool,
 }
@@ -53,6 +55,7 @@ impl Server {
             log: Vec::new(),
             marks: HashSet::new(),
             deleted: HashSet::new(),
+            held: HashSet::new(),
             ignores_preconditions: false,
         }
     }
@@ -60,7 +63,7 @@ impl Server {
     pub fn revision(&self, id: &RecordId) -> Option<Revision> {
         let value = self.records.get(id)?;
         Some(match self.versions {
-            Versions::Content => Revision(Fingerprint::of(value).to_hex()),
+            Versions::Content => Revision(print(value)),
             Versions::Counted => Revision(format!("{}-x", self.numbers.get(id).copied().unwrap_or(0))),
         })
     }
@@ -84,7 +87,9 @@ impl Server {
         if !unchanged {
             *self.effects.entry(origin).or_default() += 1;
             self.written.insert(origin, id.clone());
-            if request.document.is_none() {
+            // A, B, A by somebody else: whoever made B cannot tell that it ever was.
+            let returns = request.document.as_ref().is_none_or(|new| self.held.contains(&(id.clone(), print(new))));
+            if returns {
                 self.forget_effects(id, Some(origin.0));
             }
             self.put(id.clone(), request.document.clone());
@@ -105,6 +110,7 @@ impl Server {
         self.numbers.insert(id.clone(), self.last);
         match document {
             Some(value) => {
+                self.held.insert((id.clone(), print(&value)));
                 self.marks.extend(value.as_object().into_iter().flat_map(|members| members.keys().cloned()));
                 self.records.insert(id.clone(), value);
                 self.log.extend(self.row(&id).map(RemoteChange::Upsert));
@@ -148,4 +154,8 @@ impl Server {
         let revision = self.revision(id).filter(|_| self.versions == Versions::Counted);
         Some(RemoteRecord { id: id.clone(), revision, text: self.records.get(id)?.to_string() })
     }
+}
+
+fn print(value: &Value) -> String {
+    Fingerprint::of(value).to_hex()
 }

@@ -10,7 +10,7 @@ use ebbtide::{
         ids::{CollectionKey, RecordId, RecordKey, Seq},
         json::same_value,
         rules::ConflictRules,
-        source::{AuthSpec, CollectionSpec, PullMode, SourceKind, SourceSpec, SyncSettings},
+        source::{AuthSpec, CollectionSpec, SourceKind, SourceSpec, SyncSettings},
         sync_status::SyncRequest,
         time::{At, Timestamp},
         wire::PushRequest,
@@ -23,7 +23,7 @@ use crate::{
     disk::{Disk, Template},
     network::{Line, OpenFeed},
     random::Dice,
-    schedule::{Fault, Happens, Request, Schedule},
+    schedule::{Fault, Happens, Plan, Request, Schedule},
     server::{Origin, Server},
 };
 
@@ -140,7 +140,7 @@ pub fn record(id: &RecordId) -> RecordKey {
     collection().record(id.clone())
 }
 
-fn source(mode: PullMode) -> SourceSpec {
+fn source(plan: &Plan) -> SourceSpec {
     SourceSpec {
         name: "s".into(),
         kind: SourceKind::Firebase,
@@ -154,9 +154,9 @@ fn source(mode: PullMode) -> SourceSpec {
             path: "c".to_owned(),
             columns: Vec::new(),
             title: None,
-            pull: mode,
+            pull: plan.mode,
             updated_at: None,
-            conflicts: ConflictRules::default(),
+            conflicts: ConflictRules { policy: plan.policy, ..ConflictRules::default() },
         }],
     }
 }
@@ -470,7 +470,7 @@ impl<'s> World<'s> {
         let known = &mut self.clients[client];
         known.disk.start();
         let guards = known.disk.lead(now);
-        known.machine = Some(Machine::new(&[source(self.schedule.plan.mode)], &settings, false));
+        known.machine = Some(Machine::new(&[source(&self.schedule.plan)], &settings, false));
         self.check_all(client, "after a start");
         self.handle(client, Event::Started { guards });
     }

@@ -329,9 +329,10 @@ impl Editor {
             return Outcome::used();
         }
         let text = format!("{} changed since you began this draft", name_of(sheet));
-        Outcome::used()
-            .notice(Severity::Warning, TOPIC, text)
-            .hint("queueing sends only what you changed, merged with it")
+        Outcome::used().notice(Severity::Warning, TOPIC, text).hint(match sheet.key.target {
+            DraftTarget::Op(_) => "queueing puts this text in its place, if it still waits",
+            _ => "queueing sends only what you changed, merged with it",
+        })
     }
 
     /// The record arrived. What was typed stays; what was only looked at follows the record.
@@ -347,7 +348,8 @@ impl Editor {
         if view.key != sheet.key.record {
             return Outcome::ignored();
         }
-        sheet.see(view.local.clone(), view.ops.clone());
+        let subject = subject(&sheet.key.target, view);
+        sheet.see(subject.clone(), view.ops.clone());
         match draft {
             _ if sheet.touched => {}
             Some(draft) if !sheet.begun => {
@@ -360,7 +362,7 @@ impl Editor {
             Some(_) => {}
             None => {
                 let revision = view.base.as_ref().and_then(|base| base.revision.clone());
-                sheet.begin_with(view.local.clone(), revision);
+                sheet.begin_with(subject, revision);
             }
         }
         sheet.judge(cx.setup, false);
@@ -398,6 +400,18 @@ pub fn name_of(sheet: &Sheet) -> String {
         DraftTarget::Document => sheet.key.record.to_string(),
         DraftTarget::New => format!("a new record of {}", sheet.key.record.collection.collection),
         DraftTarget::Field(pointer) => format!("{} {pointer}", sheet.key.record),
+        DraftTarget::Op(seq) => format!("op {seq} of {}", sheet.key.record),
+    }
+}
+
+/// The document a target is about: the record as the user sees it, or what the op makes of it.
+pub fn subject(target: &DraftTarget, view: &RecordView) -> Option<Value> {
+    match target {
+        DraftTarget::Op(seq) => {
+            let op = view.ops.iter().find(|op| op.seq == *seq)?;
+            crate::merge::intended(op).cloned()
+        }
+        _ => view.local.clone(),
     }
 }
 

@@ -3,6 +3,8 @@
 //! Ops are shown in the order they will be sent. A blocked op stays at its place, because the ones behind it on the
 //! same record depend on it. On the whole body (zoomed) an inspector shows one op beside the list.
 
+mod split;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -18,9 +20,11 @@ use crate::{
         activity::Severity,
         draft::DraftTarget,
         ids::Seq,
-        op::{Op, OpCommand, OpState},
+        op::{Op, OpCommand, OpKind, OpState},
+        plan::PlanStep,
     },
 };
+pub use split::{Splitting, places};
 
 /// Pending ops loaded at first, and per step towards the end.
 const PAGE: usize = 100;
@@ -32,6 +36,10 @@ pub struct Outbox {
     ops: Vec<Op>,
     history: Vec<Op>,
     loaded: bool,
+    /// What will be sent for the op, as last asked.
+    plan: Option<(Seq, Option<Box<PlanStep>>)>,
+    /// The op whose request is to be copied as soon as it is known.
+    wants_curl: Option<Seq>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,11 +52,12 @@ pub struct OutboxSession {
     /// Lines of the inspector scrolled away.
     scroll: u16,
     limit: usize,
+    split: Option<Splitting>,
 }
 
 impl Default for OutboxSession {
     fn default() -> Self {
-        Self { cursor: None, top: None, view: View::All, tab: Tab::Diff, scroll: 0, limit: PAGE }
+        Self { cursor: None, top: None, view: View::All, tab: Tab::Diff, scroll: 0, limit: PAGE, split: None }
     }
 }
 
@@ -133,6 +142,16 @@ impl Outbox {
         self.session.view
     }
 
+    /// What will be sent for the op; `None` while that is not known. An op that is settled has no plan.
+    pub fn plan(&self, op: &Op) -> Option<Option<&PlanStep>> {
+        self.plan.as_ref().filter(|(seq, _)| *seq == op.seq).map(|(_, plan)| plan.as_deref())
+    }
+
+    /// The choice of fields under way, of the selected op.
+    pub fn splitting(&self) -> Option<&Splitting> {
+        self.session.split.as_ref().filter(|split| self.selected().is_some_and(|op| op.seq == split.seq))
+    }
+
     pub fn scroll(&self) -> u16 {
         self.session.scroll
     }
@@ -171,7 +190,7 @@ impl Outbox {
     /// The tabs that have something to say about the op.
     pub fn tabs(op: &Op) -> Vec<Tab> {
         let mut tabs = vec![Tab::Diff];
-        if op.request_hash.is_some() || op.precondition.is_some() || op.sent_document.is_some() {
+        if op.state.is_pending() || op.request_hash.is_some() {
             tabs.push(Tab::Request);
         }
         if op.attempts > 0 || op.last_error.is_some() {
@@ -232,6 +251,63 @@ impl Outbox {
                 .hint("wait for its answer: it may already be applied");
         }
         Outcome::used().effect(Effect::Outbox { seqs: vec![op.seq], command })
+    }
+
+    fn edit(&self) -> Outcome {
+        let Some(op) = self.selected() else { return Outcome::used() };
+        let of_record = Request::Edit { record: op.record.clone(), target: DraftTarget::Document };
+        match op.state {
+            state if !state.is_pending() => Outcome::used().request(of_record),
+            state if state.may_be_applied() => self.command(OpCommand::Hold),
+            OpState::Conflict => Outcome::used()
+                .notice(Severity::Info, "outbox", format!("Op {} is in conflict", op.seq))
+                .hint("`c` compares both versions"),
+            _ if op.kind == OpKind::Delete => Outcome::used()
+                .notice(Severity::Info, "outbox", format!("Op {} deletes the record: it has no value", op.seq))
+                .hint("`D` discards it and keeps the record"),
+            _ => Outcome::used().request(Request::Edit { record: op.record.clone(), target: DraftTarget::Op(op.seq) }),
+        }
+    }
+
+    fn begin_split(&mut self) -> Outcome {
+        let Some(op) = self.selected().filter(|op| op.state.is_pending()) else {
+            return self.command(OpCommand::Hold);
+        };
+        if op.state == OpState::Conflict {
+            return self.edit();
+        }
+        match Splitting::begin(op) {
+            Ok(split) => {
+                self.session.split = Some(split);
+                self.session.tab = Tab::Diff;
+                self.session.scroll = 0;
+                Outcome::used().request(Request::Run(Action::Zoom, Some("on".to_owned())))
+            }
+            Err(why) => Outcome::used().notice(Severity::Info, "outbox", why),
+        }
+    }
+
+    /// `None` where the action is not about a choice under way.
+    fn handle_split(&mut self, action: Action, cx: &Cx<'_>) -> Option<Outcome> {
+        let op = self.splitting().and(self.selected())?.clone();
+        let split = self.session.split.as_mut()?;
+        let (outcome, over) = split.handle(&op, action, cx)?;
+        if over {
+            self.session.split = None;
+        }
+        Some(outcome)
+    }
+
+    fn copy_curl(&mut self) -> Outcome {
+        let Some(op) = self.selected() else { return Outcome::used() };
+        let seq = op.seq;
+        match self.plan(op).map(|plan| plan.cloned()) {
+            Some(plan) => curl(seq, plan.as_ref()),
+            None => {
+                self.wants_curl = Some(seq);
+                Outcome::used()
+            }
+        }
     }
 
     fn discard(&self) -> Outcome {
@@ -307,15 +383,27 @@ impl Pane for Outbox {
     }
 
     fn needs(&self, _cx: &Cx<'_>) -> Vec<Need> {
-        vec![Need::Outbox { after: None, limit: self.session.limit, history: HISTORY }]
+        let mut needs = vec![Need::Outbox { after: None, limit: self.session.limit, history: HISTORY }];
+        let shown = self.selected().filter(|op| self.tab(op) == Tab::Request);
+        needs.extend(self.wants_curl.or(shown.map(|op| op.seq)).map(Need::Plan));
+        needs
     }
 
-    fn load(&mut self, _need: &Need, found: &Found, _cx: &Cx<'_>) -> Outcome {
+    fn load(&mut self, need: &Need, found: &Found, _cx: &Cx<'_>) -> Outcome {
+        if let (Need::Plan(seq), Found::Plan(plan)) = (need, found) {
+            self.plan = Some((*seq, plan.clone()));
+            return match self.wants_curl.take_if(|wanted| wanted == seq) {
+                Some(seq) => curl(seq, plan.as_deref()),
+                None => Outcome::used(),
+            };
+        }
         let Found::Outbox { ops, history, .. } = found else { return Outcome::ignored() };
         let gone = self.session.cursor.filter(|cursor| !ops.iter().chain(history).any(|op| op.seq == *cursor));
         self.ops.clone_from(ops);
         self.history.clone_from(history);
         self.loaded = true;
+        let waits = |seq: Seq| ops.iter().any(|op| op.seq == seq);
+        self.session.split.take_if(|split| !waits(split.seq));
         if gone.is_some() {
             self.session.cursor = self.selected().map(|op| op.seq);
         }
@@ -323,6 +411,9 @@ impl Pane for Outbox {
     }
 
     fn handle(&mut self, action: &Action, cx: &Cx<'_>) -> Outcome {
+        if let Some(outcome) = self.handle_split(*action, cx) {
+            return outcome;
+        }
         let lines = self.lines(Self::with_history(cx));
         let (index, length) = (self.index(&lines), lines.len());
         if let Some(index) = list::step(*action, index, length, Self::page(cx)) {
@@ -356,12 +447,10 @@ impl Pane for Outbox {
                 Some(op) => Outcome::used().request(Request::OpenRecord(op.record.clone())),
                 None => Outcome::used(),
             },
-            Action::EditRecord => match self.selected() {
-                Some(op) => {
-                    Outcome::used().request(Request::Edit { record: op.record.clone(), target: DraftTarget::Document })
-                }
-                None => Outcome::used(),
-            },
+            Action::EditOp => self.edit(),
+            Action::SplitOp => self.begin_split(),
+            Action::SendOp => self.command(OpCommand::Send),
+            Action::CopyCurl => self.copy_curl(),
             Action::ResolveConflict => match self.selected() {
                 Some(op) if op.state == OpState::Conflict => {
                     Outcome::used().request(Request::Run(Action::OpenConflicts, Some(op.seq.to_string())))
@@ -393,21 +482,33 @@ impl Pane for Outbox {
     }
 
     fn commands(&self) -> Vec<Action> {
+        if self.splitting().is_some() {
+            return vec![Action::Mark, Action::Open, Action::Back, Action::MoveDown];
+        }
         let mut commands = vec![Action::MoveDown, Action::Open];
         match self.selected().map(|op| op.state) {
             Some(OpState::Conflict) => commands.push(Action::ResolveConflict),
             Some(state) if state.is_pending() => commands.extend([Action::RetryOp, Action::HoldOp]),
             _ => {}
         }
-        commands.extend([Action::DiscardOp, Action::EditRecord, Action::OpenTarget, Action::NextView, Action::NextTab]);
+        commands.extend([Action::DiscardOp, Action::EditOp, Action::OpenTarget, Action::NextView, Action::NextTab]);
+        commands.extend([Action::SendOp, Action::SplitOp]);
         if self.ops.iter().any(|op| op.state == OpState::Rejected) {
             commands.push(Action::RetryAllFailed);
         }
         if self.ops.iter().any(|op| op.state == OpState::Auth) {
             commands.push(Action::ConfirmAuthor);
         }
-        commands.extend([Action::CopyJson, Action::CopyPath, Action::CopyId]);
+        commands.extend([Action::CopyCurl, Action::CopyJson, Action::CopyPath, Action::CopyId]);
         commands
+    }
+}
+
+/// The request of an op onto the clipboard.
+fn curl(seq: Seq, plan: Option<&PlanStep>) -> Outcome {
+    match plan.and_then(PlanStep::as_curl) {
+        Some(text) => Outcome::used().effect(Effect::Copy { text, what: format!("the request of op {seq} for curl") }),
+        None => Outcome::used().notice(Severity::Info, "outbox", format!("Nothing will be sent for op {seq}")),
     }
 }
 

@@ -158,10 +158,10 @@ fn changed(kind: &str, path: &[&str], data: &RawValue, is_query: bool) -> Result
             let records = split::records(data.get())?;
             Ok(vec![FeedEvent::Changes(records.into_iter().map(RemoteChange::Upsert).collect())])
         }
-        ("put", [id]) => Ok(sorted_out([(*id, data)], is_query)),
+        ("put", [id]) => sorted_out([(*id, data)], is_query),
         ("patch", []) => {
             let members = split::children(data.get())?;
-            Ok(sorted_out(members.iter().map(|(name, raw)| (name.as_str(), *raw)), is_query))
+            sorted_out(members.iter().map(|(name, raw)| (name.as_str(), *raw)), is_query)
         }
         (_, [id, ..]) => Ok(vec![FeedEvent::Touched(vec![RecordId::from(*id)])]),
         _ => Ok(Vec::new()),
@@ -169,19 +169,22 @@ fn changed(kind: &str, path: &[&str], data: &RawValue, is_query: bool) -> Result
 }
 
 /// Whole records as changes, everything else as touched.
-fn sorted_out<'a>(members: impl IntoIterator<Item = (&'a str, &'a RawValue)>, is_query: bool) -> Vec<FeedEvent> {
+fn sorted_out<'a>(
+    members: impl IntoIterator<Item = (&'a str, &'a RawValue)>,
+    is_query: bool,
+) -> Result<Vec<FeedEvent>, String> {
     let (mut changes, mut touched) = (Vec::new(), Vec::new());
     for (name, raw) in members {
         let mut path = segments(name);
         match (path.next(), path.next()) {
-            (Some(id), None) if raw.get() != "null" || !is_query => changes.push(split::change(id, raw)),
+            (Some(id), None) if raw.get() != "null" || !is_query => changes.push(split::change(id, raw)?),
             (Some(id), _) if !touched.contains(&RecordId::from(id)) => touched.push(RecordId::from(id)),
             _ => {}
         }
     }
     let changes = (!changes.is_empty()).then_some(FeedEvent::Changes(changes));
     let touched = (!touched.is_empty()).then_some(FeedEvent::Touched(touched));
-    changes.into_iter().chain(touched).collect()
+    Ok(changes.into_iter().chain(touched).collect())
 }
 
 fn reason(data: &str, otherwise: &str) -> String {

@@ -5,10 +5,11 @@
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use crate::model::{
     ids::RecordId,
+    json::Limits,
     rtdb,
     wire::{RemoteChange, RemoteRecord},
 };
@@ -23,11 +24,12 @@ pub(crate) fn children(text: &str) -> Result<Vec<(String, &RawValue)>, String> {
 /// Whole records in key order; `null` children do not exist.
 pub(crate) fn records(text: &str) -> Result<Vec<RemoteRecord>, String> {
     let children = children(text)?;
-    let mut records: Vec<RemoteRecord> = children
-        .into_iter()
-        .filter(|(_, raw)| raw.get() != "null")
-        .map(|(id, raw)| RemoteRecord { id: RecordId(id), revision: None, text: raw.get().to_owned() })
-        .collect();
+    let mut records = Vec::with_capacity(children.len());
+    for (id, raw) in children {
+        if raw.get() != "null" {
+            records.push(record(id, raw)?);
+        }
+    }
     records.sort_by(|a, b| rtdb::key_order(a.id.as_str(), b.id.as_str()));
     match records.windows(2).find(|pair| pair[0].id == pair[1].id) {
         Some(pair) => Err(format!("the key `{}` is there twice", pair[0].id)),
@@ -44,12 +46,49 @@ pub(crate) fn keys(text: &str) -> Result<Vec<RecordId>, String> {
 }
 
 /// A record that is there, or the tombstone of one that is not.
-pub(crate) fn change(id: &str, raw: &RawValue) -> RemoteChange {
-    let id = RecordId(id.to_owned());
+pub(crate) fn change(id: &str, raw: &RawValue) -> Result<RemoteChange, String> {
     match raw.get() {
-        "null" => RemoteChange::Tombstone { id },
-        text => RemoteChange::Upsert(RemoteRecord { id, revision: None, text: text.to_owned() }),
+        "null" => Ok(RemoteChange::Tombstone { id: RecordId(id.to_owned()) }),
+        _ => record(id.to_owned(), raw).map(RemoteChange::Upsert),
     }
+}
+
+/// A record whose text can be read back later. Splitting alone lets pass what no reader takes, and a row that cannot be
+/// read looks like a record that is not there.
+fn record(id: String, raw: &RawValue) -> Result<RemoteRecord, String> {
+    let text = raw.get();
+    let limit = Limits::default().depth;
+    // Few records come near the limit: those with fewer brackets than levels are not walked.
+    let brackets = text.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count();
+    if brackets >= limit && nesting(text) >= limit {
+        return Err(format!("the record `{id}` is nested more than {limit} levels deep"));
+    }
+    if text.contains("\\u")
+        && let Err(error) = serde_json::from_str::<Value>(text)
+    {
+        return Err(format!("the record `{id}` cannot be read: {error}"));
+    }
+    Ok(RemoteRecord { id: RecordId(id), revision: None, text: text.to_owned() })
+}
+
+/// How many brackets are open at the deepest place of a valid text.
+fn nesting(text: &str) -> usize {
+    let (mut open, mut deepest) = (0_usize, 0);
+    let mut bytes = text.bytes();
+    let mut in_string = false;
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' if in_string => drop(bytes.next()),
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                open += 1;
+                deepest = deepest.max(open);
+            }
+            b'}' | b']' if !in_string => open = open.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 fn visit<'de, V: Visitor<'de>>(text: &'de str, visitor: V) -> Result<(), String> {
@@ -176,9 +215,21 @@ mod tests {
     }
 
     #[test]
-    fn deep_and_numeric_looking_texts_do_no_harm() {
-        let deep = format!("{{\"a\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
-        assert_eq!(records(&deep).unwrap().len(), 1);
+    fn what_no_reader_takes_is_refused_by_name() {
+        let nested = |levels: usize| format!("{{\"a\":{}1{}}}", "[".repeat(levels), "]".repeat(levels));
+        assert!(records(&nested(5_000_000)).unwrap_err().contains("`a` is nested more than 100 levels"));
+        assert!(records(&nested(100)).is_err());
+        let kept = records(&nested(99)).unwrap().remove(0);
+        assert!(serde_json::from_str::<Value>(&kept.text).is_ok());
+        // Brackets in a text are no levels.
+        let text = format!("{{\"a\":{{\"t\":\"{}\\\"[\"}}}}", "[{".repeat(500));
+        assert_eq!(records(&text).unwrap().len(), 1);
+        assert!(records(r#"{"a":{"t":"\ud83d"}}"#).unwrap_err().contains("`a` cannot be read"));
+        assert_eq!(records(r#"{"a":{"t":"\ud83d\ude80"}}"#).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn numeric_looking_texts_do_no_harm() {
         assert_eq!(pairs(r#"{"$serde_json::private::Number":{"a":1}}"#).len(), 1);
         assert_eq!(pairs(r#"{"a":12345678901234567890123.450}"#), [pair("a", "12345678901234567890123.450")]);
     }

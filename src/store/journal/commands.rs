@@ -1,4 +1,4 @@
-//! What the user does to the outbox: hold, release, retry, discard, undo.
+//! What the user does to the outbox: hold, release, retry, send, discard, undo.
 
 use rusqlite::{OptionalExtension, params};
 
@@ -11,8 +11,9 @@ use crate::{
         time::Timestamp,
     },
     store::{
+        Undone,
         error::{Result, StoreError},
-        journal::{Journal, activity, claims, conflicts, shadow, vault::VaultReason},
+        journal::{Journal, activity, claims, conflicts, shadow, steps, surgery, vault::VaultReason},
     },
 };
 
@@ -24,6 +25,11 @@ pub(in crate::store) fn command(
     at: Timestamp,
 ) -> Result<Vec<Seq>> {
     let mut changed: Vec<Seq> = Vec::new();
+    let mut places = Vec::new();
+    for seq in seqs {
+        places.push(journal.place(&journal.expect_op(*seq)?.record)?);
+    }
+    let before = steps::before(journal, &places)?;
     for seq in seqs {
         if changed.contains(seq) {
             continue;
@@ -50,6 +56,18 @@ pub(in crate::store) fn command(
             (OpCommand::Retry, OpState::Blocked) => return refuse("waits for an earlier change of the same record"),
             (OpCommand::Retry, OpState::InFlight) => return refuse("is being sent"),
             (OpCommand::Retry, OpState::Conflict) => return refuse("is in conflict; resolve it"),
+            (OpCommand::Send, OpState::InFlight) => return refuse("is being sent"),
+            (OpCommand::Send, OpState::InDoubt) => {
+                return refuse("may have reached the server; `retry` repeats the same request at once");
+            }
+            (OpCommand::Send, OpState::Conflict) => return refuse("is in conflict; resolve it"),
+            (OpCommand::Send, _) => {
+                surgery::send(journal, &op, &place)?;
+                journal.settle_order(&place, at)?;
+                shadow::restate(journal, &place)?;
+                changed.push(*seq);
+                continue;
+            }
             (OpCommand::Discard, _) => {
                 changed.extend(discard(journal, &op, VaultReason::Discarded, at)?);
                 continue;
@@ -66,6 +84,7 @@ pub(in crate::store) fn command(
         shadow::restate(journal, &place)?;
         changed.push(*seq);
     }
+    steps::keep(journal, before, command.word(), &changed, at)?;
     note(journal, command, &changed, at)?;
     Ok(changed)
 }
@@ -75,6 +94,7 @@ fn note(journal: &Journal, command: OpCommand, changed: &[Seq], at: Timestamp) -
         OpCommand::Hold => ("held", None),
         OpCommand::Release => ("released", None),
         OpCommand::Retry => ("retried", None),
+        OpCommand::Send => ("sent first", None),
         OpCommand::Discard => ("discarded", Some("the vault keeps them")),
     };
     let numbers: Vec<String> = changed.iter().take(5).map(|seq| format!("#{seq}")).collect();
@@ -114,34 +134,45 @@ fn discard(journal: &Journal, op: &Op, reason: VaultReason, at: Timestamp) -> Re
     Ok(doomed.into_iter().map(|op| op.seq).collect())
 }
 
-/// Takes the newest edit back that is not taken back yet.
-pub(in crate::store) fn undo(journal: &Journal, op_id: OpId, at: Timestamp) -> Result<Option<Seq>> {
-    if let Some(done) = journal.known(op_id)? {
-        return Ok(journal.op(done)?.map(|op| op.seq));
+/// Takes the newest thing back that is not taken back yet: an edit, or a step on the queue.
+pub(in crate::store) fn undo(journal: &Journal, op_id: OpId, at: Timestamp) -> Result<Option<Undone>> {
+    if let Some(by) = journal.known(op_id)? {
+        let undoes = journal
+            .connection
+            .prepare_cached("SELECT coalesce(undoes, seq) FROM ops WHERE seq = ?1")?
+            .query_row([by.0], |row| Ok(Seq(row.get(0)?)))?;
+        return Ok(Some(Undone::Reversed { seq: undoes, by }));
     }
-    let newest: Option<i64> = journal
+    let newest: Option<(i64, i64)> = journal
         .connection
         .prepare_cached(
-            "SELECT o.seq FROM ops o WHERE o.settled_at IS NULL AND o.undoes IS NULL AND NOT EXISTS \
+            "SELECT o.seq, o.place FROM ops o WHERE o.settled_at IS NULL AND o.undoes IS NULL AND NOT EXISTS \
              (SELECT 1 FROM ops u WHERE u.undoes = o.seq AND u.state <> 'discarded') ORDER BY o.place DESC, o.seq DESC LIMIT 1",
         )?
-        .query_row([], |row| row.get(0))
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     // An answer to a conflict stands at the place of the edit it answers, but was made later.
-    let answer = conflicts::newest_answer(journal)?;
-    let Some(newest) = newest.map(Seq).max(answer) else { return Ok(None) };
+    let answer = conflicts::newest_answer(journal)?.map(|seq| (seq.0, seq.0));
+    let newest = newest.max(answer);
+    if let Some((_, last_seq)) = steps::newest(journal)?
+        && newest.is_none_or(|(_, made)| made <= last_seq)
+    {
+        return steps::undo(journal, at);
+    }
+    let Some((newest, _)) = newest else { return Ok(None) };
+    let newest = Seq(newest);
     let op = journal.expect_op(newest)?;
     let may_stand = op.state.may_be_applied() || (op.attempts > 0 && op.was_in_doubt);
     if !may_stand && let Some(conflict) = conflicts::answered_by(journal, &op)? {
         conflicts::reopen(journal, &conflict, Some(&op), at)?;
-        return Ok(Some(newest));
+        return Ok(Some(Undone::Edit(newest)));
     }
     if !may_stand {
         discard(journal, &op, VaultReason::Undone, at)?;
         let row = Activity::new(at, Severity::Info, "outbox", format!("change #{newest} of {} taken back", op.record))
             .with_hint("the vault keeps it");
         activity::note(journal, &[row])?;
-        return Ok(Some(newest));
+        return Ok(Some(Undone::Edit(newest)));
     }
     let place = journal.place(&op.record)?;
     let chain = journal.chain(&place)?;
@@ -167,5 +198,5 @@ pub(in crate::store) fn undo(journal: &Journal, op_id: OpId, at: Timestamp) -> R
     let queued = journal.queue(&inverse, Some(newest))?;
     let text = format!("change #{newest} of {} may have been sent: its reverse is queued", op.record);
     activity::note(journal, &[Activity::new(at, Severity::Info, "outbox", text)])?;
-    Ok(Some(queued.seq))
+    Ok(Some(Undone::Reversed { seq: newest, by: queued.seq }))
 }

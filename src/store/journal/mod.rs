@@ -13,6 +13,8 @@ pub(super) mod requests;
 pub(super) mod sessions;
 pub(super) mod shadow;
 pub(super) mod spent;
+pub(super) mod steps;
+pub(super) mod surgery;
 pub(super) mod unresolve;
 pub(super) mod vault;
 
@@ -146,6 +148,7 @@ impl Journal {
             "DELETE FROM ops WHERE settled_at IS NOT NULL AND settled_at < ?1",
             "DELETE FROM conflicts WHERE resolved_at IS NOT NULL AND resolved_at < ?1",
             "DELETE FROM activity WHERE at < ?1",
+            "DELETE FROM steps WHERE at < ?1",
             "DELETE FROM guards WHERE until < ?1",
         ] {
             self.connection.execute(sql, [before.0])?;

@@ -1,16 +1,19 @@
 //! Draws the inspector of one op: what it changes, why it waits, what was sent.
 
+mod request;
+
 use crate::{
     app::{
         App,
         geometry::Area,
         panes::{
-            outbox::{Outbox, Tab, dotted},
+            outbox::{Outbox, Tab, dotted, places},
             record::pretty,
         },
+        tree::preview,
         words,
     },
-    model::op::{Op, OpKind, OpState, Precondition},
+    model::op::{Op, OpKind, OpState},
     ui::{
         canvas::{Border, Canvas},
         text,
@@ -38,16 +41,39 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, area: Area) {
     canvas.put(top.x + 1, top.y, &labels, usize::from(top.width.saturating_sub(2)), Role::Accent);
     let room = usize::from(inner.width.saturating_sub(2));
     let lines: Vec<Line> = match chosen {
+        Tab::Diff if app.outbox().splitting().is_some() => split(app, op),
         Tab::Diff => diff(app, op, room),
-        Tab::Request => request(app, op, room),
+        Tab::Request => request::lines(app, op, room),
         Tab::Attempts => attempts(app, op, room),
         Tab::Depends => depends(app, op),
     };
-    let from = usize::from(app.outbox().scroll());
+    // A choice under way keeps its cursor in sight.
+    let chosen = app.outbox().splitting().and_then(|split| places(op).iter().position(|place| *place == split.cursor));
+    let below = chosen.map_or(0, |line| (line + 4).saturating_sub(usize::from(inner.height.saturating_sub(2))));
+    let from = usize::from(app.outbox().scroll()).max(below);
     for (row, (line, role)) in (2..inner.height).zip(lines.iter().skip(from)) {
         let at = inner.row(row);
         canvas.put(at.x + 1, at.y, line, room, *role);
     }
+}
+
+/// The fields of the op, to choose those that shall wait.
+fn split(app: &App, op: &Op) -> Vec<Line> {
+    let mut lines = vec![heading("WHICH FIELDS SHALL WAIT?")];
+    let Some(split) = app.outbox().splitting() else { return lines };
+    let document = crate::merge::intended(op);
+    for place in places(op) {
+        let at = if place == split.cursor { '>' } else { ' ' };
+        let mark = if split.chosen.contains(&place) { 'x' } else { ' ' };
+        let value = document.and_then(|document| place.get(document));
+        let value = value.map_or_else(|| "removed".to_owned(), |value| preview(value, 60));
+        let role = if at == '>' { Role::Accent } else { Role::Text };
+        lines.push((format!("{at} [{mark}] {}  {value}", dotted(&place)), role));
+    }
+    blank(&mut lines);
+    lines.push(plain("  space marks, enter takes the marked fields out"));
+    lines.push(plain("  They become an op of their own, held behind the rest"));
+    lines
 }
 
 fn heading(text: &str) -> Line {
@@ -165,6 +191,10 @@ fn safety(app: &App, op: &Op) -> Vec<String> {
         (None, _) => "the revision is looked up before it is sent".to_owned(),
     });
     let behind = app.outbox().ops().iter().filter(|other| other.record == op.record && other.seq > op.seq).count();
+    if op.is_old(app.now().wall) {
+        let made = words::ago(app.now().wall, op.created_at);
+        lines.push(format!("old: made {made}; it waits as long as it takes, nothing is dropped"));
+    }
     lines.push(match behind {
         0 => "nothing else waits behind it".to_owned(),
         many => format!("{} of the same record behind it", words::count(many as u64, "op", "ops")),
@@ -182,11 +212,14 @@ fn actions(app: &App, op: &Op, lines: &mut Vec<Line>) {
         OpState::Conflict => &[Action::ResolveConflict, Action::DiscardOp, Action::OpenTarget],
         state if state.may_be_applied() => &[Action::OpenTarget],
         _ => &[
-            Action::EditRecord,
+            Action::EditOp,
             Action::RetryOp,
+            Action::SendOp,
             Action::HoldOp,
+            Action::SplitOp,
             Action::DiscardOp,
             Action::OpenTarget,
+            Action::CopyCurl,
             Action::CopyJson,
         ],
     };
@@ -196,28 +229,6 @@ fn actions(app: &App, op: &Op, lines: &mut Vec<Line>) {
             lines.push(plain(format!("  {key:<5}{}", action.command().title)));
         }
     }
-}
-
-fn request(app: &App, op: &Op, room: usize) -> Vec<Line> {
-    let mut lines = vec![heading("AS IT WAS CLAIMED")];
-    let precondition = match &op.precondition {
-        Some(Precondition::Absent) => "only if the record does not exist".to_owned(),
-        Some(Precondition::Revision(revision)) => format!("only if the record is at revision {revision}"),
-        None => "not claimed yet".to_owned(),
-    };
-    wrapped(&mut lines, &precondition, room, Role::Text);
-    if let Some(hash) = &op.request_hash {
-        wrapped(&mut lines, &format!("request hash {hash}"), room, Role::Dim);
-    }
-    if let Some(sent) = op.sent_at {
-        lines.push(plain(format!("  sent at {}", sent.clock_time(app.setup().zone_offset))));
-    }
-    if let Some(document) = op.sent_document.as_ref().or(op.document.as_ref()) {
-        blank(&mut lines);
-        lines.push(heading("DOCUMENT"));
-        document_lines(document, " ", Role::Text, &mut lines);
-    }
-    lines
 }
 
 fn attempts(app: &App, op: &Op, room: usize) -> Vec<Line> {

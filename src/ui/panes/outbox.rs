@@ -155,9 +155,10 @@ fn views(app: &App, canvas: &mut Canvas<'_>, line: Area) {
 fn states(canvas: &mut Canvas<'_>, area: Area) {
     let at = area.row(1);
     canvas.put(at.x, at.y, " STATES", 8, Role::Title);
-    for (row, line) in ["  . queued   > sending  ? in doubt  h held", "  x rejected ! conflict = synced    b blocked"]
-        .into_iter()
-        .enumerate()
+    for (row, line) in
+        ["  . queued   > sending  ? in doubt  h held", "  x rejected ! conflict = synced    b blocked  * old"]
+            .into_iter()
+            .enumerate()
     {
         let at = area.row(2 + u16::try_from(row).unwrap_or(0));
         canvas.put(at.x, at.y, line, usize::from(at.width), Role::Dim);
@@ -200,7 +201,11 @@ impl Columns {
             (format!("{} {}", op.state.symbol(), op.state.label()), state_role(op.state))
         };
         let age = words::age_of(app.now().wall, op.settled_at.unwrap_or(op.created_at));
-        let note = note(app, op);
+        let note = match (op.is_old(app.now().wall), note(app, op)) {
+            (true, note) if note.is_empty() => "old".to_owned(),
+            (true, note) => format!("old, {note}"),
+            (false, note) => note,
+        };
         self.line(
             canvas,
             line,
@@ -208,7 +213,7 @@ impl Columns {
             (&state, role),
             op.kind.word(),
             &op.record.to_string(),
-            &format!("{:>5}{:>5}", op.attempts, age),
+            &format!("{:>5}{:>5}{}", op.attempts, age, if op.is_old(app.now().wall) { "*" } else { "" }),
         );
         if self.note >= 3 {
             let x = line.x + u16::try_from(LEAD + self.target + TRY_AND_AGE + 2).unwrap_or(0);

@@ -78,7 +78,9 @@ fn story(app: &App, canvas: &mut Canvas<'_>, area: Area, conflict: &Conflict) {
     let second = match (trouble, pane.whole()) {
         (Some(trouble), _) if open == 0 => trouble,
         (Some(trouble), _) => {
-            format!("{trouble} {}.", words::count(open as u64, "field needs you", "fields need you"))
+            let needs = format!(" {}.", words::count(open as u64, "field needs you", "fields need you"));
+            let fits = text::width(&trouble) + text::width(&needs) + 4 <= usize::from(area.width);
+            if fits { trouble + &needs } else { trouble }
         }
         (None, Some(_)) => "Nothing is sent until you press w. esc = decide later.".to_owned(),
         (None, None) => format!(

@@ -7,7 +7,7 @@ use common::rig::{Rig, id, tasks};
 use ebbtide::{
     model::{
         edit,
-        ids::{OpId, RecordId, Seq},
+        ids::{OpId, Seq},
         op::{NewOp, OpKind, OpState},
         time::Clock,
     },
@@ -94,6 +94,6 @@ fn one_refused_edit_of_five_hundred_waits_alone_and_is_repaired() {
     assert_eq!(repaired["superseded"], json!(poison));
     assert_eq!(run(&["sync"], 0)["outbox"]["pending"], 0);
     assert_eq!(rig.there().get(&id(POISON).0), Some(&json!({"n": 250, "such": true})));
-    assert_eq!(run(&["get", "tasks", &RecordId::from(id(POISON)).0], 0)["state"], "synced");
+    assert_eq!(run(&["get", "tasks", &id(POISON).0], 0)["state"], "synced");
     rig.end();
 }

@@ -76,9 +76,9 @@ fn pane(name: &str, document: Value) {
         ops: vec![],
     };
     let at = At::test(0);
-    editor.open(begin, &Cx { at: &at, setup: &setup, world: &world, room: (118, 31) });
+    editor.open(begin, &Cx { at: &at, setup: &setup, world: &world, room: (118, 31), full: false });
     let mut press = |key: &str| {
-        let cx = Cx { at: &at, setup: &setup, world: &world, room: (118, 31) };
+        let cx = Cx { at: &at, setup: &setup, world: &world, room: (118, 31), full: false };
         editor.input(&key.parse().expect("a key"), &cx);
     };
     for _ in 0..text_lines / 60 {
@@ -92,7 +92,9 @@ fn pane(name: &str, document: Value) {
     assert_eq!(problems, 0, "the text should be valid");
     row(&format!("{name}: pane, draft write and check"), |second| {
         let at = At::test(second);
-        black_box(editor.input(&'x'.into(), &Cx { at: &at, setup: &setup, world: &world, room: (118, 31) }));
+        black_box(
+            editor.input(&'x'.into(), &Cx { at: &at, setup: &setup, world: &world, room: (118, 31), full: false }),
+        );
     });
     let area = Rect::new(0, 0, 120, 33);
     row(&format!("{name}: drawing 120x33"), |_| {

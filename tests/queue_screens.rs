@@ -8,6 +8,7 @@ use ebbtide::{
     model::{
         ids::{CollectionKey, Seq},
         op::{OpError, OpState, Precondition},
+        sync_status::{Connectivity, PushStatus, SourceStatus},
         time::At,
     },
 };
@@ -89,6 +90,56 @@ fn the_request_of_each_op_is_shown_as_it_will_be_sent() {
             kept(&format!("request_{name}"), &bench, size);
         }
     }
+}
+
+#[test]
+fn the_end_of_a_long_request_is_scrolled_to_and_still_there_after_a_restart() {
+    for size in SIZES {
+        let mut data = data();
+        let note: String = (0..400).map(|n| format!("word {n} ")).collect();
+        let op = data.find(Seq(116));
+        op.document = Some(json!({"name": "Dana", "note": note}));
+        let mut bench = Bench::new(setup(size), data, NOW);
+        bench.press("4zjjjj]");
+        assert!(bench.screen().contains("more"), "{}", bench.screen());
+        assert!(!bench.screen().contains("word 399"), "{}", bench.screen());
+        bench.press("<ctrl-d>");
+        let from = body(&bench);
+        for _ in 0..40 {
+            bench.press("<ctrl-d>");
+        }
+        kept("request_end", &bench, size);
+        assert!(bench.screen().contains("word 399"), "{}", bench.screen());
+        let end = body(&bench);
+        let mut bench = bench.restart();
+        assert_eq!(body(&bench), end, "as far down as before");
+        for _ in 0..40 {
+            bench.press("<ctrl-u>");
+        }
+        bench.press("<ctrl-d>");
+        assert_eq!(body(&bench), from);
+    }
+}
+
+#[test]
+fn while_nothing_goes_out_the_sync_pane_counts_what_waits() {
+    let mut data = data();
+    data.ops.truncate(1);
+    let mut bench = Bench::new(setup(SIZES[0]), data, NOW);
+    let mut status: SourceStatus = serde_json::from_value(json!({
+        "source": "acme-prod", "connectivity": Connectivity::default(), "paused": true,
+        "push": PushStatus { waiting_for: Some("paused by you".to_owned()), ..PushStatus::default() },
+        "collections": [], "at": At::test(NOW).wall,
+    }))
+    .unwrap();
+    bench.status(vec![status.clone()]);
+    assert!(bench.screen().contains("push  1 waiting  paused"), "{}", bench.screen());
+    status.push.total = 3;
+    bench.status(vec![status.clone()]);
+    assert!(bench.screen().contains("push  1 waiting  paused"), "what was counted before: {}", bench.screen());
+    status.push.waiting_for = None;
+    bench.status(vec![status]);
+    assert!(bench.screen().contains("push  0 of 3"), "{}", bench.screen());
 }
 
 #[test]

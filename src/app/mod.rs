@@ -84,8 +84,9 @@ macro_rules! with_pane {
     ($app:expr, $name:expr, |$pane:ident, $cx:ident| $body:expr) => {{
         let name: $crate::app::pane::PaneName = $name;
         let room = $app.room(name);
+        let full = $app.is_full(name);
         let now = $app.now;
-        let $cx = $crate::app::pane::Cx { at: &now, setup: &$app.setup, world: &$app.world, room };
+        let $cx = $crate::app::pane::Cx { at: &now, setup: &$app.setup, world: &$app.world, room, full };
         match name {
             PaneName::Collections => {
                 let $pane = &mut $app.collections;
@@ -411,8 +412,13 @@ impl App {
         }
     }
 
+    /// The pane has the whole body.
+    pub fn is_full(&self, pane: PaneName) -> bool {
+        self.layout().place(pane).is_some_and(|place| place.form == Form::Full)
+    }
+
     pub fn cx(&self, pane: PaneName) -> Cx<'_> {
-        Cx { at: &self.now, setup: &self.setup, world: &self.world, room: self.room(pane) }
+        Cx { at: &self.now, setup: &self.setup, world: &self.world, room: self.room(pane), full: self.is_full(pane) }
     }
 
     /// The scopes a key is looked up in now, innermost first.

@@ -115,6 +115,8 @@ pub struct Cx<'a> {
     pub world: &'a World,
     /// The cells inside the pane's border at this terminal size: (columns, rows). Zero while it is not on screen.
     pub room: (u16, u16),
+    /// The pane has the whole body.
+    pub full: bool,
 }
 
 /// What a pane is restored with besides its own session.

@@ -202,6 +202,7 @@ impl App {
             setup: &self.setup,
             world: &self.world,
             room: self.room(PaneName::Editor),
+            full: self.is_full(PaneName::Editor),
         };
         let outcome = self.editor.open(begin, &cx);
         self.carry_out(outcome, effects);
@@ -217,6 +218,7 @@ impl App {
             setup: &self.setup,
             world: &self.world,
             room: self.room(PaneName::Editor),
+            full: self.is_full(PaneName::Editor),
         };
         let outcome = self.editor.returned(text, &cx);
         self.carry_out(outcome, effects);

@@ -19,6 +19,7 @@ use crate::{
     model::{
         activity::Severity,
         draft::DraftTarget,
+        edit::Change,
         ids::Seq,
         op::{Op, OpCommand, OpKind, OpState},
         plan::PlanStep,
@@ -209,7 +210,7 @@ impl Outbox {
 
     /// True where the list has room for delivered ops: the zoomed pane.
     fn with_history(cx: &Cx<'_>) -> bool {
-        cx.room.1 >= 14
+        cx.full
     }
 
     fn page(cx: &Cx<'_>) -> usize {
@@ -344,6 +345,38 @@ impl Outbox {
         Outcome::used().effect(Effect::Outbox { seqs, command: OpCommand::Retry })
     }
 
+    /// Scrolls the inspector by half of its height.
+    fn scroll_by(&mut self, down: bool, cx: &Cx<'_>) {
+        let half = (cx.room.1 / 2).max(1);
+        let most = self.selected().map_or(0, |op| self.inspector_lines(op, cx));
+        self.session.scroll = match down {
+            true => self.session.scroll.saturating_add(half).min(most.saturating_sub(2 * half)),
+            false => self.session.scroll.saturating_sub(half),
+        };
+    }
+
+    /// How many lines the inspector takes, about: what scrolling ends at.
+    fn inspector_lines(&self, op: &Op, cx: &Cx<'_>) -> u16 {
+        let long = |value: &serde_json::Value| super::record::pretty(value).lines().count();
+        // Beside the list, or below it.
+        let (whole, list) = (cx.setup.size.0, cx.room.0);
+        let inspector = if whole >= 100 { whole.saturating_sub(list + 4) } else { list };
+        let width = usize::from(inspector).saturating_sub(4).max(1);
+        let lines = match (self.tab(op), self.plan(op).flatten().and_then(PlanStep::write)) {
+            (Tab::Diff, _) if op.kind == OpKind::Update => {
+                let values = |change: &Change| change.from.iter().chain(&change.to).map(long).sum::<usize>() + 1;
+                20 + op.changes.iter().map(values).sum::<usize>()
+            }
+            (Tab::Diff, _) => 20 + op.document.iter().chain(&op.base).map(long).sum::<usize>(),
+            (Tab::Request, Some(write)) => {
+                let body = write.request.body.as_ref().map_or(0, |body| body.len() * 5 / 4 / width);
+                18 + write.lookup.iter().count() * 6 + body
+            }
+            _ => 14,
+        };
+        u16::try_from(lines).unwrap_or(u16::MAX)
+    }
+
     fn step_tab(&mut self, forward: bool) {
         let Some(op) = self.selected() else { return };
         let tabs = Self::tabs(op);
@@ -355,7 +388,7 @@ impl Outbox {
 }
 
 /// A change on one line: `/role  "editor" -> "admin"`.
-pub fn describe(change: &crate::model::edit::Change) -> String {
+pub fn describe(change: &Change) -> String {
     let show = |value: &Option<serde_json::Value>| {
         value.as_ref().map_or_else(|| "nothing".to_owned(), |value| crate::app::tree::preview(value, 40))
     };
@@ -413,6 +446,10 @@ impl Pane for Outbox {
     fn handle(&mut self, action: &Action, cx: &Cx<'_>) -> Outcome {
         if let Some(outcome) = self.handle_split(*action, cx) {
             return outcome;
+        }
+        if cx.full && matches!(action, Action::HalfPageDown | Action::HalfPageUp) {
+            self.scroll_by(*action == Action::HalfPageDown, cx);
+            return Outcome::used();
         }
         let lines = self.lines(Self::with_history(cx));
         let (index, length) = (self.index(&lines), lines.len());

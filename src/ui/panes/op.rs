@@ -34,11 +34,7 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, area: Area) {
     let label = |tab: Tab| if tab == chosen { format!("[{}]", tab.word()) } else { tab.word().to_owned() };
     let labels: Vec<String> = tabs.iter().map(|tab| label(*tab)).collect();
     let labels = labels.join("  ");
-    let several = if tabs.len() > 1 { "[ ] other tab" } else { "" };
-    canvas.frame(area, &Border { title: &title, bottom_right: several, ..Border::default() });
     let inner = area.inner();
-    let top = inner.row(0);
-    canvas.put(top.x + 1, top.y, &labels, usize::from(top.width.saturating_sub(2)), Role::Accent);
     let room = usize::from(inner.width.saturating_sub(2));
     let lines: Vec<Line> = match chosen {
         Tab::Diff if app.outbox().splitting().is_some() => split(app, op),
@@ -50,11 +46,35 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, area: Area) {
     // A choice under way keeps its cursor in sight.
     let chosen = app.outbox().splitting().and_then(|split| places(op).iter().position(|place| *place == split.cursor));
     let below = chosen.map_or(0, |line| (line + 4).saturating_sub(usize::from(inner.height.saturating_sub(2))));
-    let from = usize::from(app.outbox().scroll()).max(below);
+    let height = usize::from(inner.height.saturating_sub(2));
+    let last = lines.len().saturating_sub(height);
+    let from = usize::from(app.outbox().scroll()).max(below).min(last);
+    let bottom = bottom(app, tabs.len() > 1, (from > 0, last.saturating_sub(from)));
+    canvas.frame(area, &Border { title: &title, bottom_right: &bottom, ..Border::default() });
+    let top = inner.row(0);
+    canvas.put(top.x + 1, top.y, &labels, usize::from(top.width.saturating_sub(2)), Role::Accent);
     for (row, (line, role)) in (2..inner.height).zip(lines.iter().skip(from)) {
         let at = inner.row(row);
         canvas.put(at.x + 1, at.y, line, room, *role);
     }
+}
+
+/// What else there is to see, and the keys for it.
+fn bottom(app: &App, several: bool, (above, below): (bool, usize)) -> String {
+    use crate::app::{action::Action, command::Scope};
+    let key = |action: Action| app.keymap().first_key(action, &[Scope::Outbox, Scope::List, Scope::Global]);
+    let mut parts = Vec::new();
+    if below > 0 {
+        let down = key(Action::HalfPageDown).unwrap_or_default();
+        parts.push(format!("{down} more ({})", words::count(below as u64, "line", "lines")));
+    }
+    if above {
+        parts.push(format!("{} up", key(Action::HalfPageUp).unwrap_or_default()));
+    }
+    if several {
+        parts.push("[ ] other tab".to_owned());
+    }
+    parts.join(", ")
 }
 
 /// The fields of the op, to choose those that shall wait.

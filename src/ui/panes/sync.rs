@@ -196,19 +196,30 @@ fn pushes(app: &App) -> Vec<(String, Role)> {
         if push.total == 0 && push.waiting_for.is_none() {
             continue;
         }
+        let waits = push.waiting_for.as_ref().filter(|_| push.in_flight == 0);
+        if let (Some(why), [_]) = (waits, app.world().sources.as_slice()) {
+            // While nothing goes, nothing is counted there: the outbox itself is.
+            lines.push((format!("push  {}  {why}", waiting(pending)), Role::Text));
+            continue;
+        }
         let rate = push.rate.filter(|rate| *rate >= 0.1).map(|rate| format!("  {rate:.0}/s")).unwrap_or_default();
         let busy = app.world().sources.iter().filter(|status| status.push.total > 0).count();
-        let name = if busy > 1 { format!(" {}", status.source) } else { String::new() };
+        let several = app.world().sources.len() > 1;
+        let name = if busy > 1 || (several && push.total == 0) { format!(" {}", status.source) } else { String::new() };
         let waiting = push.waiting_for.as_ref().map(|why| format!("  {why}")).unwrap_or_default();
         let role = if push.in_flight > 0 { Role::Sending } else { Role::Text };
-        lines.push((format!("push{name}  {} of {}{rate}{waiting}", push.done, push.total), role));
+        let progress = if push.total == 0 { String::new() } else { format!("  {} of {}", push.done, push.total) };
+        lines.push((format!("push{name}{progress}{rate}{waiting}"), role));
     }
     if lines.is_empty() {
-        let line = if pending == 0 { "push  nothing to send".to_owned() } else { format!("push  {pending} waiting") };
-        lines.push((line, Role::Dim));
+        lines.push((format!("push  {}", waiting(pending)), Role::Dim));
     }
     lines.truncate(3);
     lines
+}
+
+fn waiting(pending: u64) -> String {
+    if pending == 0 { "nothing to send".to_owned() } else { format!("{} waiting", words::grouped(pending)) }
 }
 
 fn line(app: &App, canvas: &mut Canvas<'_>, area: Area, focused: bool) {

@@ -80,20 +80,20 @@ impl Desk {
     }
 
     fn load(&mut self, conflicts: Vec<Conflict>) {
-        let cx = Cx { at: &self.at, setup: &self.setup, world: &self.world, room: (118, 14) };
+        let cx = Cx { at: &self.at, setup: &self.setup, world: &self.world, room: (118, 14), full: true };
         let outcome = self.pane.load(&Need::Conflicts, &Found::Conflicts(conflicts), &cx);
         self.said.extend(outcome.notices.into_iter().map(|notice| notice.text));
     }
 
     fn act(&mut self, action: Action) -> Outcome {
-        let cx = Cx { at: &self.at, setup: &self.setup, world: &self.world, room: (118, 14) };
+        let cx = Cx { at: &self.at, setup: &self.setup, world: &self.world, room: (118, 14), full: true };
         let outcome = self.pane.handle(&action, &cx);
         self.said.extend(outcome.notices.iter().map(|notice| notice.text.clone()));
         outcome
     }
 
     fn type_text(&mut self, text: &str) {
-        let cx = Cx { at: &self.at, setup: &self.setup, world: &self.world, room: (118, 14) };
+        let cx = Cx { at: &self.at, setup: &self.setup, world: &self.world, room: (118, 14), full: true };
         self.pane.paste(text, &cx);
     }
 

@@ -110,7 +110,7 @@ impl Desk {
 
     fn act(&mut self, act: impl FnOnce(&mut Editor, &Cx<'_>) -> Outcome) {
         let at = At::test(self.second);
-        let cx = Cx { at: &at, setup: &self.setup, world: &self.world, room: self.room };
+        let cx = Cx { at: &at, setup: &self.setup, world: &self.world, room: self.room, full: false };
         let outcome = act(&mut self.editor, &cx);
         for write in &outcome.drafts {
             keep(&mut self.drafts, write, at.wall);

@@ -138,7 +138,7 @@ impl Desk {
     fn act(&mut self, act: impl FnOnce(&mut Editor, &Cx<'_>) -> crate::app::pane::Outcome) {
         let at = At::test(0);
         let room = (self.size.0.saturating_sub(2), self.size.1.saturating_sub(2));
-        let outcome = act(&mut self.editor, &Cx { at: &at, setup: &self.setup, world: &self.world, room });
+        let outcome = act(&mut self.editor, &Cx { at: &at, setup: &self.setup, world: &self.world, room, full: false });
         for write in outcome.drafts {
             match (write, &mut self.draft) {
                 (DraftWrite::Snapshot { key, snapshot, base, base_revision }, draft) => {

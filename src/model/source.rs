@@ -100,6 +100,10 @@ pub struct SyncSettings {
     pub stream_records: u64,
     /// How long settled ops and vault entries are kept.
     pub keep: Duration,
+    /// Take the operating system's word that the network changed as a hint to look.
+    pub watch_network: bool,
+    /// Bytes a day and source, both ways, after which nothing more is pulled by itself that day.
+    pub daily_budget: Option<u64>,
 }
 
 impl Default for SyncSettings {
@@ -111,6 +115,8 @@ impl Default for SyncSettings {
             page_size: 1_000,
             stream_records: 10_000,
             keep: Duration::from_secs(7 * 86_400),
+            watch_network: true,
+            daily_budget: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Start to the first restored frame, key to repainted frame, memory and idleness of the real program in a real terminal,
 //! with 1,000 and 1,000,000 records, as ratios to a minimal ratatui program timed the same way in the same run.
 //!
-//! `cargo bench --bench dashboard -- --ptybench ptybench.py --minimal tui_min [--records 1000,1000000]`
+//! `cargo bench --bench dashboard -- --ptybench ptybench.py --minimal tui_min [--records 1000,1000000] [--queued 100000]`
 //! (`ptybench.py` times any program in a PTY; `tui_min` is the minimal program it is compared with).
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
@@ -14,14 +14,16 @@ use std::{
 
 use ebbtide::{
     model::{
-        ids::CollectionKey,
+        edit,
+        ids::{CollectionKey, OpId},
+        op::{NewOp, OpKind},
         time::{Clock as _, Timestamp},
         wire::{RemoteChange, RemoteRecord},
     },
     runtime::clock::SystemClock,
     store::{OpenMode, PullPage, Store},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const PAGE: usize = 1_000;
 
@@ -34,6 +36,7 @@ fn main() {
         println!("dashboard: give --ptybench PATH and --minimal PATH to measure");
         return;
     };
+    let queued = option("--queued").map_or(0, |text| text.parse::<usize>().expect("a number of changes"));
     let sizes = option("--records").unwrap_or_else(|| "1000,1000000".to_owned());
     let program = program();
     let floor = measure(Path::new(&ptybench), "minimal", "READY", &[minimal.into()]);
@@ -43,7 +46,7 @@ fn main() {
     );
     for records in sizes.split(',').filter_map(|text| text.parse::<usize>().ok()) {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        fill(&dir.path().join("data"), records);
+        fill(&dir.path().join("data"), records, queued);
         let config = dir.path().join("config.toml");
         let text = "[[source]]\nname = \"lab\"\nkind = \"firebase\"\nurl = \"http://127.0.0.1:9\"\n\n\
                     [[source.collection]]\nname = \"items\"\npath = \"items\"\ncolumns = [\"name\", \"group\"]\n";
@@ -59,7 +62,7 @@ fn main() {
         let got = measure(Path::new(&ptybench), &format!("{records} records"), "item 5", &command);
         let ratio = |name: &str| got[name].as_f64().unwrap_or(f64::NAN) / floor[name].as_f64().unwrap_or(f64::NAN);
         println!(
-            "{records:<12} start {:>6} ms ({:.2}x)   key p50 {:>5} ({:.2}x) p99 {:>5} ms ({:.2}x)   rss {} MiB   idle {} % {} bytes",
+            "{records:<12} {queued} queued   start {:>6} ms ({:.2}x)   key p50 {:>5} ({:.2}x) p99 {:>5} ms ({:.2}x)   rss {} MiB   idle {} % {} bytes",
             got["start_p50"],
             ratio("start_p50"),
             got["key_done_p50"],
@@ -102,11 +105,11 @@ fn measure(ptybench: &Path, name: &str, text: &str, command: &[PathBuf]) -> Valu
     serde_json::from_str(line.trim()).expect("JSON")
 }
 
-/// Fills a data dir's mirror as a backfill would.
-fn fill(dir: &Path, records: usize) {
+/// Fills a data dir's mirror as a backfill would, and its outbox.
+fn fill(dir: &Path, records: usize, queued: usize) {
     let clock = Arc::new(SystemClock::new());
     let at: Timestamp = clock.at().wall;
-    let store = Store::open(dir, OpenMode::ReadWrite, clock).expect("a store");
+    let store = Store::open(dir, OpenMode::ReadWrite, clock.clone()).expect("a store");
     let collection = CollectionKey::new("lab", "items");
     for start in (0..records).step_by(PAGE) {
         let changes = (start..(start + PAGE).min(records)).map(record).collect();
@@ -121,6 +124,22 @@ fn fill(dir: &Path, records: usize) {
         };
         store.apply_page(page).wait().expect("applied");
     }
+    let ops = (0..queued).map(|index| {
+        let at = clock.at();
+        let document = json!({"name": format!("new {index}"), "group": index % 17});
+        NewOp {
+            op_id: OpId::new(&at),
+            record: collection.record(format!("rec-9{index:07}")),
+            kind: OpKind::Create,
+            changes: edit::diff(None, Some(&document)),
+            document: Some(document),
+            base: None,
+            base_revision: None,
+            created_at: at.wall,
+            author: String::new(),
+        }
+    });
+    store.queue_many(ops.collect()).wait().expect("queued");
     while store.feed_search().wait().expect("fed") {}
 }
 

@@ -3,7 +3,7 @@
 //! `cargo bench --bench store [-- --rows 1000000]`
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,14 +13,14 @@ use ebbtide::{
         edit,
         ids::{CollectionKey, OpId, SessionName},
         json::Pointer,
-        op::{NewOp, OpKind},
+        op::{NewOp, OpKind, Precondition},
         query::{Anchor, Filter, ListQuery, Sort},
         session::{Slice, UiCommit},
         time::{Clock, Timestamp},
         wire::{RemoteChange, RemoteRecord},
     },
     runtime::clock::SystemClock,
-    store::{NewBase, OpenMode, PullPage, QueueEdit, Store},
+    store::{Claim, NewBase, OpenMode, PullPage, QueueEdit, Store},
 };
 use rusqlite::{Connection, params};
 use serde_json::json;
@@ -44,6 +44,84 @@ fn main() {
     backfill(&store, rows);
     windows(&store, rows);
     start(store, &dir.path().join("data"), &clock);
+    outboxes(dir.path(), &clock);
+}
+
+/// What an outbox of a month costs: the same questions with 100 and with 100,000 waiting changes.
+fn outboxes(dir: &Path, clock: &Arc<dyn Clock>) {
+    let mut few = Outbox::fill(&dir.join("few"), clock, 100);
+    let mut many = Outbox::fill(&dir.join("many"), clock, 100_000);
+    for _ in 0..30 {
+        few.ask(clock);
+        many.ask(clock);
+    }
+    for (what, many, few) in [
+        ("opening with 100,000 changes waiting", &mut many.opening, &mut few.opening),
+        ("the next 64 to send", &mut many.ready, &mut few.ready),
+        ("the first page of the outbox", &mut many.page, &mut few.page),
+        ("a claim", &mut many.claim, &mut few.claim),
+    ] {
+        report(what, many, Some(few));
+    }
+}
+
+struct Outbox {
+    dir: PathBuf,
+    opening: Times,
+    ready: Times,
+    page: Times,
+    claim: Times,
+}
+
+impl Outbox {
+    fn fill(dir: &Path, clock: &Arc<dyn Clock>, changes: usize) -> Self {
+        let store = Store::open(dir, OpenMode::ReadWrite, Arc::clone(clock)).expect("the store opens");
+        let op = |index: usize| {
+            let at = clock.at();
+            let document = json!({"name": format!("new {index}"), "group": index % 17});
+            NewOp {
+                op_id: OpId::new(&at),
+                record: CollectionKey::new("lab", "items").record(format!("n-{index:07}")),
+                kind: OpKind::Create,
+                changes: edit::diff(None, Some(&document)),
+                document: Some(document),
+                base: None,
+                base_revision: None,
+                created_at: at.wall,
+                author: String::new(),
+            }
+        };
+        store.queue_many((0..changes).map(op).collect()).wait().expect("queued");
+        while store.feed_search().wait().expect("indexed") {}
+        let times = Times::default;
+        Self { dir: dir.to_path_buf(), opening: times(), ready: times(), page: times(), claim: times() }
+    }
+
+    fn ask(&mut self, clock: &Arc<dyn Clock>) {
+        let (store, time) =
+            timed(|| Store::open(&self.dir, OpenMode::ReadWrite, Arc::clone(clock)).expect("the store opens"));
+        self.opening.add(time);
+        let mut reader = store.reader().expect("a reader");
+        let now = clock.at().wall;
+        reader.ready(&"lab".into(), now, &[], 64).expect("chains");
+        let (chains, time) = timed(|| reader.ready(&"lab".into(), now, &[], 64).expect("chains"));
+        self.ready.add(time);
+        let (_, time) = timed(|| reader.outbox(&[], None, 40).expect("a page"));
+        self.page.add(time);
+        let head = &chains[0].ops[0];
+        let claim = Claim {
+            head: head.seq,
+            absorbs: Vec::new(),
+            kind: head.kind,
+            request_hash: String::new(),
+            sent_document: head.document.clone(),
+            precondition: Precondition::Absent,
+            at: now,
+        };
+        let (claimed, time) = timed(|| store.claim(claim).wait().expect("answered"));
+        assert!(claimed.is_some(), "the head can be claimed");
+        self.claim.add(time);
+    }
 }
 
 /// From nothing to the rows of the first frame.

@@ -154,3 +154,37 @@ fn groups_of_names_are_read_to_their_end() {
     let expected = ["app", "model", "store", "ui"].map(str::to_owned);
     assert_eq!(named(text), BTreeSet::from(expected));
 }
+
+/// The README names for each promise what tries to break it: those tests and commands are there.
+#[test]
+fn every_test_the_promises_name_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let (_, page) = readme.split_once("### How each promise is tried").unwrap();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| P")).collect();
+    assert_eq!(rows.len(), 8);
+    for row in rows {
+        let named: Vec<&str> = row.split('`').skip(1).step_by(2).collect();
+        assert!(named.iter().any(|name| name.starts_with("cargo ") || name.starts_with("tests/")), "{row}");
+        for name in named {
+            if name.starts_with("tests/") {
+                assert!(root.join(name.split(' ').next().unwrap()).exists(), "`{name}`");
+                continue;
+            }
+            let words: Vec<&str> = name.split(' ').collect();
+            let mut binaries: Vec<&str> =
+                words.windows(2).filter(|pair| pair[0] == "--test").map(|pair| pair[1]).collect();
+            if words.len() == 1 && !words[0].contains('-') {
+                binaries.push(words[0]);
+            }
+            for binary in &binaries {
+                assert!(root.join(format!("tests/{binary}.rs")).exists(), "`{binary}` in {row}");
+            }
+            // `cargo test --test BINARY FILTER` runs something.
+            if let ["cargo", "test", "--test", binary, filter] = words[..] {
+                let text = std::fs::read_to_string(root.join(format!("tests/{binary}.rs"))).unwrap();
+                assert!(text.contains(&format!("fn {filter}")), "`{name}`");
+            }
+        }
+    }
+}

@@ -8,5 +8,7 @@ mod help;
 mod local;
 #[path = "cli/place.rs"]
 mod place;
+#[path = "cli/plan.rs"]
+mod plan;
 #[path = "cli/story.rs"]
 mod story;

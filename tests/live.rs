@@ -129,6 +129,8 @@ fn a_second_window_opens_the_next_session_on_the_same_data() {
     first.wait_text("Person 3");
     let mut second = workspace.dashboard(120, 36, &[]);
     second.wait_text("default-2");
+    let refused = expect_code(workspace.command(&["session", "delete", "default"]), 1);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("is open in a dashboard"));
     workspace.run(&["patch", "users", "u_001", r#"{"name": "Seen by both"}"#]);
     first.wait_text("Seen by both");
     second.wait_text("Seen by both");

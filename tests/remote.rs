@@ -9,15 +9,15 @@ use std::{
 
 use ebbtide::{
     model::{
-        conflict::ConflictPolicy,
         ids::{CollectionKey, CollectionName, RecordId, Revision},
         json::{Pointer, same_value},
         op::{OpKind, Precondition},
-        source::{AuthSpec, CollectionSpec, PullMode, SourceKind, SourceSpec},
+        rules::ConflictRules,
+        source::{AuthSpec, CollectionSpec, Deadlines, PullMode, SourceKind, SourceSpec},
         time::{At, Clock},
         wire::{Answer, Link, PushRequest, ReadError, RemoteChange},
     },
-    remote::{Deadlines, FeedEvent, Remote},
+    remote::{FeedEvent, Remote},
     server::{Options, Server},
 };
 use secrecy::SecretString;
@@ -149,6 +149,7 @@ fn spec(url: &str, auth: AuthSpec) -> SourceSpec {
         auth,
         read_only: false,
         allow_plain: false,
+        user: None,
         collections: vec![CollectionSpec {
             name: "tasks".into(),
             path: "tasks".to_owned(),
@@ -156,7 +157,7 @@ fn spec(url: &str, auth: AuthSpec) -> SourceSpec {
             title: None,
             pull: PullMode::Auto,
             updated_at: Some(Pointer::parse("/meta/at")),
-            conflicts: ConflictPolicy::Manual,
+            conflicts: ConflictRules::default(),
         }],
     }
 }

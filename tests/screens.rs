@@ -3,11 +3,13 @@
 mod common;
 
 use common::{bench::*, fake::Fake};
+use ebbtide::app::effect::Effect;
 use ebbtide::model::{
     activity::Severity,
     conflict::Conflict,
     ids::{CollectionKey, Revision},
     op::OpState,
+    spend::{Spent, SpentToday},
     sync_status::*,
     time::{At, Timestamp},
     wire::Link,
@@ -151,6 +153,8 @@ fn online() -> Vec<SourceStatus> {
                 ..CollectionStatus::new(key(name))
             })
             .collect(),
+        spent: SpentToday::default(),
+        account: Account::default(),
         at: wall(NOW),
     };
     vec![status("acme-prod", &["users", "orders", "products", "carts"]), status("field-notes", &["visits"])]
@@ -186,7 +190,7 @@ fn offline() -> Vec<SourceStatus> {
 const SIZES: [(u16, u16); 2] = [(120, 36), (80, 24)];
 
 /// How a pane is brought to the front.
-const PANES: [(&str, &str); 14] = [
+const PANES: [(&str, &str); 15] = [
     ("collections", "1"),
     ("records", "2"),
     ("record", "3"),
@@ -201,6 +205,7 @@ const PANES: [(&str, &str); 14] = [
     ("palette", ":s"),
     ("goto", "<ctrl-g>"),
     ("sessions", "gs"),
+    ("vault", "gv"),
 ];
 
 fn sessions(data: &mut Fake) {
@@ -214,10 +219,24 @@ fn sessions(data: &mut Fake) {
     }
 }
 
+fn lost(data: &mut Fake) {
+    use ebbtide::model::vault::VaultReason::*;
+    let mut bo = data.local(&key("users").record("u_00042")).unwrap();
+    bo["role"] = json!("owner");
+    data.lose(&key("users").record("u_00042"), bo.clone(), Discarded, NOW - 90_000);
+    bo["profile"]["email"] = json!("bo@elsewhere.test");
+    data.lose(&key("users").record("u_00042"), bo, Undone, NOW - 7_200);
+    let mug = json!({"title": "Mug", "price": 11, "stock": 38, "dims": {"h": 9, "w": 8}});
+    data.lose(&key("products").record("p_001"), mug.clone(), LocalOverwritten, NOW - 3_000);
+    data.lose(&key("products").record("p_gone"), mug.clone(), RemovedByPull, NOW - 600);
+    data.lose(&key("products").record("p_001"), mug, RemoteOverwritten, NOW - 30);
+}
+
 fn many() -> Fake {
     let mut data = few();
     outbox(&mut data);
     sessions(&mut data);
+    lost(&mut data);
     for number in 200..3_000_u32 {
         let id = format!("u_{number:05}");
         let role = ["admin", "editor", "viewer"][number as usize % 3];
@@ -305,6 +324,18 @@ fn failing() -> Vec<SourceStatus> {
     statuses[0].collections[1].phase = PullPhase::Stopped("1,180 of 1,204 records are gone on the server".to_owned());
     statuses[0].collections[2].last_error = Some("Permission denied".to_owned());
     statuses[1].paused = true;
+    statuses[1].account =
+        Account { principal: Some("bob".to_owned()), foreign: vec![Foreign { author: "ann".to_owned(), ops: 3 }] };
+    let cost = |sent, received| Spent { sent, received };
+    statuses[1].spent = SpentToday {
+        day: 0,
+        total: cost(48_200, 50_310_000),
+        collections: [("visits".into(), cost(41_000, 50_300_000))].into(),
+        budget: Some(50_000_000),
+        is_used_up: true,
+    };
+    statuses[1].connectivity.evidence.clock_offset_ms = Some(93_000);
+    statuses[1].connectivity.evidence.clock_uncertainty_ms = Some(540);
     statuses
 }
 
@@ -326,6 +357,7 @@ fn in_condition(condition: &str, size: (u16, u16)) -> Bench {
             let mut data = few();
             outbox(&mut data);
             sessions(&mut data);
+            lost(&mut data);
             let mut bench = Bench::new(setup(size), data, NOW);
             bench.status(failing());
             bench.press("4j2");
@@ -336,6 +368,7 @@ fn in_condition(condition: &str, size: (u16, u16)) -> Bench {
             let mut data = few();
             outbox(&mut data);
             sessions(&mut data);
+            lost(&mut data);
             let mut bench = Bench::new(setup(size), data, NOW);
             bench.status(offline());
             bench.press("2jjjj4j2");
@@ -402,6 +435,66 @@ fn whole_screens() {
         kept("screens", &name("welcome"), &Bench::new(welcome, Fake::default(), NOW).screen());
     }
     kept("screens", "too_small_42x8", &in_condition("few", (42, 8)).screen());
+}
+
+/// A stopped collection in every form its question takes.
+#[test]
+fn a_stopped_collection_asks() {
+    let found = |reason, text: &str, affected: u64| GuardFound {
+        reason,
+        text: text.to_owned(),
+        affected,
+        rows: affected + 24,
+        sample: (0..affected.min(25)).map(|n| format!("-Np{n:02}xMugBlue").as_str().into()).collect(),
+        since: wall(NOW - 120_000),
+    };
+    let questions = [
+        (
+            "mass_deletion",
+            found(
+                GuardReason::MassDeletion,
+                "the server's `acme-prod/orders` lacks 1180 of the 1204 records here",
+                1_180,
+            ),
+        ),
+        (
+            "other_server",
+            found(
+                GuardReason::OtherServer,
+                "another database answers at `http://127.0.0.1:7070` than the one `acme-prod/orders` was copied from",
+                0,
+            ),
+        ),
+    ];
+    for size in SIZES {
+        for (name, guard) in &questions {
+            let mut statuses = online();
+            statuses[0].collections[1].phase = PullPhase::Stopped(guard.text.clone());
+            statuses[0].collections[1].guard = Some(guard.clone());
+            let mut bench = Bench::new(setup(size), few(), NOW);
+            bench.status(statuses.clone());
+            bench.press("6");
+            let at = |what: &str| format!("{name}_{what}_{}x{}", size.0, size.1);
+            kept("panes/sync", &at("beside"), &cut(&bench));
+            bench.press("z");
+            kept("panes/sync", &at("whole"), &cut(&bench));
+            bench.press("A");
+            kept("panes/sync", &at("accept"), &bench.screen());
+            bench.press("n");
+            statuses[0].collections[1].phase = PullPhase::Detached;
+            bench.status(statuses);
+            kept("panes/sync", &at("detached"), &cut(&bench));
+            bench.press("D");
+            assert!(
+                matches!(
+                    bench.effects.last(),
+                    Some(Effect::Sync(SyncRequest::AnswerGuard { answer: GuardAnswer::Attach, .. }))
+                ),
+                "{:?}",
+                bench.effects.last()
+            );
+        }
+    }
 }
 
 #[test]
@@ -778,7 +871,7 @@ fn transcripts() {
         ("add", &["a", "<ctrl-end><left>\"name\": \"Zoe\"", "<F2>", "u"]),
         ("delete", &["d", "n", "d", "y", "u", "jj<space><space>", "d", "y", "3jjj", "d", "y"]),
         ("outbox", &["4", "j", "h", "j", "h", "h", "D", "n", "D", "y", "X", "r", "v", "v", "o"]),
-        ("conflict", &["4", "c", "w", "m", "w", "<esc>"]),
+        ("conflict", &["4", "c", "w", "e", "14", "<enter>", "u", "m", "w", "<esc>"]),
         (
             "palette",
             &[
@@ -805,6 +898,111 @@ fn transcripts() {
         let mut bench = Bench::new(setup((120, 36)), data, NOW);
         bench.status(online());
         kept("transcripts", name, &transcript(&mut bench, steps));
+    }
+}
+
+/// The conflict of the mock-ups: five fields differ, two need a person.
+fn resolver(size: (u16, u16), change: impl Fn(&mut Conflict)) -> Bench {
+    let mut data = few();
+    outbox(&mut data);
+    let conflict = &mut data.conflicts[0];
+    conflict.base = Some(json!({"id": "p_003", "title": "Mug", "price": 12, "stock": 40, "tags": ["a", "b"],
+        "dims": {"h": 9, "w": 8}, "maker": {"name": "Kiln & Co", "city": "Malmö"}}));
+    conflict.mine = Some(json!({"id": "p_003", "title": "Mug, blue", "price": 12.5, "stock": 40,
+        "tags": ["a", "b", "sale"], "dims": {"h": 10, "w": 8}, "maker": {"name": "Kiln & Co", "city": "Malmö"}}));
+    conflict.theirs = Some(json!({"id": "p_003", "title": "Mug", "price": 13, "stock": 38, "tags": ["c"],
+        "dims": {"h": 10, "w": 8}, "maker": {"name": "Kiln & Co", "city": "Malmö"}}));
+    change(conflict);
+    let mut bench = Bench::new(setup(size), data, NOW);
+    bench.status(online());
+    bench.press("C");
+    bench
+}
+
+#[test]
+fn the_resolver_in_every_state() {
+    for size in SIZES {
+        let mut states: Vec<(&str, Bench)> = Vec::new();
+        let state = |keys: &str| {
+            let mut bench = resolver(size, |_| {});
+            bench.press(keys);
+            bench
+        };
+        states.push(("undecided", state("")));
+        states.push(("typing", state("e{\"amount\": 1")));
+        states.push(("half_typed", state("e14<esc>j")));
+        states.push(("decided", state("mnt")));
+        states.push(("unchanged", state(".")));
+        states.push(("dropping", state("D")));
+        states.push(("deleted_there", resolver(size, |conflict| conflict.theirs = None)));
+        let mut deleted_here = resolver(size, |conflict| conflict.mine = None);
+        deleted_here.press("m");
+        states.push(("deleted_here", deleted_here));
+        states.push(("both_created", resolver(size, |conflict| conflict.base = None)));
+        states.push(("in_doubt", resolver(size, |conflict| conflict.was_in_doubt = true)));
+        for (name, bench) in states {
+            kept("panes/conflicts", &format!("{name}_{}x{}", size.0, size.1), &bench.screen());
+            if bench.app.confirm().is_none() {
+                restarted(bench, name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_choice_survives_a_kill_and_says_so_when_the_server_moved_under_it() {
+    let mut bench = resolver((120, 36), |_| {});
+    bench.press("mnt");
+    let mut bench = restarted(bench, "a conflict decided half way");
+    bench.data.conflicts[0].theirs.as_mut().unwrap()["price"] = json!(15);
+    bench.changed();
+    let screen = bench.screen();
+    assert!(screen.contains("products/p_003 changed again on the server: price"), "{screen}");
+    assert!(screen.contains("1 to decide"), "{screen}");
+    bench.press("NTw");
+    let op = bench.data.ops.iter().find(|op| op.record.id.as_str() == "p_003").unwrap();
+    let document = op.document.as_ref().unwrap();
+    assert_eq!(
+        (&document["price"], &document["tags"], &document["title"]),
+        (&json!(15), &json!(["c"]), &json!("Mug, blue"))
+    );
+    assert!(bench.data.conflicts[0].resolved_at.is_some());
+}
+
+#[test]
+fn a_kept_version_is_compared_restored_as_an_edit_and_taken_back() {
+    let mut bench = in_condition("few", (120, 36));
+    bench.press("gvG");
+    let screen = bench.screen();
+    assert!(screen.contains("Version 1 of users/u_00042"), "{screen}");
+    assert!(screen.contains("now   \"admin\"") && screen.contains("kept  \"owner\""), "{screen}");
+    bench.press("]");
+    assert!(bench.screen().contains("\"role\": \"owner\""), "{}", bench.screen());
+    let before = bench.data.ops.len();
+    bench.press("r");
+    assert_eq!(bench.data.ops.len(), before + 1);
+    let op = bench.data.ops.last().unwrap();
+    assert_eq!((op.kind.word(), op.document.as_ref().unwrap()["role"].as_str()), ("update", Some("owner")));
+    assert!(bench.screen().contains("Queued: users/u_00042"), "{}", bench.screen());
+    bench.press("r");
+    assert!(bench.screen().contains("users/u_00042 is that version already"), "{}", bench.screen());
+    bench.press("u");
+    assert_eq!(bench.data.ops.len(), before);
+    bench.press("/p_gone<enter><enter>");
+    let op = bench.data.ops.last().unwrap();
+    assert_eq!((op.kind.word(), op.record.id.as_str()), ("create", "p_gone"), "a record that is gone is made anew");
+}
+
+#[test]
+fn the_vault_of_one_record_comes_back_with_its_filter_and_its_scroll() {
+    for size in SIZES {
+        let mut bench = in_condition("few", size);
+        bench.press("2jgVj]");
+        assert!(bench.screen().contains("FILTER users/u_"), "{}", bench.screen());
+        let mut bench = restarted(bench, "the vault of one record");
+        bench.press("<esc>/prod<left>");
+        let bench = restarted(bench, "a half typed filter of the vault");
+        kept("panes/vault", &format!("filtered_{}x{}", size.0, size.1), &cut(&bench));
     }
 }
 
@@ -953,6 +1151,7 @@ mod random {
             let mut data = few();
             outbox(&mut data);
             sessions(&mut data);
+            lost(&mut data);
             data.no_rank = no_rank;
             let mut bench = Bench::new(setup(size), data, NOW);
             bench.status(online());

@@ -12,7 +12,7 @@ use std::{
 
 use ebbtide::{
     model::{
-        conflict::Take,
+        conflict::{Lost, Side, Take},
         draft::{DraftKey, DraftTarget, DraftWrite},
         edit,
         ids::{CollectionKey, OpId, RecordId, Revision, Seq, SessionName},
@@ -22,6 +22,7 @@ use ebbtide::{
         session::{Slice, UiCommit},
         sync_status::SyncRequest,
         time::{At, Clock, Timestamp},
+        vault::{VaultQuery, VaultReason},
         wire::{RemoteChange, RemoteRecord},
     },
     store::{Claim, NewBase, OpenMode, Outcome, PullPage, QueueEdit, Reader, Resolve, Settle, Store, StoreError},
@@ -513,6 +514,59 @@ fn a_rebased_op_takes_the_place_of_the_old_one() {
     assert_eq!(rest[0].seq, second);
 }
 
+#[test]
+fn what_a_rule_decided_against_is_in_the_vault_and_the_later_ops_go_on() {
+    let mut world = World::new();
+    world.pull(&[("a", json!({"n": 0, "m": 0}))]);
+    let first = world.queue("a", Some(json!({"n": 1, "m": 0})));
+    let second = world.queue("a", Some(json!({"n": 1, "m": 7})));
+    world.claim(first, &[]).unwrap();
+    let theirs = json!({"n": 9, "m": 0});
+    let lost = vec![
+        Lost { side: Side::Mine, document: json!({"n": 1, "m": 0}), revision: None },
+        Lost { side: Side::Theirs, document: theirs.clone(), revision: Some("r9".into()) },
+    ];
+    let outcome = Outcome::Decided {
+        op: None,
+        copy: None,
+        theirs: Some(theirs.clone()),
+        theirs_revision: Some("r9".into()),
+        lost,
+    };
+    world.settle(first, outcome.clone());
+    assert_eq!((world.state(first), world.state(second)), (OpState::Discarded, OpState::Queued));
+    let next = world.op(second);
+    assert_eq!((next.base, next.document), (Some(theirs), Some(json!({"n": 9, "m": 7}))));
+    assert_eq!(next.base_revision, Some("r9".into()));
+    let kept: Vec<_> = world
+        .reader()
+        .vault_list(None, None, 10)
+        .unwrap()
+        .into_iter()
+        .map(|entry| (entry.reason, entry.revision))
+        .collect();
+    assert_eq!(kept, [(VaultReason::RemoteOverwritten, Some("r9".into())), (VaultReason::LocalOverwritten, None)]);
+    world.settle(first, outcome);
+    assert_eq!(world.reader().vault_list(None, None, 10).unwrap().len(), 2, "settled once");
+}
+
+#[test]
+fn a_copy_of_mine_is_queued_as_a_record_of_its_own() {
+    let mut world = World::new();
+    world.pull(&[("a", json!({"n": 0}))]);
+    let first = world.queue("a", Some(json!({"n": 1})));
+    world.claim(first, &[]).unwrap();
+    let copy = world.edit("b", Some(json!({"n": 1})));
+    let theirs = Some(json!({"n": 9}));
+    world.settle(
+        first,
+        Outcome::Decided { op: None, copy: Some(Box::new(copy)), theirs, theirs_revision: None, lost: Vec::new() },
+    );
+    let chain = world.reader().chain(&tasks().record("b")).unwrap().unwrap();
+    assert_eq!((chain.ops[0].kind, chain.ops[0].state), (OpKind::Create, OpState::Queued));
+    assert_eq!(world.reader().record(&tasks().record("b")).unwrap().local, Some(json!({"n": 1})));
+}
+
 fn conflict(world: &mut World) -> (Seq, Seq, i64) {
     world.pull(&[("a", json!({"n": 0, "m": 0}))]);
     let first = world.queue("a", Some(json!({"n": 1, "m": 0})));
@@ -525,6 +579,7 @@ fn conflict(world: &mut World) -> (Seq, Seq, i64) {
             theirs: Some(theirs),
             theirs_revision: Some("r9".into()),
             base: Some(json!({"n": 0, "m": 0})),
+            note: None,
         },
     );
     assert_eq!((world.state(first), world.state(second)), (OpState::Conflict, OpState::Blocked));
@@ -564,6 +619,41 @@ fn taking_mine_queues_it_on_their_revision_and_keeps_theirs() {
     assert_eq!(world.reader().vault_text(kept[0].id).unwrap().unwrap(), r#"{"n":9,"m":0}"#);
     assert_eq!(world.store.resolve(resolve).wait().unwrap(), Some(new), "the same answer twice is one answer");
     assert_eq!(world.reader().conflicts(true).unwrap()[0].resolution, Some(Take::Mine));
+}
+
+#[test]
+fn an_answer_that_was_not_sent_is_taken_back_and_the_conflict_is_open_again() {
+    let mut world = World::new();
+    let (first, second, id) = conflict(&mut world);
+    let other = world.queue("b", Some(json!({"other": true})));
+    let answer = |world: &mut World, when: u64| {
+        let op_id = world.op_id();
+        let document = Some(json!({"n": 5, "m": 0}));
+        let resolve =
+            Resolve { conflict: id, take: Take::Merged, document, op_id, at: at(when), author: String::new() };
+        world.store.resolve(resolve).wait().unwrap().unwrap()
+    };
+    let new = answer(&mut world, 40);
+    let op_id = world.op_id();
+    assert_eq!(
+        world.store.undo(op_id, at(41)).wait().unwrap(),
+        Some(new),
+        "the newest thing done, though not last in line"
+    );
+    assert_eq!(world.state(other), OpState::Queued);
+    assert_eq!((world.state(new), world.state(first)), (OpState::Discarded, OpState::Conflict));
+    assert_eq!(world.state(second), OpState::Blocked);
+    assert_eq!(world.op(second).document, Some(json!({"n": 1, "m": 7})));
+    let open = world.reader().conflicts(false).unwrap();
+    assert_eq!((open[0].id, open[0].resolution), (id, None));
+    assert_eq!(open[0].theirs, Some(json!({"n": 9, "m": 0})));
+    assert_eq!(world.window("is:conflict", Anchor::First, 5).rows[0].mark, RecordMark::Conflict);
+    let kept = world.reader().vault_list(None, None, 1).unwrap();
+    assert_eq!(kept[0].reason, VaultReason::Undone);
+    let again = answer(&mut world, 50);
+    assert_eq!((world.state(again), world.state(second)), (OpState::Queued, OpState::Queued));
+    assert_eq!(world.op(second).document, Some(json!({"n": 5, "m": 7})));
+    assert_eq!(world.reader().check().unwrap(), Vec::<String>::new());
 }
 
 #[test]
@@ -1246,12 +1336,121 @@ fn old_history_goes_and_pending_work_stays() {
         3
     );
     world.store.prune(at(1_000)).wait().unwrap();
+    assert_eq!(world.reader().vault_list(None, None, 9).unwrap().len(), 1, "the vault has limits of its own");
+    world.store.prune_vault(at(1_000), u64::MAX).wait().unwrap();
     assert_eq!(world.reader().op(done).unwrap(), None);
     assert_eq!(world.state(waiting), OpState::Queued);
     assert_eq!(world.reader().vault_list(None, None, 9).unwrap(), []);
     let again = world.queue("d", Some(json!(1)));
     assert!(again > dropped, "numbers are never used again");
     assert_eq!(world.reader().check().unwrap(), Vec::<String>::new());
+}
+
+// --- the vault ---------------------------------------------------------------------------------------------------------
+
+#[test]
+fn every_version_that_loses_is_kept_with_its_reason() {
+    let mut world = World::new();
+    let (_, _, mine_wins) = conflict(&mut world);
+    let op_id = world.op_id();
+    let answer = Resolve {
+        conflict: mine_wins,
+        take: Take::Mine,
+        document: Some(json!({"n": 1, "m": 0})),
+        op_id,
+        at: at(40),
+        author: String::new(),
+    };
+    world.store.resolve(answer).wait().unwrap();
+    world.pull(&[("b", json!({"v": "base"})), ("c", json!({"v": "to go"}))]);
+    let edit = world.queue("b", Some(json!({"v": "mine"})));
+    world.store.conflict_from_pull(tasks().record("b"), Some(json!({"v": "theirs"})), None, at(41)).wait().unwrap();
+    let open = world.reader().conflicts(false).unwrap();
+    assert_eq!(open[0].seq, edit);
+    let op_id = world.op_id();
+    let (id, theirs) = (open[0].id, Take::Theirs);
+    let answer = Resolve { conflict: id, take: theirs, document: None, op_id, at: at(42), author: String::new() };
+    world.store.resolve(answer).wait().unwrap();
+    world.store.apply_page(page(vec![RemoteChange::Tombstone { id: "c".into() }])).wait().unwrap();
+    let dropped = world.queue("b", Some(json!({"v": "dropped"})));
+    world.store.command(vec![dropped], OpCommand::Discard, at(43)).wait().unwrap();
+    let undone = world.queue("b", Some(json!({"v": "undone"})));
+    let op_id = world.op_id();
+    assert_eq!(world.store.undo(op_id, at(44)).wait().unwrap(), Some(undone));
+    let mut reader = world.reader();
+    let kept: Vec<(VaultReason, String)> = reader
+        .vault_list(None, None, 9)
+        .unwrap()
+        .into_iter()
+        .map(|entry| (entry.reason, reader.vault_text(entry.id).unwrap().unwrap()))
+        .collect();
+    let expected = [
+        (VaultReason::Undone, r#"{"v":"undone"}"#),
+        (VaultReason::Discarded, r#"{"v":"dropped"}"#),
+        (VaultReason::RemovedByPull, r#"{"v":"to go"}"#),
+        (VaultReason::LocalOverwritten, r#"{"v":"mine"}"#),
+        (VaultReason::RemoteOverwritten, r#"{"n":9,"m":0}"#),
+    ];
+    assert_eq!(kept, expected.map(|(reason, text)| (reason, text.to_owned())));
+}
+
+#[test]
+fn a_kept_version_is_found_by_its_record_and_shown_beside_what_is_there_now() {
+    let mut world = World::new();
+    world.pull(&[("a", json!({"n": 0})), ("b", json!({"n": 0}))]);
+    for id in ["a", "b", "a"] {
+        let seq = world.queue(id, Some(json!({"n": 5, "of": id})));
+        world.store.command(vec![seq], OpCommand::Discard, at(20)).wait().unwrap();
+    }
+    let mut reader = world.reader();
+    let ids = |query: VaultQuery, reader: &mut Reader| -> Vec<i64> {
+        reader.vault_search(&query, None, 9).unwrap().into_iter().map(|entry| entry.id).collect()
+    };
+    assert_eq!(ids(VaultQuery::default(), &mut reader), [3, 2, 1]);
+    let of_a = VaultQuery { collection: Some(tasks()), id: Some("a".into()), ..VaultQuery::default() };
+    assert_eq!(ids(of_a, &mut reader), [3, 1]);
+    assert_eq!(ids(VaultQuery { text: " TASKS/B".into(), ..VaultQuery::default() }, &mut reader), [2]);
+    assert!(ids(VaultQuery { text: "nowhere".into(), ..VaultQuery::default() }, &mut reader).is_empty());
+    let kept = reader.kept_version(2).unwrap().unwrap();
+    assert_eq!((kept.document, kept.local), (json!({"n": 5, "of": "b"}), Some(json!({"n": 0}))));
+    assert!(reader.kept_version(4).unwrap().is_none());
+}
+
+#[test]
+fn the_vault_keeps_by_days_and_by_bytes_and_the_same_text_once() {
+    let mut world = World::new();
+    let mut keep = |text: String, when: u64| {
+        let seq = world.queue("a", Some(json!({"text": text})));
+        world.store.command(vec![seq], OpCommand::Discard, at(when)).wait().unwrap();
+    };
+    // Text that does not compress to nothing: each takes some hundred bytes.
+    let noise = |seed: u64| {
+        let mut dice = Dice(seed * 7_919 + 1);
+        (0..400).map(|_| char::from(b'a' + u8::try_from(dice.roll(26)).unwrap())).collect::<String>()
+    };
+    for n in 0..10 {
+        keep(noise(n), 100 + n);
+    }
+    keep(noise(9), 200);
+    let left = |world: &World| -> Vec<i64> {
+        world.reader().vault_list(None, None, 99).unwrap().into_iter().map(|entry| entry.id).collect()
+    };
+    let disk = |world: &World| -> (i64, i64) {
+        let file = rusqlite::Connection::open(world.dir.path().join("journal.db")).unwrap();
+        let sql = "SELECT count(*), sum(length(body)) FROM vault_blobs";
+        file.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    };
+    let (blobs, bytes) = disk(&world);
+    assert_eq!(blobs, 10, "eleven versions, ten texts");
+    assert!(bytes < 10 * 420, "{bytes}: compressed");
+    world.store.prune_vault(at(103), u64::MAX).wait().unwrap();
+    assert_eq!(left(&world), [11, 10, 9, 8, 7, 6, 5, 4], "by days");
+    let most = u64::try_from(bytes).unwrap() * 35 / 100;
+    world.store.prune_vault(at(103), most).wait().unwrap();
+    assert_eq!(left(&world), [11, 10, 9, 8], "by bytes: three texts and a half fit, one of them kept twice");
+    assert_eq!(disk(&world).0, 3);
+    world.store.prune_vault(at(103), most).wait().unwrap();
+    assert_eq!(left(&world).len(), 4, "what fits stays");
 }
 
 // --- anything in any order ---------------------------------------------------------------------------------------------
@@ -1418,7 +1617,8 @@ fn whatever_happens_local_is_base_plus_pending_in_order() {
                             2 => world.settle(head.seq, Outcome::Rejected { error: error("no") }),
                             3 => {
                                 let theirs = (dice.roll(3) > 0).then(|| json!({"n": "theirs", "k": 1}));
-                                let outcome = Outcome::Conflict { theirs, theirs_revision: None, base: head.base };
+                                let outcome =
+                                    Outcome::Conflict { theirs, theirs_revision: None, base: head.base, note: None };
                                 world.settle(head.seq, outcome);
                             }
                             4 => {

@@ -39,6 +39,7 @@ pub enum Action {
     OpenLog,
     OpenConflicts,
     OpenSessions,
+    OpenVault,
     OpenWelcome,
     Goto,
     GotoCollection,
@@ -80,12 +81,20 @@ pub enum Action {
     Probe,
     PauseSync,
     ForceOffline,
+    ConfirmAuthor,
     AcceptDeletion,
     Reupload,
     Detach,
     // Conflicts.
     TakeMine,
     TakeTheirs,
+    TakeBase,
+    TypeValue,
+    TakeAllMine,
+    TakeAllTheirs,
+    RedoMerge,
+    ToggleUnchanged,
+    DropMine,
     QueueResult,
     NextUndecided,
     PreviousUndecided,
@@ -104,4 +113,7 @@ pub enum Action {
     SomebodyEdits,
     // Sessions.
     DeleteSession,
+    // Vault.
+    VersionsOfRecord,
+    RestoreVersion,
 }

@@ -18,6 +18,7 @@ pub enum Scope {
     Conflicts,
     Log,
     Sessions,
+    Vault,
     Editor,
     /// One-line inputs: filter, palette, help search.
     Input,
@@ -25,7 +26,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    pub const ALL: [Scope; 14] = [
+    pub const ALL: [Scope; 15] = [
         Self::Global,
         Self::List,
         Self::Collections,
@@ -37,6 +38,7 @@ impl Scope {
         Self::Conflicts,
         Self::Log,
         Self::Sessions,
+        Self::Vault,
         Self::Editor,
         Self::Input,
         Self::Help,
@@ -56,6 +58,7 @@ impl Scope {
             Self::Conflicts => "conflicts",
             Self::Log => "log",
             Self::Sessions => "sessions",
+            Self::Vault => "vault",
             Self::Editor => "editor",
             Self::Input => "input",
             Self::Help => "help",
@@ -86,7 +89,9 @@ pub struct Command {
     pub demo: bool,
 }
 
-use Scope::{Conflicts, Connectivity, Editor, Global, Help, Input, List, Outbox, Record, Records, Sessions, Sync};
+use Scope::{
+    Conflicts, Connectivity, Editor, Global, Help, Input, List, Outbox, Record, Records, Sessions, Sync, Vault,
+};
 
 macro_rules! command {
     ($action:ident, $name:literal, $hint:literal, $title:literal, $help:literal, [$($scope:ident),*]) => {
@@ -117,16 +122,23 @@ pub const COMMANDS: &[Command] = &[
     command!(Back, "back", "back", "back", "close, clear, or go back; never quits", [Global, Input, Help]),
     command!(ScrollRight, "scroll_right", "right", "scroll right", "show the columns to the right", [Records]),
     command!(ScrollLeft, "scroll_left", "left", "scroll left", "show the columns to the left", [Records]),
-    command!(NextTab, "next_tab", "next tab", "next tab", "next tab of the pane", [Outbox, Conflicts, Input, Help]),
+    command!(
+        NextTab,
+        "next_tab",
+        "next tab",
+        "next tab",
+        "next tab of the pane",
+        [Outbox, Conflicts, Vault, Input, Help]
+    ),
     command!(
         PreviousTab,
         "previous_tab",
         "previous tab",
         "previous tab",
         "previous tab of the pane",
-        [Outbox, Conflicts, Input, Help]
+        [Outbox, Conflicts, Vault, Input, Help]
     ),
-    command!(Filter, "filter", "filter", "filter", "show only what matches", [Records], "<text>"),
+    command!(Filter, "filter", "filter", "filter", "show only what matches", [Records, Vault], "<text>"),
     command!(ClearFilter, "clear_filter", "clear filter", "clear the filter", "show everything again", [Records]),
     command!(Sort, "sort", "sort", "sort by the next column", "sort by the next column", [Records], "<column>"),
     command!(ReverseSort, "reverse_sort", "reverse", "reverse the order", "reverse the order", [Records]),
@@ -140,7 +152,7 @@ pub const COMMANDS: &[Command] = &[
         "edit",
         "edit the record",
         "edit the whole record as JSON",
-        [Records, Record, Outbox, Conflicts]
+        [Records, Record, Outbox]
     ),
     command!(EditField, "edit_field", "edit field", "edit the field", "edit just this field in place", [Record]),
     command!(
@@ -149,7 +161,7 @@ pub const COMMANDS: &[Command] = &[
         "$EDITOR",
         "edit in $EDITOR",
         "edit the whole record in your own editor",
-        [Records, Record]
+        [Records, Record, Conflicts]
     ),
     command!(
         DeleteRecord,
@@ -177,7 +189,7 @@ pub const COMMANDS: &[Command] = &[
         "source, collection, id and field",
         [Records, Record, Outbox]
     ),
-    command!(CopyJson, "copy_json", "JSON", "copy the value", "the selected value as JSON", [Record, Outbox]),
+    command!(CopyJson, "copy_json", "JSON", "copy the value", "the selected value as JSON", [Record, Outbox, Vault]),
     command!(CopyId, "copy_id", "id", "copy the id", "the id of the record", [Records, Record, Outbox]),
     command!(RetryOp, "retry_op", "retry", "retry the op", "send it again now", [Outbox]),
     command!(HoldOp, "hold_op", "hold", "hold or release the op", "keep it back, or let it go", [Outbox]),
@@ -211,7 +223,7 @@ pub const COMMANDS: &[Command] = &[
         "go to record",
         "open the record of the op",
         "show the record this op changes",
-        [Outbox, Conflicts]
+        [Outbox, Conflicts, Vault]
     ),
     command!(NextView, "next_view", "view", "next outbox view", "all, queued, held, rejected, conflict", [Outbox]),
     command!(SyncNow, "sync_now", "sync", "sync now", "pull and push everything", [Global]),
@@ -226,6 +238,14 @@ pub const COMMANDS: &[Command] = &[
         [Global]
     ),
     command!(
+        ConfirmAuthor,
+        "confirm_author",
+        "confirm account",
+        "send edits of another account...",
+        "let who is signed in send what somebody else made (asks)",
+        [Outbox, Connectivity]
+    ),
+    command!(
         AcceptDeletion,
         "accept_deletion",
         "accept",
@@ -234,24 +254,80 @@ pub const COMMANDS: &[Command] = &[
         [Sync]
     ),
     command!(Reupload, "reupload", "reupload", "upload again", "put back there what is here", [Sync]),
-    command!(Detach, "detach", "detach", "detach the collection", "leave both as they are, stop pulling", [Sync]),
-    command!(TakeMine, "take_mine", "mine", "take mine", "keep my version of the record", [Conflicts]),
     command!(
-        TakeTheirs,
-        "take_theirs",
-        "theirs",
-        "take theirs",
-        "keep the server's version of the record",
+        Detach,
+        "detach",
+        "detach",
+        "detach, attach again",
+        "leave both as they are, stop pulling; again: pull it",
+        [Sync]
+    ),
+    command!(TakeMine, "take_mine", "mine", "take mine", "my value at this field", [Conflicts]),
+    command!(TakeTheirs, "take_theirs", "theirs", "take theirs", "the server's value at this field", [Conflicts]),
+    command!(
+        TakeBase,
+        "take_base",
+        "base",
+        "take the base",
+        "what both sides started from, at this field",
         [Conflicts]
     ),
-    command!(QueueResult, "queue_result", "queue result", "queue the result", "send what was chosen", [Conflicts]),
-    command!(NextUndecided, "next_undecided", "next", "next conflict", "next conflict that needs you", [Conflicts]),
+    command!(TypeValue, "type_value", "type", "type a value", "another value for this field, as JSON", [Conflicts]),
+    command!(
+        TakeAllMine,
+        "take_all_mine",
+        "all mine",
+        "take all mine",
+        "mine wherever a decision is needed; again: everywhere",
+        [Conflicts]
+    ),
+    command!(
+        TakeAllTheirs,
+        "take_all_theirs",
+        "all theirs",
+        "take all theirs",
+        "theirs wherever a decision is needed; again: everywhere",
+        [Conflicts]
+    ),
+    command!(
+        RedoMerge,
+        "redo_merge",
+        "redo merge",
+        "redo the automatic merge",
+        "put aside what was chosen, back to what merged by itself",
+        [Conflicts]
+    ),
+    command!(
+        ToggleUnchanged,
+        "toggle_unchanged",
+        "unchanged",
+        "show unchanged fields",
+        "also the fields that are the same on all sides",
+        [Conflicts]
+    ),
+    command!(
+        DropMine,
+        "drop_mine",
+        "drop mine",
+        "drop my change...",
+        "leave the server's version (asks; kept in the vault)",
+        [Conflicts]
+    ),
+    command!(QueueResult, "queue_result", "queue", "queue the result", "send what was chosen", [Conflicts]),
+    command!(
+        NextUndecided,
+        "next_undecided",
+        "next",
+        "next undecided field",
+        "next field, or conflict, that needs you",
+        [Conflicts]
+    ),
     command!(
         PreviousUndecided,
         "previous_undecided",
-        "previous",
-        "previous conflict",
-        "previous conflict that needs you",
+        "previous undecided",
+        "previous undecided field",
+        "previous field, or conflict, that needs you",
         [Conflicts]
     ),
     command!(QueueDraft, "queue_draft", "queue", "queue the draft", "save it and put it in the outbox", [Editor]),
@@ -283,6 +359,22 @@ pub const COMMANDS: &[Command] = &[
         "delete the session...",
         "forget a saved screen (asks)",
         [Sessions]
+    ),
+    command!(
+        RestoreVersion,
+        "restore_version",
+        "restore",
+        "restore the version",
+        "make the record what it was, as an edit like any other",
+        [Vault]
+    ),
+    command!(
+        VersionsOfRecord,
+        "versions_of_record",
+        "kept versions",
+        "show the kept versions of the record",
+        "what the vault keeps of this record",
+        [Records, Record]
     ),
     command!(FocusCollections, "focus_collections", "collections", "go to collections", "pane 1", [Global]),
     command!(FocusRecords, "focus_records", "records", "go to records", "pane 2", [Global]),
@@ -327,6 +419,15 @@ pub const COMMANDS: &[Command] = &[
     command!(OpenConflicts, "open_conflicts", "conflicts", "open the conflicts", "what needs your decision", [Global]),
     command!(OpenLog, "open_log", "log", "open the activity log", "what happened, newest first", [Global]),
     command!(OpenSessions, "open_sessions", "sessions", "open the sessions", "saved screens by name", [Global]),
+    command!(
+        OpenVault,
+        "open_vault",
+        "vault",
+        "open the vault",
+        "versions that lost: see, compare, restore",
+        [Global],
+        "<collection>/<id>"
+    ),
     command!(
         OpenWelcome,
         "open_welcome",

@@ -88,6 +88,12 @@ pub enum Need {
     },
     Op(Seq),
     Conflicts,
+    /// The newest `limit` kept versions whose record's name holds `text`.
+    Vault {
+        text: String,
+        limit: usize,
+    },
+    KeptVersion(i64),
     Drafts,
     Activity {
         before: Option<i64>,

@@ -12,6 +12,7 @@ use crate::{
         record::RecordView,
         session::SessionInfo,
         sync_status::{Leadership, SourceStatus},
+        vault::{KeptVersion, VaultEntry},
     },
 };
 
@@ -122,6 +123,8 @@ pub enum Found {
     },
     Op(Option<Box<Op>>),
     Conflicts(Vec<Conflict>),
+    Vault(Vec<VaultEntry>),
+    KeptVersion(Option<Box<KeptVersion>>),
     Drafts(Vec<Draft>),
     Activity(Vec<(i64, Activity)>),
     Sessions(Vec<SessionInfo>),

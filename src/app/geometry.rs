@@ -229,6 +229,11 @@ pub fn outbox_split(body: Area) -> (Area, Area) {
     body.split_top((body.height / 2).max(6))
 }
 
+/// The vault: its list, and the version at the cursor below it.
+pub fn vault_split(body: Area) -> (Area, Area) {
+    body.split_top(share(body.height, 400).max(6))
+}
+
 /// The conflict resolver: what happened, the fields, and the chosen field beside the result.
 pub fn conflict_split(body: Area) -> ConflictAreas {
     if body.width >= 100 && body.height >= 24 {

@@ -62,6 +62,18 @@ impl App {
                 self.screen.open(PaneName::Conflicts);
             }
             Action::OpenSessions => self.screen.open(PaneName::Sessions),
+            Action::OpenVault => {
+                if let Some(text) = argument {
+                    self.vault.show_only(text);
+                }
+                self.screen.open(PaneName::Vault);
+            }
+            Action::VersionsOfRecord => {
+                if let Some(record) = self.target_record() {
+                    self.vault.show_only(&record.to_string());
+                    self.screen.open(PaneName::Vault);
+                }
+            }
             Action::OpenWelcome => self.screen.open(PaneName::Welcome),
             Action::Goto => match argument {
                 Some(text) => self.goto_text(text),
@@ -131,6 +143,7 @@ impl App {
                 effects.push(Effect::Sync(SyncRequest::ForceOffline(!forced)));
                 self.tell(if forced { "The network is used again" } else { "Offline by your wish; nothing is sent" });
             }
+            Action::ConfirmAuthor => self.ask_about_account(),
             Action::CutNetwork if self.setup.demo => effects.push(Effect::Demo(DemoCommand::CutNetwork)),
             Action::RestoreNetwork if self.setup.demo => effects.push(Effect::Demo(DemoCommand::RestoreNetwork)),
             Action::SomebodyEdits if self.setup.demo => effects.push(Effect::Demo(DemoCommand::SomebodyEdits)),
@@ -161,6 +174,7 @@ impl App {
             Scope::Sync => Some(PaneName::Sync),
             Scope::Conflicts => Some(PaneName::Conflicts),
             Scope::Sessions => Some(PaneName::Sessions),
+            Scope::Vault => Some(PaneName::Vault),
             _ => None,
         });
         let Some(home) = home.filter(|home| *home != self.screen.top()) else { return };
@@ -172,7 +186,7 @@ impl App {
         self.act(action, None, effects);
     }
 
-    fn tell(&mut self, text: &str) {
+    pub(super) fn tell(&mut self, text: &str) {
         self.message = Some(crate::model::activity::Activity::new(self.now.wall, Severity::Info, "sync", text));
     }
 

@@ -56,10 +56,16 @@ pub fn hints(app: &App) -> Vec<Hint> {
             Action::FocusCollections => (pair(key(Action::FocusCollections), key(Action::FocusSync)), "pane"),
             Action::Grow => (pair(key(Action::Shrink), key(Action::Grow)), "resize"),
             Action::Open if matches!(top, PaneName::Palette | PaneName::Help) => (key(action), "run"),
-            Action::Open if top == PaneName::Records && typing => (key(action), "keep the filter"),
-            Action::Back if top == PaneName::Records && typing => (key(action), "clear it"),
+            Action::Open if matches!(top, PaneName::Records | PaneName::Vault) && typing => {
+                (key(action), "keep the filter")
+            }
+            Action::Back if matches!(top, PaneName::Records | PaneName::Vault) && typing => (key(action), "clear it"),
+            Action::Back if top == PaneName::Conflicts && typing => (key(action), "leave it half typed"),
+            Action::Back if top == PaneName::Conflicts => (key(action), "later"),
             Action::Back if top != PaneName::Welcome && !Screen::MAIN.contains(&top) => (key(action), "close"),
             Action::Back if top == PaneName::Welcome => (key(action), "skip to an empty workspace"),
+            Action::Open if top == PaneName::Conflicts && typing => (key(action), "take it"),
+            Action::NextTab if top == PaneName::Conflicts => (key(action), "next conflict"),
             Action::NextTab if top == PaneName::Help => (key(action), "another pane"),
             Action::NextTab if typing => (key(action), "complete"),
             Action::HalfPageDown => (key(action), "more"),
@@ -84,6 +90,7 @@ pub fn hints(app: &App) -> Vec<Hint> {
         PaneName::Palette => app.palette.commands(),
         PaneName::Goto => app.goto.commands(),
         PaneName::Sessions => app.sessions.commands(),
+        PaneName::Vault => app.vault.commands(),
         PaneName::Welcome => app.welcome.commands(),
     };
     let demo: &[Action] = match (app.setup.demo, app.world.network_cut) {
@@ -91,7 +98,11 @@ pub fn hints(app: &App) -> Vec<Hint> {
         (true, false) => &[Action::CutNetwork, Action::SomebodyEdits],
         (true, true) => &[Action::RestoreNetwork, Action::SomebodyEdits],
     };
-    let few = if app.setup.size.0 < 100 { 4 } else { 6 };
+    let few = match top {
+        PaneName::Conflicts => 10,
+        _ if app.setup.size.0 < 100 => 4,
+        _ => 6,
+    };
     own.iter().take(few).copied().for_each(&mut push);
     if !typing {
         demo.iter().copied().for_each(&mut push);

@@ -67,6 +67,7 @@ impl Loads {
                 Need::Drafts => changed.drafts,
                 Need::Activity { .. } => changed.activity,
                 Need::Sessions => changed.activity,
+                Need::Vault { .. } | Need::KeptVersion(_) => changed.records || changed.outbox,
             };
             asked.stale |= touched;
         }

@@ -271,6 +271,8 @@ impl App {
         }
         let inside = match (place.pane, place.form) {
             (PaneName::Outbox, Form::Full) => crate::app::geometry::outbox_split(place.area).0.inner(),
+            (PaneName::Vault, Form::Full) => crate::app::geometry::vault_split(place.area).0.inner(),
+            (PaneName::Conflicts, Form::Full) => crate::app::geometry::conflict_split(place.area).fields.inner(),
             _ => place.room(),
         };
         if !inside.contains(mouse.column, mouse.row) {
@@ -370,6 +372,7 @@ fn subject(need: &Need) -> String {
         Need::Conflicts => "the conflicts".to_owned(),
         Need::Drafts => "the drafts".to_owned(),
         Need::Activity { .. } => "the activity log".to_owned(),
+        Need::Vault { .. } | Need::KeptVersion(_) => "the vault".to_owned(),
         Need::Sessions => "the sessions".to_owned(),
     }
 }

@@ -7,6 +7,7 @@
 //!              └► loads: what the panes need and was not asked yet
 //! ```
 
+mod accounts;
 pub mod action;
 pub mod command;
 pub mod edits;
@@ -51,7 +52,7 @@ use loads::Loads;
 use pane::{Cx, Pane, PaneName, Question};
 use panes::{
     collections::Collections, conflicts::Conflicts, connectivity::Connectivity, goto::Goto, help::Help, log::Log,
-    outbox::Outbox, palette::Palette, record::Record, records::Records, sessions::Sessions, sync::Sync,
+    outbox::Outbox, palette::Palette, record::Record, records::Records, sessions::Sessions, sync::Sync, vault::Vault,
     welcome::Welcome,
 };
 use screen::Screen;
@@ -137,6 +138,10 @@ macro_rules! with_pane {
                 let $pane = &mut $app.sessions;
                 $body
             }
+            PaneName::Vault => {
+                let $pane = &mut $app.vault;
+                $body
+            }
             PaneName::Welcome => {
                 let $pane = &mut $app.welcome;
                 $body
@@ -168,6 +173,7 @@ pub struct App {
     palette: Palette,
     goto: Goto,
     sessions: Sessions,
+    vault: Vault,
     welcome: Welcome,
     /// A question being asked. Never saved (R20).
     confirm: Option<Question>,
@@ -344,6 +350,10 @@ impl App {
         &self.sessions
     }
 
+    pub fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
     pub fn welcome(&self) -> &Welcome {
         &self.welcome
     }
@@ -394,6 +404,7 @@ impl App {
         let Some(place) = layout.place(pane).copied().or_else(covered) else { return (0, 0) };
         match (pane, place.form) {
             (PaneName::Outbox, Form::Full) => geometry::outbox_split(place.area).0.inner().size(),
+            (PaneName::Vault, Form::Full) => geometry::vault_split(place.area).0.inner().size(),
             (PaneName::Conflicts, Form::Full) => geometry::conflict_split(place.area).fields.inner().size(),
             _ => place.room().size(),
         }
@@ -422,6 +433,7 @@ impl App {
             PaneName::Conflicts => Scope::Conflicts,
             PaneName::Log => Scope::Log,
             PaneName::Sessions => Scope::Sessions,
+            PaneName::Vault => Scope::Vault,
             PaneName::Help => Scope::Help,
             PaneName::Editor | PaneName::Palette | PaneName::Goto | PaneName::Welcome => Scope::List,
         };
@@ -436,6 +448,8 @@ impl App {
             PaneName::Palette => self.palette.takes_text(),
             PaneName::Goto => self.goto.takes_text(),
             PaneName::Editor => self.editor.takes_text(),
+            PaneName::Vault => self.vault.takes_text(),
+            PaneName::Conflicts => self.conflicts.takes_text(),
             _ => false,
         }
     }

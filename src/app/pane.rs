@@ -42,11 +42,12 @@ pub enum PaneName {
     Palette,
     Goto,
     Sessions,
+    Vault,
     Welcome,
 }
 
 impl PaneName {
-    pub const ALL: [PaneName; 14] = [
+    pub const ALL: [PaneName; 15] = [
         Self::Collections,
         Self::Records,
         Self::Record,
@@ -60,6 +61,7 @@ impl PaneName {
         Self::Palette,
         Self::Goto,
         Self::Sessions,
+        Self::Vault,
         Self::Welcome,
     ];
 
@@ -79,6 +81,7 @@ impl PaneName {
             Self::Palette => "palette",
             Self::Goto => "goto",
             Self::Sessions => "sessions",
+            Self::Vault => "vault",
             Self::Welcome => "welcome",
         }
     }
@@ -98,6 +101,7 @@ impl PaneName {
             Self::Palette => "Commands",
             Self::Goto => "Go to",
             Self::Sessions => "Sessions",
+            Self::Vault => "Vault",
             Self::Welcome => "Welcome",
         }
     }

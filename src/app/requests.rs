@@ -197,6 +197,10 @@ impl App {
     }
 
     pub(super) fn editor_returned(&mut self, text: Result<String, String>, effects: &mut Vec<Effect>) {
+        if self.screen.top() == PaneName::Conflicts {
+            let outcome = self.conflicts.returned(text);
+            return self.carry_out(outcome, effects);
+        }
         let cx = crate::app::pane::Cx {
             at: &self.now,
             setup: &self.setup,

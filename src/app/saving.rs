@@ -92,6 +92,7 @@ pub fn restore(at: &At, setup: Setup, saved: SavedSession, drafts: Vec<Draft>) -
         palette: found.pane(&seen),
         goto: found.pane(&seen),
         sessions: found.pane(&seen),
+        vault: found.pane(&seen),
         welcome: found.pane(&seen),
         confirm: None,
         message: None,
@@ -172,6 +173,7 @@ pub fn slices(app: &App) -> BTreeMap<String, Slice> {
     pane(&mut slices, &app.palette);
     pane(&mut slices, &app.goto);
     pane(&mut slices, &app.sessions);
+    pane(&mut slices, &app.vault);
     pane(&mut slices, &app.welcome);
     slices
 }

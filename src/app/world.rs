@@ -6,6 +6,7 @@ use crate::model::{
     ids::{CollectionKey, OpId, RecordKey, SourceName},
     op::OutboxCounts,
     query::CollectionOverview,
+    rules::ConflictRules,
     source::{CollectionSpec, SourceSpec},
     sync_status::{CollectionStatus, ConnectivityState, Leadership, SourceStatus},
 };
@@ -60,6 +61,11 @@ impl Setup {
 
     pub fn collection(&self, key: &CollectionKey) -> Option<&CollectionSpec> {
         self.source(&key.source)?.collection(&key.collection)
+    }
+
+    /// How the collection settles what both sides changed.
+    pub fn rules(&self, key: &CollectionKey) -> ConflictRules {
+        self.collection(key).map(|spec| spec.conflicts.clone()).unwrap_or_default()
     }
 
     /// True where edits of the collection are refused.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    conflicts::ConflictsCommand, dashboard, edit, export, import, init, outbox::OutboxCommand, records, serve,
-    session::SessionCommand, shell, sync,
+    conflicts::ConflictsCommand, dashboard, edit, export, guard::GuardCommand, import, init, outbox::OutboxCommand,
+    records, serve, session::SessionCommand, shell, sync, vault::VaultCommand,
 };
 
 /// A terminal workbench for JSON data that lives behind an unreliable network
@@ -85,6 +85,8 @@ pub(super) enum Command {
     Export(export::ExportArgs),
     Outbox(OutboxArgs),
     Conflicts(ConflictsArgs),
+    Vault(VaultArgs),
+    Guard(GuardArgs),
     Session(SessionArgs),
     #[command(about = super::doctor::ABOUT, after_long_help = super::doctor::SHAPE)]
     Doctor,
@@ -107,6 +109,20 @@ pub(super) struct OutboxArgs {
 pub(super) struct ConflictsArgs {
     #[command(subcommand)]
     pub command: ConflictsCommand,
+}
+
+/// See and bring back versions that lost: discarded, overwritten, gone on the server
+#[derive(Debug, Args)]
+pub(super) struct VaultArgs {
+    #[command(subcommand)]
+    pub command: VaultCommand,
+}
+
+/// See and answer collections that stopped: much is gone there, or another server answers
+#[derive(Debug, Args)]
+pub(super) struct GuardArgs {
+    #[command(subcommand)]
+    pub command: GuardCommand,
 }
 
 /// See and delete saved screens

@@ -194,7 +194,7 @@ fn resolve(world: &World, args: &ResolveArgs) -> Outcome {
         (Some(Side::Mine) | None, None) => (Take::Mine, conflict.mine.clone()),
     };
     let at = world.at();
-    let author = source.map(|source| author(world, source)).unwrap_or_default();
+    let author = source.map(author).unwrap_or_default();
     let resolve = Resolve { conflict: conflict.id, take, document, op_id: OpId::new(&at), at: at.wall, author };
     let seq = store.resolve(resolve).wait().map_err(|error| {
         Failure::store("the conflict was not resolved", error)

@@ -22,7 +22,6 @@ use crate::{
         sync_status::SyncRequest,
         time::At,
     },
-    remote::Remote,
     store::{QueueEdit, Store},
 };
 
@@ -70,7 +69,7 @@ struct Place {
     id: String,
 }
 
-const QUEUED_SHAPE: &str = "\
+pub(super) const QUEUED_SHAPE: &str = "\
 JSON:
   {\"seq\", \"op_id\", \"source\", \"collection\", \"id\", \"kind\": create|update|delete, \"state\": \"queued\"}
   or {\"source\", \"collection\", \"id\", \"state\": \"unchanged\"} where the record is as asked already";
@@ -119,7 +118,7 @@ fn change(
     let store = world.store()?;
     let view = store.reader()?.record(&target.key().record(place.id.as_str()))?;
     let document = wanted(&target, &view)?;
-    let Some(op) = new_op(&world.at(), view, document, author(world, target.source)) else {
+    let Some(op) = new_op(&world.at(), view, document, author(target.source)) else {
         if world.json {
             let (source, collection) = (&target.source.name, &target.collection.name);
             let state = "unchanged";
@@ -173,9 +172,9 @@ pub(super) fn new_op(at: &At, view: RecordView, document: Option<Value>, author:
     })
 }
 
-/// Whom edits of a source are made as. A source that cannot be used now still takes edits.
-pub(super) fn author(world: &World, source: &SourceSpec) -> String {
-    Remote::new(source, world.clock.clone()).map(|remote| remote.author()).unwrap_or_default()
+/// Whom edits of a source are made as, where the configuration says; else the journal stamps who was signed in last.
+pub(super) fn author(source: &SourceSpec) -> String {
+    source.user.clone().unwrap_or_default()
 }
 
 /// RFC 7386.

@@ -85,7 +85,7 @@ pub(super) fn run(world: &World, args: &ImportArgs) -> Outcome {
         world,
         reader: store.reader()?,
         store,
-        author: author(world, target.source),
+        author: author(target.source),
         target,
         skip_existing: args.skip_existing,
         chunk: Vec::new(),

@@ -105,14 +105,16 @@ pub(super) fn run(world: &World, args: &InitArgs) -> Outcome {
     Ok(DONE)
 }
 
-fn refused(error: EditError, path: &Path) -> Failure {
+pub(super) fn refused(error: EditError, path: &Path) -> Failure {
     let message = error.to_string();
     match error {
         EditError::Url { hint, .. } => Failure::usage(message).hint(hint),
         EditError::Duplicate(_) => Failure::usage(message).hint("choose another name with --name"),
         EditError::Inline => Failure::usage(message)
             .hint(format!("write them as [[source]] in `{}`, then run this again", path.display())),
-        EditError::Syntax(_) => Failure::usage(message).hint("correct the file, then run this again"),
+        EditError::Unknown(_) | EditError::Syntax(_) => {
+            Failure::usage(message).hint("correct the file, then run this again")
+        }
     }
 }
 
@@ -129,7 +131,7 @@ fn name_of(url: &str) -> String {
 }
 
 /// Replaces the file in one step, for the user's eyes alone (0600), following a link to where it points.
-fn write(path: &Path, text: &str) -> std::io::Result<()> {
+pub(super) fn write(path: &Path, text: &str) -> std::io::Result<()> {
     let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     logging::make_private(dir)?;

@@ -13,11 +13,13 @@ mod dashboard;
 mod doctor;
 mod edit;
 mod export;
+mod guard;
 mod import;
 mod init;
 mod logging;
 mod outbox;
 mod output;
+mod plan;
 mod records;
 mod report;
 mod rows;
@@ -28,6 +30,7 @@ mod shell;
 mod signals;
 mod status;
 mod sync;
+mod vault;
 mod world;
 
 use std::process::ExitCode;
@@ -91,6 +94,8 @@ fn run(cli: Cli) -> Outcome {
         Some(Command::Export(args)) => export::run(&world, &args),
         Some(Command::Outbox(args)) => outbox::run(&world, &args.command),
         Some(Command::Conflicts(args)) => conflicts::run(&world, &args.command),
+        Some(Command::Vault(args)) => vault::run(&world, &args.command),
+        Some(Command::Guard(args)) => guard::run(&world, &args.command),
         Some(Command::Session(args)) => session::run(&world, &args.command),
         Some(Command::Doctor) => doctor::run(&world),
         Some(Command::Paths | Command::Completions(_) | Command::Man(_)) => unreachable!("answered above"),

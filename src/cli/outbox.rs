@@ -9,14 +9,15 @@ use super::{
     DONE, Outcome,
     edit::wake,
     output::{self, Data, JsonArray, count, table, talk},
+    plan::{self, PlanArgs},
     report::Failure,
     shapes,
-    world::World,
+    world::{World, find_source},
 };
 use crate::{
     model::{
         edit::Change,
-        ids::Seq,
+        ids::{Seq, SourceName},
         op::{Op, OpCommand, OpState},
         time,
     },
@@ -27,6 +28,7 @@ use crate::{
 pub(super) enum OutboxCommand {
     List(ListArgs),
     Show(ShowArgs),
+    Plan(PlanArgs),
     /// Let edits go at once: forget their wait, and try rejected ones again
     #[command(after_long_help = CHANGED_SHAPE)]
     Retry(SeqArgs),
@@ -37,6 +39,7 @@ pub(super) enum OutboxCommand {
     #[command(after_long_help = CHANGED_SHAPE)]
     Release(SeqArgs),
     Discard(DiscardArgs),
+    Confirm(ConfirmArgs),
 }
 
 /// List the edits that wait, in the order they will be sent
@@ -99,6 +102,21 @@ pub(super) struct DiscardArgs {
     seqs: Vec<i64>,
 }
 
+/// Let the account that is signed in send edits that another one made
+///
+/// Edits made as somebody else wait in the state `auth`, so that nobody signs for another by accident.
+#[derive(Debug, Args)]
+#[command(after_long_help = CONFIRM_SHAPE)]
+pub(super) struct ConfirmArgs {
+    /// The source they wait for
+    #[arg(long, value_name = "S")]
+    source: String,
+}
+
+const CONFIRM_SHAPE: &str = "\
+JSON:
+  {\"confirmed\": how many edits may go now, \"account\": who sends them, or null where nobody is known}";
+
 const CHANGED_SHAPE: &str = "\
 JSON:
   {\"changed\": [SEQ]}";
@@ -110,9 +128,11 @@ pub(super) fn run(world: &World, command: &OutboxCommand) -> Outcome {
     match command {
         OutboxCommand::List(args) => list(world, args),
         OutboxCommand::Show(args) => show(world, Seq(args.seq)),
+        OutboxCommand::Plan(args) => plan::run(world, args),
         OutboxCommand::Retry(args) => change(world, args, Verb::Retry),
         OutboxCommand::Hold(args) => change(world, args, Verb::Hold),
         OutboxCommand::Release(args) => change(world, args, Verb::Release),
+        OutboxCommand::Confirm(args) => confirm(world, args),
         OutboxCommand::Discard(args) => carry_out(world, seqs(&args.seqs), Verb::Discard),
     }
 }
@@ -153,7 +173,11 @@ fn list(world: &World, args: &ListArgs) -> Outcome {
 }
 
 /// Walks the outbox in keyset pages.
-fn each(reader: &mut Reader, states: &[OpState], mut take: impl FnMut(&Op) -> io::Result<()>) -> Result<(), Failure> {
+pub(super) fn each(
+    reader: &mut Reader,
+    states: &[OpState],
+    mut take: impl FnMut(&Op) -> io::Result<()>,
+) -> Result<(), Failure> {
     let mut after = None;
     loop {
         let page = reader.outbox(states, after, PAGE)?;
@@ -297,6 +321,34 @@ fn carry_out(world: &World, seqs: Vec<Seq>, verb: Verb) -> Outcome {
     Ok(DONE)
 }
 
-fn pending_states() -> Vec<OpState> {
+fn confirm(world: &World, args: &ConfirmArgs) -> Outcome {
+    let config = world.config()?;
+    let name = SourceName::from(args.source.as_str());
+    if find_source(&config, &name).is_none() {
+        let known: Vec<String> = config.sources.iter().map(|source| format!("`{}`", source.name)).collect();
+        return Err(
+            Failure::usage(format!("there is no source `{name}`")).hint(format!("there are: {}", known.join(", ")))
+        );
+    }
+    let store = world.store()?;
+    let account = store.reader()?.accounts()?.into_iter().find(|(source, _)| *source == name);
+    let account = account.and_then(|(_, account)| account.principal);
+    let confirmed = store
+        .confirm_author(name.clone(), world.now())
+        .wait()
+        .map_err(|error| Failure::store("the edits were not confirmed", error))?;
+    wake(&store, world)?;
+    if world.json {
+        output::json(&json!({"confirmed": confirmed, "account": account}))?;
+    }
+    match account {
+        _ if confirmed == 0 => talk(&format!("no edit waits for another account at `{name}`")),
+        Some(account) => talk(&format!("{}: may go to `{name}` as {account}", count(confirmed, "edit"))),
+        None => talk(&format!("{}: may go to `{name}`", count(confirmed, "edit"))),
+    }
+    Ok(DONE)
+}
+
+pub(super) fn pending_states() -> Vec<OpState> {
     OpState::ALL.into_iter().filter(|state| state.is_pending()).collect()
 }

@@ -8,6 +8,7 @@ use crate::model::{
     op::{Op, OpKind},
     record::RecordView,
     time::Timestamp,
+    vault::VaultEntry,
 };
 
 pub(super) fn time(at: Timestamp) -> Value {
@@ -89,6 +90,21 @@ pub(super) fn conflict(conflict: &Conflict) -> Value {
         "theirs_revision": conflict.theirs_revision,
         "resolved_at": maybe_time(conflict.resolved_at),
         "resolution": conflict.resolution.map(|take| take.word()),
+    })
+}
+
+/// A kept version as `vault list` shows it.
+pub(super) fn version(entry: &VaultEntry) -> Value {
+    json!({
+        "number": entry.id,
+        "source": entry.record.collection.source,
+        "collection": entry.record.collection.collection,
+        "id": entry.record.id,
+        "reason": entry.reason.word(),
+        "at": time(entry.at),
+        "revision": entry.revision,
+        "hash": entry.hash,
+        "size": entry.size,
     })
 }
 

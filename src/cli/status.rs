@@ -15,16 +15,22 @@ use super::{
     world::{NOTHING_CONFIGURED, World},
 };
 use crate::{
+    app::words::bytes,
     config::Config,
     model::{
-        ids::CollectionKey,
+        ids::{CollectionKey, CollectionName, SourceName},
         op::OutboxCounts,
         query::CollectionOverview,
         source::SourceSpec,
-        sync_status::{CollectionStatus, Connectivity, ConnectivityState, PullPhase, STALE_AFTER, SourceStatus},
+        spend::{Spent, SpentRow, day_of},
+        sync_status::{
+            Account, CollectionStatus, Connectivity, ConnectivityState, PullPhase, STALE_AFTER, SourceStatus,
+        },
         time::{self, Timestamp},
     },
+    runtime::clock::zone_offset,
     store::Reader,
+    sync::position,
 };
 
 pub(super) const ABOUT: &str = "Show sources, connectivity, collections, outbox, drafts and conflicts";
@@ -38,15 +44,20 @@ JSON:
         \"evidence\": {\"summary\", \"chain\": [{\"link\", \"ok\", \"detail\"}], \"last_success\",
           \"last_failure\", \"failures_in_a_row\", \"next_probe\", \"round_trips_ms\",
           \"clock_offset_ms\": server minus here, \"clock_uncertainty_ms\"}},
+      \"spent_today\": {\"sent\", \"received\"} bytes, \"daily_budget\": bytes or null,
+      \"account\": {\"principal\": who is signed in, or null,
+        \"foreign\": [{\"author\", \"ops\"}] edits of others that wait to be confirmed},
       \"push\": {\"in_flight\", \"next_attempt\", \"last_success\", \"waiting_for\"},
       \"collections\": [{\"name\", \"records\", \"phase\", \"done\", \"total\", \"pending\", \"held\",
-        \"drafts\", \"conflicts\", \"rejected\", \"checkpoint\", \"last_pull\", \"last_error\"}]}],
+        \"drafts\", \"conflicts\", \"rejected\", \"checkpoint\", \"last_pull\", \"last_error\",
+        \"spent_today\": {\"sent\", \"received\"}}]}],
    \"outbox\": {\"pending\": all that is not settled, \"queued\", \"held\", \"blocked\", \"in_flight\",
       \"in_doubt\", \"auth\", \"conflict\", \"rejected\"},
-   \"drafts\": how many, \"conflicts\": how many}
+   \"forced_offline\": since when, or null, \"drafts\": how many, \"conflicts\": how many}
   STATE: unknown online degraded captive_portal backend_down auth_required offline
   forced_offline; unknown unless some process looked within the last seconds
-  phase: never_synced waiting backfill sweep delta live settled stalled stopped";
+  phase: never_synced waiting backfill sweep delta live settled stalled stopped detached;
+  a stopped collection asks (`ebbtide guard list`) and makes the exit code 3";
 
 pub(super) fn run(world: &World) -> Outcome {
     let config = world.config()?;
@@ -65,6 +76,9 @@ pub(super) struct Picture<'c> {
     pub counts: OutboxCounts,
     drafts: u64,
     pub conflicts: u64,
+    spent: Vec<SpentRow>,
+    accounts: Vec<(SourceName, Account)>,
+    forced_offline: Option<Timestamp>,
 }
 
 impl<'c> Picture<'c> {
@@ -78,6 +92,9 @@ impl<'c> Picture<'c> {
             counts: reader.counts()?,
             drafts: reader.drafts()?.len() as u64,
             conflicts: reader.conflicts(false)?.len() as u64,
+            spent: reader.spent(day_of(now, zone_offset()))?,
+            accounts: reader.accounts()?,
+            forced_offline: reader.forced_offline()?,
         })
     }
 
@@ -94,10 +111,29 @@ impl<'c> Picture<'c> {
             ExitCode::from(5)
         } else if self.conflicts > 0 || self.counts.conflict > 0 {
             ExitCode::from(4)
-        } else if self.counts.pending() > 0 {
+        } else if self.counts.pending() > 0 || self.asks() {
             ExitCode::from(3)
         } else {
             ExitCode::SUCCESS
+        }
+    }
+
+    /// True where a guard stopped a collection: it waits for a person.
+    fn asks(&self) -> bool {
+        self.overviews.iter().any(|overview| {
+            let position = position(overview.checkpoint.as_deref());
+            position.guard.is_some() && !position.is_detached
+        })
+    }
+
+    /// What is on disk says more than what was published last: it is true without a running sync too.
+    fn phase(&self, key: &CollectionKey) -> PullPhase {
+        let overview = self.overviews.iter().find(|overview| overview.key == *key);
+        let position = position(overview.and_then(|overview| overview.checkpoint.as_deref()));
+        match position.guard {
+            _ if position.is_detached => PullPhase::Detached,
+            Some(found) => PullPhase::Stopped(found.text),
+            None => self.collection_status(key).map_or(PullPhase::NeverSynced, |status| status.phase.clone()),
         }
     }
 
@@ -112,6 +148,9 @@ impl<'c> Picture<'c> {
         }
         for source in &self.config.sources {
             data.line(&self.headline(source))?;
+            for line in self.notes(source) {
+                data.line(&format!("  {line}"))?;
+            }
             let rows: Vec<Vec<String>> = source.keys().map(|key| self.row(&key)).collect();
             let headings = ["COLLECTION", "RECORDS", "PHASE", "LAST PULL", "WAITING", "CONFLICTS"];
             for line in table(&headings, &rows, 60) {
@@ -129,8 +168,15 @@ impl<'c> Picture<'c> {
     /// What may be claimed now, and what was known last.
     fn connectivity(&self, source: &SourceSpec) -> (ConnectivityState, Connectivity) {
         let Some(status) = self.status(source) else { return (ConnectivityState::Unknown, Connectivity::default()) };
-        let is_fresh = self.now.since(status.at) <= STALE_AFTER;
-        let state = if is_fresh { status.connectivity.state } else { ConnectivityState::Unknown };
+        // A stamp of the future is no fresher: somebody set the clock back.
+        let is_fresh = self.now.since(status.at) <= STALE_AFTER && status.at.since(self.now) <= STALE_AFTER;
+        let state = if self.forced_offline.is_some() {
+            ConnectivityState::ForcedOffline
+        } else if is_fresh {
+            status.connectivity.state
+        } else {
+            ConnectivityState::Unknown
+        };
         (state, status.connectivity.clone())
     }
 
@@ -150,15 +196,69 @@ impl<'c> Picture<'c> {
         text
     }
 
+    /// What it cost today, and whose edits wait.
+    fn notes(&self, source: &SourceSpec) -> Vec<String> {
+        let mut notes = Vec::new();
+        let spent = self.spent_today(source, None);
+        if spent.total() > 0 {
+            let budget = self.budget().map(|budget| format!(" of {}", bytes(budget))).unwrap_or_default();
+            let over = if self.is_over_budget(source) { "; nothing more is fetched by itself today" } else { "" };
+            notes.push(format!("today {} sent, {} received{budget}{over}", bytes(spent.sent), bytes(spent.received)));
+        }
+        let account = self.account(source);
+        for foreign in &account.foreign {
+            notes.push(format!(
+                "{} made as {}, signed in as {}: `ebbtide outbox confirm --source {}` sends them",
+                count(foreign.ops, "edit"),
+                foreign.author,
+                account.principal.as_deref().unwrap_or("somebody else"),
+                source.name
+            ));
+        }
+        notes
+    }
+
+    fn account(&self, source: &SourceSpec) -> Account {
+        self.accounts
+            .iter()
+            .find(|(name, _)| *name == source.name)
+            .map(|(_, account)| account.clone())
+            .unwrap_or_default()
+    }
+
+    /// The journal's count, which a running engine adds to now and then, or that engine's own where it says more.
+    fn spent_today(&self, source: &SourceSpec, collection: Option<&CollectionName>) -> Spent {
+        let of = |row: &&SpentRow| {
+            row.source == source.name && (collection.is_none() || row.collection.as_ref() == collection)
+        };
+        let mut kept = Spent::default();
+        self.spent.iter().filter(of).for_each(|row| kept.add(row.spent));
+        let today = day_of(self.now, zone_offset());
+        let told = self.status(source).map(|status| &status.spent).filter(|told| told.day == today);
+        let told = told.and_then(|told| match collection {
+            Some(collection) => told.collections.get(collection).copied(),
+            None => Some(told.total),
+        });
+        told.filter(|told| told.total() > kept.total()).unwrap_or(kept)
+    }
+
+    fn budget(&self) -> Option<u64> {
+        self.config.sync.daily_budget
+    }
+
+    fn is_over_budget(&self, source: &SourceSpec) -> bool {
+        self.budget().is_some_and(|budget| self.spent_today(source, None).total() >= budget)
+    }
+
     fn row(&self, key: &CollectionKey) -> Vec<String> {
         let overview = self.overviews.iter().find(|overview| overview.key == *key);
-        let phase = self.collection_status(key).map_or(&PullPhase::NeverSynced, |status| &status.phase);
+        let phase = self.phase(key);
         let number = |of: fn(&CollectionOverview) -> u64| overview.map(of).unwrap_or(0);
         let last_pull = overview.and_then(|overview| overview.last_pull);
         vec![
             key.collection.to_string(),
             grouped(number(|overview| overview.records)),
-            phase_word(phase).replace('_', " "),
+            phase_word(&phase).replace('_', " "),
             last_pull.map_or_else(|| "never".to_owned(), |at| time::age(self.now.since(at))),
             grouped(number(|overview| overview.pending)),
             grouped(number(|overview| overview.conflicts)),
@@ -203,6 +303,7 @@ impl<'c> Picture<'c> {
                 "conflict": counts.conflict,
                 "rejected": counts.rejected,
             },
+            "forced_offline": shapes::maybe_time(self.forced_offline),
             "drafts": self.drafts,
             "conflicts": self.conflicts,
         })
@@ -240,18 +341,21 @@ impl<'c> Picture<'c> {
                 "last_success": shapes::maybe_time(push.last_success),
                 "waiting_for": push.waiting_for,
             },
-            "collections": source.keys().map(|key| self.collection(&key)).collect::<Vec<_>>(),
+            "spent_today": self.spent_today(source, None),
+            "daily_budget": self.budget(),
+            "account": self.account(source),
+            "collections": source.keys().map(|key| self.collection(source, &key)).collect::<Vec<_>>(),
         })
     }
 
-    fn collection(&self, key: &CollectionKey) -> Value {
+    fn collection(&self, source: &SourceSpec, key: &CollectionKey) -> Value {
         let overview = self.overviews.iter().find(|overview| overview.key == *key);
         let status = self.collection_status(key);
         let number = |of: fn(&CollectionOverview) -> u64| overview.map(of).unwrap_or(0);
         json!({
             "name": key.collection,
             "records": number(|overview| overview.records),
-            "phase": phase_word(status.map_or(&PullPhase::NeverSynced, |status| &status.phase)),
+            "phase": phase_word(&self.phase(key)),
             "done": status.map(|status| status.done),
             "total": status.and_then(|status| status.total),
             "pending": number(|overview| overview.pending),
@@ -262,6 +366,7 @@ impl<'c> Picture<'c> {
             "checkpoint": overview.and_then(|overview| overview.checkpoint.as_ref()),
             "last_pull": shapes::maybe_time(overview.and_then(|overview| overview.last_pull)),
             "last_error": status.and_then(|status| status.last_error.as_ref()),
+            "spent_today": self.spent_today(source, Some(&key.collection)),
         })
     }
 }
@@ -277,5 +382,6 @@ pub(super) fn phase_word(phase: &PullPhase) -> &'static str {
         PullPhase::Settled => "settled",
         PullPhase::Stalled => "stalled",
         PullPhase::Stopped(_) => "stopped",
+        PullPhase::Detached => "detached",
     }
 }

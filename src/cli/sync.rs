@@ -34,6 +34,9 @@ pub(super) struct SyncArgs {
     /// Go on, and follow live changes, until ctrl-c
     #[arg(long)]
     watch: bool,
+    /// End forced offline first, for every process of the data dir
+    #[arg(long)]
+    online: bool,
     /// A pull of this collection stopped before deleting much: delete here what is gone there (the vault keeps it)
     #[arg(long, value_name = "C")]
     accept: Vec<String>,
@@ -60,8 +63,17 @@ pub(super) fn run(world: &World, args: &SyncArgs) -> Outcome {
     if world.offline {
         return Err(Failure::usage("a sync needs the network, and --offline forbids it").hint("leave --offline out"));
     }
-    let answers = answers(&config, args)?;
+    let mut answers = answers(&config, args)?;
     let store = world.store()?;
+    if args.online {
+        answers.insert(0, SyncRequest::ForceOffline(false));
+    } else if let Some(since) = store.reader()?.forced_offline()? {
+        return Err(Failure::failed(format!(
+            "forced offline since {}: nothing is sent or fetched",
+            since.to_rfc3339()
+        ))
+        .hint("`ebbtide sync --online` ends that; your edits are kept"));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io("could not start", &error))?;
     let ended = runtime.block_on(drive(world, &config, &store, args.watch, answers))?;
@@ -87,6 +99,25 @@ pub(super) fn run(world: &World, args: &SyncArgs) -> Outcome {
     }
 }
 
+/// Starts a sync for one wish and ends when nothing is left that can be done now.
+pub(super) fn carry_out(
+    world: &World,
+    config: &Config,
+    store: &Store,
+    request: SyncRequest,
+) -> Result<Vec<SourceStatus>, Failure> {
+    if world.offline {
+        return Err(Failure::usage("this needs the network, and --offline forbids it").hint("leave --offline out"));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::io("could not start", &error))?;
+    let ended = runtime.block_on(drive(world, config, store, false, vec![request]))?;
+    if ended.interrupted {
+        return Err(Failure::failed("the sync was interrupted").hint("what was answered is kept; run it again"));
+    }
+    Ok(ended.statuses)
+}
+
 /// How the waiting ended.
 struct Ended {
     statuses: Vec<SourceStatus>,
@@ -102,6 +133,7 @@ async fn drive(
 ) -> Result<Ended, Failure> {
     let mut stop = Stop::listen().map_err(|error| Failure::io("could not listen for signals", &error))?;
     let (report, mut events) = unbounded_channel();
+    let answering = !answers.is_empty();
     let setup = EngineSetup {
         sources: config.sources.clone(),
         settings: config.sync.clone(),
@@ -116,7 +148,8 @@ async fn drive(
         engine.request(answer);
     }
     engine.request(SyncRequest::Sync { source: None });
-    let mut screen = Screen::new(world.json, watch);
+    // What an answer led to is said aloud.
+    let mut screen = Screen::new(world.json, watch || answering);
     let mut statuses = Vec::new();
     let interrupted = tokio::select! {
         () = stop.asked() => true,

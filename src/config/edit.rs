@@ -1,9 +1,13 @@
-//! Adds a source to a configuration file and leaves everything else in it as it is, comments included.
+//! Changes a configuration file and leaves everything else in it as it is, comments included.
 
-use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
+use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, TableLike, value};
 
 use super::{Config, sources::check_url};
-use crate::model::source::SourceKind;
+use crate::model::{
+    ids::CollectionKey,
+    rules::{FieldRule, Pattern},
+    source::SourceKind,
+};
 
 /// What `init` was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +27,10 @@ pub enum EditError {
     #[error("there is a source named `{0}` already")]
     Duplicate(String),
     /// `[[source]]` is written in a way that cannot be added to (an inline array).
-    #[error("the sources of the file are an inline array")]
+    #[error("the sources or collections of the file are an inline array")]
     Inline,
+    #[error("the collection `{0}` is not in the file")]
+    Unknown(CollectionKey),
     #[error("{0}")]
     Syntax(String),
 }
@@ -45,6 +51,40 @@ pub fn add_source(existing: &str, config: &Config, source: &NewSource) -> Result
     let sources = sources.as_array_of_tables_mut().ok_or(EditError::Inline)?;
     sources.push(table(source));
     Ok(document.to_string())
+}
+
+/// The text of the file with a rule for a field of a collection; a rule the place has already is replaced.
+pub fn set_rule(
+    existing: &str,
+    collection: &CollectionKey,
+    pattern: &Pattern,
+    rule: FieldRule,
+) -> Result<String, EditError> {
+    let mut document: DocumentMut = existing.parse().map_err(|error| EditError::Syntax(format!("{error}")))?;
+    let unknown = || EditError::Unknown(collection.clone());
+    let sources = document.get_mut("source").ok_or_else(unknown)?;
+    let source = named(sources, collection.source.as_str())?.ok_or_else(unknown)?;
+    let collections = source.get_mut("collection").ok_or_else(unknown)?;
+    let table = named(collections, collection.collection.as_str())?.ok_or_else(unknown)?;
+    let fields = table.entry("fields").or_insert_with(|| value(toml_edit::InlineTable::new()));
+    let fields = fields.as_table_like_mut().ok_or_else(unknown)?;
+    let place = pattern.to_string();
+    match fields.get_mut(&place).and_then(Item::as_value_mut) {
+        Some(known) => {
+            let decor = known.decor().clone();
+            *known = rule.word().into();
+            *known.decor_mut() = decor;
+        }
+        None => _ = fields.insert(&place, value(rule.word())),
+    }
+    Ok(document.to_string())
+}
+
+/// The table of an array of tables that has this name.
+fn named<'d>(tables: &'d mut Item, name: &str) -> Result<Option<&'d mut dyn TableLike>, EditError> {
+    let tables = tables.as_array_of_tables_mut().ok_or(EditError::Inline)?;
+    let has_name = |table: &&mut Table| table.get("name").and_then(Item::as_str) == Some(name);
+    Ok(tables.iter_mut().find(has_name).map(|table| table as &mut dyn TableLike))
 }
 
 fn table(source: &NewSource) -> Table {

@@ -16,7 +16,7 @@ mod paths;
 mod sections;
 mod sources;
 
-pub use edit::{EditError, NewSource, add_source};
+pub use edit::{EditError, NewSource, add_source, set_rule};
 pub use paths::{HomeUnknown, Paths};
 
 use crate::{
@@ -79,7 +79,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigErrors> {
     let (config, mut errors) = document::read(text, |root, problems| Config {
         sources: sources::read(root, problems),
         ui: sections::ui(root, problems),
-        sync: sections::sync(root, problems),
+        sync: SyncSettings { vault: sections::vault(root, problems), ..sections::sync(root, problems) },
     });
     if errors.is_empty() {
         return Ok(config);

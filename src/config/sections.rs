@@ -8,7 +8,7 @@ use crate::{
         keymap,
         settings::{Glyphs, Restore, UiSettings},
     },
-    model::source::SyncSettings,
+    model::source::{SyncSettings, VaultSettings},
     ui::theme::Theme,
 };
 
@@ -55,10 +55,34 @@ pub(super) fn sync(root: &mut Section<'_>, problems: &mut Problems<'_>) -> SyncS
     settings.watch_network = section.flag("watch_network", problems).unwrap_or(settings.watch_network);
     settings.daily_budget =
         section.integer("daily_budget_mb", 1..1_000_001, problems).map(|megabytes| megabytes * 1_000_000);
+    let deadlines = &mut settings.deadlines;
+    for (name, deadline) in [
+        ("connect_timeout", &mut deadlines.connect),
+        ("read_timeout", &mut deadlines.read),
+        ("request_timeout", &mut deadlines.total),
+        ("bulk_timeout", &mut deadlines.bulk),
+        ("heartbeat", &mut deadlines.heartbeat),
+    ] {
+        *deadline = section.duration(name, DEADLINE, problems).unwrap_or(*deadline);
+    }
     section.finish(problems);
     settings
 }
 
+pub(super) fn vault(root: &mut Section<'_>, problems: &mut Problems<'_>) -> VaultSettings {
+    let mut settings = VaultSettings::default();
+    let Some(mut section) = root.table("vault", "[vault]", problems) else { return settings };
+    if let Some(days) = section.integer("keep_days", 1..3_651, problems) {
+        settings.keep = Duration::from_secs(days * 86_400);
+    }
+    if let Some(megabytes) = section.integer("keep_mb", 1..1_048_577, problems) {
+        settings.most = megabytes << 20;
+    }
+    section.finish(problems);
+    settings
+}
+
+const DEADLINE: Range<Duration> = seconds(1)..seconds(3_600 + 1);
 const KEEP: Range<Duration> = seconds(3_600)..seconds(3_650 * 86_400);
 
 const fn seconds(seconds: u64) -> Duration {

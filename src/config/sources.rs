@@ -2,11 +2,15 @@
 
 use url::Url;
 
-use super::document::{Problems, Section, Text, list};
+use super::{
+    document::{Problems, Section, Text, list},
+    nearest,
+};
 use crate::model::{
     conflict::ConflictPolicy,
     ids::{CollectionName, SourceName},
     json::Pointer,
+    rules::{ConflictRules, FieldRule, Pattern},
     source::{AuthSpec, CollectionSpec, PullMode, SourceKind, SourceSpec},
 };
 
@@ -39,6 +43,7 @@ fn source(mut section: Section<'_>, names: &mut Vec<String>, problems: &mut Prob
     }
     refuse_secrets(&mut section, problems);
     let auth = auth(&mut section, problems);
+    let user = section.text("user", problems).map(|user| user.value.trim().to_owned()).filter(|user| !user.is_empty());
     let read_only = section.flag("read_only", problems).unwrap_or(false);
     let mut collection_names: Vec<String> = Vec::new();
     let mut collections = Vec::new();
@@ -49,7 +54,7 @@ fn source(mut section: Section<'_>, names: &mut Vec<String>, problems: &mut Prob
     }
     section.finish(problems);
     let (name, url) = (SourceName::from(name?.value), url?.value.to_owned());
-    Some(SourceSpec { name, kind: kind?, url, auth, read_only, allow_plain, collections })
+    Some(SourceSpec { name, kind: kind?, url, auth, user, read_only, allow_plain, collections })
 }
 
 fn collection(
@@ -84,8 +89,12 @@ fn collection(
         problems.add(&section.key_span("pull"), "`pull = \"delta\"` needs `updated_at`", Some(hint.to_owned()));
     }
     refuse_secrets(&mut section, problems);
-    let policies = [("manual", ConflictPolicy::Manual)];
-    let conflicts = section.choice("conflicts", &policies, problems).unwrap_or_default();
+    let conflicts = conflict_rules(&mut section, problems);
+    if conflicts.policy == ConflictPolicy::LastWriteWins && updated_at.is_none() {
+        let hint = "name the field the server stamps: updated_at = \"/updatedAt\"";
+        let message = "`conflicts = \"last-write-wins\"` needs `updated_at`";
+        problems.add(&section.key_span("conflicts"), message, Some(hint.to_owned()));
+    }
     section.finish(problems);
     let name = name?.value;
     Some(CollectionSpec {
@@ -97,6 +106,61 @@ fn collection(
         updated_at: updated_at.map(|pointer| Pointer::parse(pointer.value)),
         conflicts,
     })
+}
+
+/// `conflicts`, `fields` and `keys`.
+fn conflict_rules(section: &mut Section<'_>, problems: &mut Problems<'_>) -> ConflictRules {
+    let policies = ConflictPolicy::ALL.map(|policy| (policy.word(), policy));
+    let policy = section.choice("conflicts", &policies, problems).unwrap_or_default();
+    let mut rules = ConflictRules::of(policy);
+    for (pattern, word) in by_place(section, "fields", "fields = { \"/tags\" = \"union\" }", problems) {
+        match FieldRule::parse(word.value) {
+            Some(rule) => rules.fields.push((pattern, rule)),
+            None => {
+                let words = FieldRule::ALL.map(FieldRule::word);
+                let hint = match nearest(word.value, words) {
+                    Some(near) => format!("did you mean `{near}`? these work: {}", list(words)),
+                    None => format!("these work: {}", list(words)),
+                };
+                problems.add(&word.span, format!("`{}` is no rule for a field", word.value), Some(hint));
+            }
+        }
+    }
+    for (pattern, name) in by_place(section, "keys", "keys = { \"/addresses\" = \"kind\" }", problems) {
+        match name.value.trim_start_matches('/') {
+            "" => problems.add(&name.span, "the name of the identifying member is empty", None),
+            member => rules.keys.push((pattern, member.to_owned())),
+        }
+    }
+    rules
+}
+
+/// The entries of a table from places of a document to one word each.
+fn by_place<'d>(
+    section: &mut Section<'d>,
+    key: &'static str,
+    example: &str,
+    problems: &mut Problems<'_>,
+) -> Vec<(Pattern, Text<'d>)> {
+    let Some(mut table) = section.table(key, &format!("`{key}`"), problems) else { return Vec::new() };
+    let mut found = Vec::new();
+    for (place, mut words) in table.entries(problems) {
+        let pattern = match place.value.parse::<Pattern>() {
+            Ok(pattern) => pattern,
+            Err(reason) => {
+                problems.add(&place.span, reason, Some(format!("for example {example}")));
+                continue;
+            }
+        };
+        match (words.pop(), words.is_empty()) {
+            (Some(word), true) => found.push((pattern, word)),
+            _ => {
+                let message = format!("`{}` in `{key}` needs one word", place.value);
+                problems.add(&place.span, message, Some(format!("for example {example}")));
+            }
+        }
+    }
+    found
 }
 
 fn auth(section: &mut Section<'_>, problems: &mut Problems<'_>) -> AuthSpec {

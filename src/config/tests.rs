@@ -4,8 +4,10 @@ use std::{path::Path, time::Duration};
 
 use super::*;
 use crate::model::{
+    conflict::ConflictPolicy,
     json::Pointer,
-    source::{AuthSpec, PullMode, SourceKind},
+    rules::{ConflictRules, FieldRule},
+    source::{AuthSpec, Deadlines, PullMode, SourceKind, VaultSettings},
 };
 
 fn errors(text: &str) -> Vec<String> {
@@ -34,6 +36,53 @@ fn the_example_is_a_configuration_and_says_the_defaults() {
     assert_eq!(office.collections[0].path, "teams/7/tasks");
     assert_eq!(office.collections[0].columns[2], Pointer::parse("/due/date"));
     assert_eq!(office.collections[1].path, "people");
+    assert_eq!(office.collections[1].conflicts, ConflictRules::default());
+    let tasks = &office.collections[0].conflicts;
+    assert_eq!(tasks.policy, ConflictPolicy::Manual);
+    assert_eq!(tasks.rule(&Pointer::parse("/items/3/count")), Some(FieldRule::Add));
+    assert_eq!(tasks.key(&Pointer::parse("/items")), Some("sku"));
+}
+
+#[test]
+fn every_policy_and_rule_is_read_under_its_word() {
+    let collection = |more: &str| source(&format!("[[source.collection]]\nname = \"c\"\nupdated_at = \"/u\"\n{more}"));
+    for policy in ConflictPolicy::ALL {
+        let text = collection(&format!("conflicts = \"{}\"\n", policy.word()));
+        let config = parse(&text, Path::new("config.toml")).unwrap();
+        assert_eq!(config.sources[0].collections[0].conflicts.policy, policy);
+    }
+    for rule in FieldRule::ALL {
+        let text = collection(&format!("[source.collection.fields]\n\"/a/*\" = \"{}\"\n", rule.word()));
+        let config = parse(&text, Path::new("config.toml")).unwrap();
+        assert_eq!(config.sources[0].collections[0].conflicts.rule(&Pointer::parse("/a/b")), Some(rule));
+    }
+}
+
+#[test]
+fn wrong_conflict_rules_are_named_with_their_place() {
+    let text = source(
+        "[[source.collection]]\nname = \"c\"\nconflicts = \"last-write-win\"\n\
+         fields = { \"tags\" = \"union\", \"/stock\" = \"sum\", \"/n\" = [\"max\", \"min\"], \"/t\" = \"thiers\" }\n\
+         keys = { \"/items\" = 7 }\n\n\
+         [[source.collection]]\nname = \"d\"\nconflicts = \"last-write-wins\"\n",
+    );
+    let found = errors(&text);
+    assert_eq!(found.len(), 7, "{found:#?}");
+    assert!(
+        found[0].contains("line 7, column 13") && found[0].contains("did you mean `last-write-wins`?"),
+        "{found:#?}"
+    );
+    let all = found.join("\n");
+    for words in [
+        "`tags` is not a place; write it like `/tags`",
+        "`sum` is no rule for a field",
+        "`/n` in `fields` needs one word",
+        "`thiers` is no rule for a field (did you mean `theirs`?",
+        "`/items` in `keys` is a whole number",
+        "`conflicts = \"last-write-wins\"` needs `updated_at` (name the field the server stamps",
+    ] {
+        assert!(all.contains(words), "{words} is missing in\n{all}");
+    }
 }
 
 #[test]
@@ -69,7 +118,7 @@ fn all_errors_are_reported_together_with_their_places() {
             "line 7, column 7: `ftp://a` is neither `https` nor `http` (for example https://tides.example.org/ or \
              http://127.0.0.1:9000/?ns=tides)",
             "line 8, column 1: unknown key `colour` in source `a` (known keys are `name`, `kind`, `allow_plain`, `url`, \
-             `auth`, `read_only` and `collection`)",
+             `auth`, `user`, `read_only` and `collection`)",
             "line 11, column 12: `parallel` is 0, outside of 1 to 64",
             "line 12, column 15: `probe_every` is no duration: `soon` does not begin with a number (write a number and \
              a unit: \"30s\", \"5m\", \"1h30m\", \"7d\"; or a number of seconds)",
@@ -141,18 +190,19 @@ fn delta_needs_the_field_the_server_stamps() {
 }
 
 #[test]
-fn keys_that_would_do_nothing_yet_are_refused() {
-    let with = |line: &str| source(&format!("[[source.collection]]\nname = \"t\"\n{line}\n"));
-    assert!(errors(&with("fields = { \"/tags\" = \"union\" }"))[0].contains("unknown key `fields`"));
-    assert!(errors(&with("conflicts = \"merge\""))[0].contains("only `manual` works in this version"));
-}
-
-#[test]
 fn spans_are_words_or_seconds() {
     let config = parse("[sync]\nprobe_every = 45\nsweep_every = \"1h30m\"\nkeep = \"30d\"\n", Path::new("c")).unwrap();
     assert_eq!(config.sync.probe_every, Duration::from_secs(45));
     assert_eq!(config.sync.sweep_every, Duration::from_secs(5_400));
     assert_eq!(config.sync.keep, Duration::from_secs(30 * 86_400));
+    assert_eq!(config.sync.vault, VaultSettings::default());
+    let config = parse("[vault]\nkeep_days = 2\nkeep_mb = 10\n", Path::new("c")).unwrap();
+    assert_eq!(config.sync.vault, VaultSettings { keep: Duration::from_secs(2 * 86_400), most: 10 << 20 });
+    let config = parse("[sync]\nread_timeout = \"90s\"\nheartbeat = 60\n", Path::new("c")).unwrap();
+    let usual = Deadlines::default();
+    let wanted = Deadlines { read: Duration::from_secs(90), heartbeat: Duration::from_secs(60), ..usual };
+    assert_eq!(config.sync.deadlines, wanted);
+    assert!(parse("[sync]\nconnect_timeout = \"10ms\"\n", Path::new("c")).is_err());
 }
 
 #[test]
@@ -198,4 +248,38 @@ fn keys_and_themes_that_do_not_exist_are_reported_where_they_stand() {
     );
     assert!(found[1].starts_with("line 5, column 1: there is no command `opne_help` (did you mean"), "{found:?}");
     assert!(found[2].starts_with("line 6, column 1: `no-such-key-at-all` is not a key"), "{found:?}");
+}
+
+#[test]
+fn a_rule_is_written_beside_the_others_and_every_comment_stays() {
+    let text = "# mine\n[[source]]\nname = \"a\"\nkind = \"firebase\"\nurl = \"https://a.example\" # there\n\n\
+                [[source.collection]]\nname = \"c\" # the first\n\n[[source.collection]]\nname = \"d\"\n\
+                fields = { \"/n\" = \"max\" } # numbers\n\n[[source.collection]]\nname = \"e\"\n\n\
+                [source.collection.fields]\n\"/x\" = \"mine\" # x\n";
+    let rule = |text: &str, name: &str, place: &str, rule| {
+        let key = crate::model::ids::CollectionKey::new("a", name);
+        set_rule(text, &key, &place.parse().unwrap(), rule).unwrap()
+    };
+    let mut written = rule(text, "c", "/stock", FieldRule::Theirs);
+    written = rule(&written, "d", "/items/*/n", FieldRule::Add);
+    written = rule(&written, "e", "/x", FieldRule::ServerOwned);
+    for kept in ["# mine", "# there", "# the first", "# numbers", "\"/x\" = \"server-owned\" # x"] {
+        assert!(written.contains(kept), "{kept} is missing in\n{written}");
+    }
+    let config = parse(&written, Path::new("c")).unwrap();
+    let rules: Vec<_> = config.sources[0].collections.iter().map(|spec| spec.conflicts.fields.clone()).collect();
+    let at = |place: &str, rule| (place.parse().unwrap(), rule);
+    assert_eq!(
+        rules,
+        [
+            vec![at("/stock", FieldRule::Theirs)],
+            vec![at("/items/*/n", FieldRule::Add), at("/n", FieldRule::Max)],
+            vec![at("/x", FieldRule::ServerOwned)],
+        ]
+    );
+    let unknown = crate::model::ids::CollectionKey::new("a", "zzz");
+    assert_eq!(
+        set_rule(text, &unknown, &"/x".parse().unwrap(), FieldRule::Mine),
+        Err(EditError::Unknown(unknown.clone()))
+    );
 }

@@ -3,27 +3,33 @@
 use serde_json::Value;
 
 use crate::{
-    merge::{Merge, same_document, three_way},
-    model::json::{Pointer, same_value},
+    merge::{Merged, merge_fields, same_document},
+    model::{
+        json::{Pointer, same_value},
+        rules::ConflictRules,
+    },
 };
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
-    /// The original was applied, or the server already has all we wanted: nothing of ours is left to send.
+    /// The original was applied: nothing of ours is left to send.
     Applied,
-    /// It was not applied and fits what the server has now: a new op with this document on the new base (`None`:
-    /// delete).
-    Resend(Option<Value>),
-    /// Both sides changed these places.
-    Conflict { paths: Vec<Pointer>, partial: Option<Value> },
+    /// It was not, or somebody wrote over it since: what both sides make together.
+    Merged(Merged),
 }
 
 /// Judges a repeat that was refused because the server holds `theirs`, while `ours` was sent on `base`. `paths` are the
 /// places the op set (the root for a create or a delete).
 ///
 /// For a create in doubt whose id only we could have made, pass `ours` as `base` too: another document there is ours,
-/// edited since, and the verdict is `Applied`.
-pub fn judge_repeat(base: Option<&Value>, ours: Option<&Value>, theirs: Option<&Value>, paths: &[Pointer]) -> Verdict {
+/// edited since.
+pub fn judge_repeat(
+    base: Option<&Value>,
+    ours: Option<&Value>,
+    theirs: Option<&Value>,
+    paths: &[Pointer],
+    rules: &ConflictRules,
+) -> Verdict {
     let arrived = |path: &Pointer| {
         stored(ours.and_then(|document| path.get(document)), theirs.and_then(|document| path.get(document)))
     };
@@ -31,11 +37,7 @@ pub fn judge_repeat(base: Option<&Value>, ours: Option<&Value>, theirs: Option<&
     if all_arrived || same_document(ours, theirs) {
         return Verdict::Applied;
     }
-    match three_way(base, ours, theirs) {
-        Merge::Clean(merged) if same_document(merged.as_ref(), theirs) => Verdict::Applied,
-        Merge::Clean(merged) => Verdict::Resend(merged),
-        Merge::Overlap { paths, partial } => Verdict::Conflict { paths, partial },
-    }
+    Verdict::Merged(merge_fields(base, ours, theirs, &rules.for_doubted()))
 }
 
 /// True where `there` is what a server keeps of `sent`. A server timestamp asked for by `{".sv":"timestamp"}` is a
@@ -59,11 +61,25 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
+    use std::collections::BTreeMap;
+
     use super::*;
-    use crate::{merge::samples::document, model::edit};
+    use crate::{merge::samples::document, model::edit, model::rules::FieldRule};
 
     fn at(paths: &[&str]) -> Vec<Pointer> {
         paths.iter().map(|path| Pointer::parse(path)).collect()
+    }
+
+    fn judge(base: Option<&Value>, ours: Option<&Value>, theirs: Option<&Value>, paths: &[&str]) -> Verdict {
+        judge_repeat(base, ours, theirs, &at(paths), &ConflictRules::default())
+    }
+
+    /// What is to be sent, or the places that need a person.
+    fn merged(verdict: Verdict) -> Result<Option<Value>, Vec<Pointer>> {
+        match verdict {
+            Verdict::Applied => panic!("applied"),
+            Verdict::Merged(merged) => merged.document(&BTreeMap::new()),
+        }
     }
 
     #[test]
@@ -71,7 +87,7 @@ mod tests {
         let base = json!({"a": 1, "b": 1});
         let ours = json!({"a": 2, "b": 1});
         let theirs = json!({"a": 2, "b": 7});
-        assert_eq!(judge_repeat(Some(&base), Some(&ours), Some(&theirs), &at(&["/a"])), Verdict::Applied);
+        assert_eq!(judge(Some(&base), Some(&ours), Some(&theirs), &["/a"]), Verdict::Applied);
     }
 
     #[test]
@@ -79,38 +95,48 @@ mod tests {
         let base = json!({"a": 1, "b": 1});
         let ours = json!({"a": 2, "b": 1});
         let theirs = json!({"a": 1, "b": 7});
-        let verdict = judge_repeat(Some(&base), Some(&ours), Some(&theirs), &at(&["/a"]));
-        assert_eq!(verdict, Verdict::Resend(Some(json!({"a": 2, "b": 7}))));
+        let verdict = judge(Some(&base), Some(&ours), Some(&theirs), &["/a"]);
+        assert_eq!(merged(verdict), Ok(Some(json!({"a": 2, "b": 7}))));
     }
 
     #[test]
     fn the_same_place_changed_differently_is_a_conflict() {
         let base = json!({"a": 1});
-        let verdict = judge_repeat(Some(&base), Some(&json!({"a": 2})), Some(&json!({"a": 3})), &at(&["/a"]));
-        assert!(matches!(verdict, Verdict::Conflict { paths, .. } if paths == at(&["/a"])));
+        let verdict = judge(Some(&base), Some(&json!({"a": 2})), Some(&json!({"a": 3})), &["/a"]);
+        assert_eq!(merged(verdict), Err(at(&["/a"])));
+    }
+
+    #[test]
+    fn a_count_that_may_have_arrived_is_never_added_again() {
+        let rules =
+            ConflictRules { fields: vec![("/stock".parse().unwrap(), FieldRule::Add)], ..ConflictRules::default() };
+        let base = json!({"stock": 10, "name": "a"});
+        let (ours, theirs) = (json!({"stock": 9, "name": "b"}), json!({"stock": 8, "name": "a"}));
+        let verdict = judge_repeat(Some(&base), Some(&ours), Some(&theirs), &at(&["/stock", "/name"]), &rules);
+        assert_eq!(merged(verdict), Err(at(&["/stock"])));
     }
 
     #[test]
     fn a_delete_that_finds_nothing_was_applied_and_one_that_finds_an_edit_asks() {
         let base = json!({"a": 1});
-        assert_eq!(judge_repeat(Some(&base), None, None, &at(&[""])), Verdict::Applied);
-        assert_eq!(judge_repeat(Some(&base), None, Some(&base), &at(&[""])), Verdict::Resend(None));
+        assert_eq!(judge(Some(&base), None, None, &[""]), Verdict::Applied);
+        assert_eq!(merged(judge(Some(&base), None, Some(&base), &[""])), Ok(None));
         let edited = json!({"a": 2});
-        assert!(matches!(judge_repeat(Some(&base), None, Some(&edited), &at(&[""])), Verdict::Conflict { .. }));
+        assert_eq!(merged(judge(Some(&base), None, Some(&edited), &[""])), Err(at(&[""])));
     }
 
     #[test]
     fn a_create_under_an_id_of_our_own_was_applied_and_edited_since() {
         let (ours, theirs) = (json!({"a": 1}), json!({"a": 1, "b": 2}));
-        assert_eq!(judge_repeat(Some(&ours), Some(&ours), Some(&theirs), &at(&[""])), Verdict::Applied);
-        assert!(matches!(judge_repeat(None, Some(&ours), Some(&theirs), &at(&[""])), Verdict::Conflict { .. }));
+        assert_eq!(merged(judge(Some(&ours), Some(&ours), Some(&theirs), &[""])), Ok(Some(theirs.clone())));
+        assert_eq!(merged(judge(None, Some(&ours), Some(&theirs), &[""])), Err(at(&[""])));
     }
 
     #[test]
     fn a_server_timestamp_we_asked_for_is_a_number_there() {
         let ours = json!({"a": 2, "at": {".sv": "timestamp"}});
         let theirs = json!({"a": 2, "at": 1_700_000_000_123_i64});
-        assert_eq!(judge_repeat(None, Some(&ours), Some(&theirs), &at(&[""])), Verdict::Applied);
+        assert_eq!(judge(None, Some(&ours), Some(&theirs), &[""]), Verdict::Applied);
     }
 
     proptest! {
@@ -121,7 +147,15 @@ mod tests {
             let changes = edit::diff(Some(&base), Some(&ours));
             let paths: Vec<Pointer> = changes.iter().map(|change| change.pointer.clone()).collect();
             let after = edit::apply(Some(&theirs), &changes);
-            prop_assert_eq!(judge_repeat(Some(&base), Some(&ours), after.as_ref(), &paths), Verdict::Applied);
+            let verdict = judge_repeat(Some(&base), Some(&ours), after.as_ref(), &paths, &ConflictRules::default());
+            let nothing_to_send = match &verdict {
+                Verdict::Applied => true,
+                Verdict::Merged(merged) => {
+                    // An op that changed nothing: what they made stays.
+                    changes.is_empty() && merged.document(&BTreeMap::new()) == Ok(after)
+                }
+            };
+            prop_assert!(nothing_to_send, "{verdict:?}");
         }
     }
 }

@@ -6,21 +6,31 @@
 //!
 //! ```text
 //!  op 1 + op 2 + op 3 (never sent) --coalesce--> one write
+//!  base, mine, theirs, rules       --merge_fields-> every place that differs, settled or undecided
 //!  base, mine, theirs              --three_way-> clean document | the places that overlap
 //!  pending ops, new base           --rebase----> each op as if it had been made on the new base
 //!  lost answer, repeat refused     --judge_repeat-> applied | send again on the new base | conflict
 //! ```
 
 mod coalesce;
+mod fields;
+mod follow;
 mod judge;
+mod numbers;
 mod rebase;
+mod sequence;
+mod teach;
 mod three_way;
+mod walk;
 
 use serde_json::Value;
 
 pub use coalesce::{Coalesced, coalesce, intended};
+pub use fields::{Field, How, Merged, Pick, merge_conflict, merge_fields};
+pub use follow::{Followed, apply, follow};
 pub use judge::{Verdict, judge_repeat};
 pub use rebase::{Rebased, local, rebase};
+pub use teach::{Foreseen, Lesson, foresee, lessons};
 pub use three_way::{Merge, three_way};
 
 use crate::model::json;

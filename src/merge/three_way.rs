@@ -1,20 +1,13 @@
-//! Base × mine × theirs, place by place.
-//!
-//! Objects are merged member by member; arrays and scalars as a whole. A member that both sides added as an object is
-//! merged too: in a tree database an empty object and no object are the same thing. Two records created under one id
-//! are not: they overlap at the root.
-//!
-//! ```text
-//! same on both sides        -> that
-//! one side still has base   -> the other side
-//! three objects             -> each member by these same rules
-//! removed here, edited there-> overlap
-//! anything else             -> overlap
-//! ```
+//! The merge without any rules: [`merge_fields`] as one document, or the places that overlap.
 
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
-use crate::{merge::same_document, model::json::Pointer};
+use serde_json::Value;
+
+use crate::{
+    merge::merge_fields,
+    model::{json::Pointer, rules::ConflictRules},
+};
 
 /// The outcome of a merge.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,74 +22,13 @@ pub enum Merge {
 
 /// Merges two descendants of `base`. `None` means the record does not exist there.
 pub fn three_way(base: Option<&Value>, mine: Option<&Value>, theirs: Option<&Value>) -> Merge {
-    let mut overlaps = Vec::new();
-    let merged = match (base, mine, theirs) {
-        (None, Some(mine), Some(theirs)) if !same_document(Some(mine), Some(theirs)) => {
-            overlaps.push(Pointer::root());
-            Some(theirs.clone())
-        }
-        _ => place(&Pointer::root(), base, mine, theirs, &mut overlaps),
-    };
-    match overlaps.is_empty() {
-        true => Merge::Clean(merged),
-        false => Merge::Overlap { paths: overlaps, partial: merged },
+    let merged = merge_fields(base, mine, theirs, &ConflictRules::default());
+    let paths: Vec<Pointer> = merged.undecided().map(|field| field.pointer.clone()).collect();
+    let document = merged.preview(&BTreeMap::new());
+    match paths.is_empty() {
+        true => Merge::Clean(document),
+        false => Merge::Overlap { paths, partial: document },
     }
-}
-
-fn place(
-    at: &Pointer,
-    base: Option<&Value>,
-    mine: Option<&Value>,
-    theirs: Option<&Value>,
-    overlaps: &mut Vec<Pointer>,
-) -> Option<Value> {
-    if same_document(mine, theirs) || same_document(base, mine) {
-        return theirs.cloned();
-    }
-    if same_document(base, theirs) {
-        return mine.cloned();
-    }
-    let nothing = Map::new();
-    match (base, mine, theirs) {
-        (Some(Value::Object(base)), Some(Value::Object(mine)), Some(Value::Object(theirs))) => {
-            Some(Value::Object(members(at, base, mine, theirs, overlaps)))
-        }
-        (None, Some(Value::Object(mine)), Some(Value::Object(theirs))) => {
-            Some(Value::Object(members(at, &nothing, mine, theirs, overlaps)))
-        }
-        (Some(Value::Array(base)), Some(Value::Array(mine)), Some(Value::Array(theirs))) => {
-            Some(Value::Array(items(at, base, mine, theirs, overlaps)))
-        }
-        _ => {
-            overlaps.push(at.clone());
-            theirs.cloned()
-        }
-    }
-}
-
-/// Their order, with what I added behind it.
-fn members(
-    at: &Pointer,
-    base: &Map<String, Value>,
-    mine: &Map<String, Value>,
-    theirs: &Map<String, Value>,
-    overlaps: &mut Vec<Pointer>,
-) -> Map<String, Value> {
-    let added = mine.keys().filter(|name| !theirs.contains_key(*name));
-    let mut merged = Map::new();
-    for name in theirs.keys().chain(added) {
-        let value = place(&at.child(name), base.get(name), mine.get(name), theirs.get(name), overlaps);
-        if let Some(value) = value {
-            merged.insert(name.clone(), value);
-        }
-    }
-    merged
-}
-
-/// The place for array strategies. So far there is one: an array is a whole, and two different ones overlap.
-fn items(at: &Pointer, _base: &[Value], _mine: &[Value], theirs: &[Value], overlaps: &mut Vec<Pointer>) -> Vec<Value> {
-    overlaps.push(at.clone());
-    theirs.to_vec()
 }
 
 #[cfg(test)]
@@ -106,7 +38,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        merge::samples::document,
+        merge::{same_document, samples::document},
         model::{edit, json},
     };
 
@@ -232,8 +164,11 @@ mod tests {
         fn taking_theirs_at_every_overlap_keeps_all_my_other_edits(base in document(), a in document(), b in document()) {
             if let Merge::Overlap { paths, partial } = three_way(Some(&base), Some(&a), Some(&b)) {
                 let partial = partial.unwrap();
+                let there = edit::diff(Some(&base), Some(&b));
                 for change in edit::diff(Some(&base), Some(&a)) {
                     let disputed = paths.iter().any(|p| p.contains(&change.pointer) || change.pointer.contains(p));
+                    // An array both sides changed apart is neither mine nor theirs.
+                    let disputed = disputed || there.iter().any(|other| other.pointer == change.pointer);
                     let mixed = change.to.as_ref().is_some_and(Value::is_object) && change.from.is_none();
                     if !disputed && !mixed {
                         prop_assert!(same_document(change.pointer.get(&partial), change.to.as_ref()));

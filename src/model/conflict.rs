@@ -51,15 +51,58 @@ impl Take {
     }
 }
 
-/// The rule a collection settles overlapping changes by (page 3).
+/// How a collection settles what both sides changed and no field rule settles (page 3).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ConflictPolicy {
+    /// Asks.
     #[default]
     Manual,
+    /// Merges texts of several lines by itself; asks for the rest.
     Merge,
+    /// The side written last, by the server's stamp and our measured offset to its clock; asks where that is uncertain.
     LastWriteWins,
     LocalWins,
     RemoteWins,
+    /// The server's version stays; mine becomes a record of its own.
     KeepBoth,
+}
+
+impl ConflictPolicy {
+    pub const ALL: [ConflictPolicy; 6] =
+        [Self::Manual, Self::Merge, Self::LastWriteWins, Self::LocalWins, Self::RemoteWins, Self::KeepBoth];
+
+    /// The word of the configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Merge => "merge",
+            Self::LastWriteWins => "last-write-wins",
+            Self::LocalWins => "local-wins",
+            Self::RemoteWins => "remote-wins",
+            Self::KeepBoth => "keep-both",
+        }
+    }
+
+    /// True where an edit against a deletion is settled without a person. A deletion carries no stamp, so the last
+    /// write cannot be told.
+    pub fn settles_deletions(self) -> bool {
+        matches!(self, Self::LocalWins | Self::RemoteWins | Self::KeepBoth)
+    }
+}
+
+/// One of the two sides of a conflict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    Mine,
+    Theirs,
+}
+
+/// A version that a policy or a rule decided against; it goes to the vault.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lost {
+    pub side: Side,
+    pub document: Value,
+    pub revision: Option<Revision>,
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    conflict::ConflictPolicy,
     ids::{CollectionKey, CollectionName, SourceName},
     json::Pointer,
+    rules::ConflictRules,
 };
 
 /// The protocol of a backend. Only kinds that work are here.
@@ -48,7 +48,7 @@ pub struct CollectionSpec {
     pub title: Option<Pointer>,
     pub pull: PullMode,
     pub updated_at: Option<Pointer>,
-    pub conflicts: ConflictPolicy,
+    pub conflicts: ConflictRules,
 }
 
 /// How to get the credentials; never the credentials. Resolved by `remote` when needed.
@@ -69,6 +69,8 @@ pub struct SourceSpec {
     /// Base URL; may carry `?ns=` for an emulator. Never user information.
     pub url: String,
     pub auth: AuthSpec,
+    /// Who signs in with these credentials, where their token does not tell.
+    pub user: Option<String>,
     pub read_only: bool,
     /// Plain `http` beyond loopback is refused unless this is set.
     pub allow_plain: bool,
@@ -98,12 +100,30 @@ pub struct SyncSettings {
     pub page_size: usize,
     /// A collection up to this many records is followed by stream under `pull = "auto"`.
     pub stream_records: u64,
-    /// How long settled ops and vault entries are kept.
+    /// How long settled ops, resolved conflicts and the activity log are kept.
     pub keep: Duration,
     /// Take the operating system's word that the network changed as a hint to look.
     pub watch_network: bool,
     /// Bytes a day and source, both ways, after which nothing more is pulled by itself that day.
     pub daily_budget: Option<u64>,
+    /// Seconds east of UTC: where a day begins. Found by the runtime, not configured.
+    pub zone_offset: i32,
+    pub vault: VaultSettings,
+    pub deadlines: Deadlines,
+}
+
+/// How much of the past the vault keeps. What is beyond either limit goes, the oldest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VaultSettings {
+    pub keep: Duration,
+    /// Bytes on disk, compressed.
+    pub most: u64,
+}
+
+impl Default for VaultSettings {
+    fn default() -> Self {
+        Self { keep: Duration::from_secs(30 * 86_400), most: 256 << 20 }
+    }
 }
 
 impl Default for SyncSettings {
@@ -117,6 +137,43 @@ impl Default for SyncSettings {
             keep: Duration::from_secs(7 * 86_400),
             watch_network: true,
             daily_budget: None,
+            zone_offset: 0,
+            vault: VaultSettings::default(),
+            deadlines: Deadlines::default(),
         }
+    }
+}
+
+/// How long each phase of a request may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deadlines {
+    /// Name, connection and TLS together.
+    pub connect: Duration,
+    /// Silence between two pieces of an answer, the first included.
+    pub read: Duration,
+    /// A whole write or read of one record.
+    pub total: Duration,
+    /// A whole read of many records.
+    pub bulk: Duration,
+    /// How often a live feed says that it is alive; 2.5 of these without a sign end it.
+    pub heartbeat: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            read: Duration::from_secs(20),
+            total: Duration::from_secs(60),
+            bulk: Duration::from_secs(600),
+            heartbeat: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Deadlines {
+    /// The silence after which a live feed is taken for dead.
+    pub fn watchdog(&self) -> Duration {
+        self.heartbeat * 5 / 2
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    ids::{CollectionKey, SourceName},
+    ids::{CollectionKey, RecordId, SourceName},
+    spend::SpentToday,
     time::Timestamp,
     wire::Link,
 };
@@ -95,6 +96,43 @@ pub enum PullPhase {
     Stalled,
     /// A guard stopped it and asks (mass deletion, identity): the text says what was found.
     Stopped(String),
+    /// The user chose to leave both sides as they are: not pulled any more.
+    Detached,
+}
+
+/// What made a guard stop a collection before a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuardReason {
+    /// Much of what is here is gone there.
+    MassDeletion,
+    /// Another database answers than the one the copies came from.
+    OtherServer,
+    /// Many records are older there than they were: a server restored from a backup.
+    OlderRecords,
+}
+
+impl GuardReason {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::MassDeletion => "mass_deletion",
+            Self::OtherServer => "other_server",
+            Self::OlderRecords => "older_records",
+        }
+    }
+}
+
+/// What a guard found and asks about. On disk with the checkpoint, until it is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardFound {
+    pub reason: GuardReason,
+    pub text: String,
+    /// Records that going on would delete or set back here, and records here in all. Zero where not counted.
+    pub affected: u64,
+    pub rows: u64,
+    /// The first of them, to show.
+    pub sample: Vec<RecordId>,
+    pub since: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -111,6 +149,9 @@ pub struct CollectionStatus {
     pub checkpoint: Option<String>,
     pub next_at: Option<Timestamp>,
     pub last_error: Option<String>,
+    /// What it stopped for; also while it is detached.
+    #[serde(default)]
+    pub guard: Option<GuardFound>,
 }
 
 impl CollectionStatus {
@@ -126,6 +167,7 @@ impl CollectionStatus {
             checkpoint: None,
             next_at: None,
             last_error: None,
+            guard: None,
         }
     }
 }
@@ -154,8 +196,27 @@ pub struct SourceStatus {
     pub paused: bool,
     pub push: PushStatus,
     pub collections: Vec<CollectionStatus>,
+    #[serde(default)]
+    pub spent: SpentToday,
+    #[serde(default)]
+    pub account: Account,
     /// When this was true; older than 5 s without a leader means stale.
     pub at: Timestamp,
+}
+
+/// Who is signed in at a source, and whose edits wait for that.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// A name from the configuration or a token's subject, shortened; never anything secret.
+    pub principal: Option<String>,
+    /// Edits of other accounts that wait until somebody confirms that this one sends them.
+    pub foreign: Vec<Foreign>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Foreign {
+    pub author: String,
+    pub ops: u64,
 }
 
 /// Whether this process carries the sync, another does, or none.
@@ -186,6 +247,10 @@ pub enum SyncRequest {
         source: Option<SourceName>,
     },
     ForceOffline(bool),
+    /// The account signed in at the source may send what another one made.
+    ConfirmAuthor {
+        source: SourceName,
+    },
     /// Edits were queued, released or retried: look at the outbox.
     OutboxChanged,
     /// The user's answer to a stopped collection.
@@ -204,6 +269,8 @@ pub enum GuardAnswer {
     Reupload,
     /// Leave both as they are and stop pulling the collection.
     Detach,
+    /// Pull a detached collection again.
+    Attach,
 }
 
 /// How long a published status is believed without a leader renewing it.

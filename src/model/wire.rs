@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::model::{
     ids::{CollectionKey, RecordId, RecordKey, Revision},
     op::{OpKind, Precondition},
+    plan::UNKNOWN_REVISION,
     time::Timestamp,
 };
 
@@ -18,6 +19,73 @@ pub struct PushRequest {
     /// `None` for a delete.
     pub document: Option<Value>,
     pub precondition: Precondition,
+}
+
+/// A request as it is on the wire, but for its credentials: what is shown, planned and copied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireRequest {
+    pub method: String,
+    pub url: String,
+    /// The headers with a meaning for the request, in the order they are sent.
+    pub headers: Vec<(String, String)>,
+    pub body: Option<String>,
+    /// Where the token goes, never the token.
+    pub token: Option<TokenPlace>,
+}
+
+impl WireRequest {
+    /// The value of a header; names in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A shell command that sends it. The token and a revision that is not known are taken from the environment.
+    pub fn as_curl(&self) -> String {
+        self.curl_with(&format!("curl -sS -i -X {}", self.method))
+    }
+
+    /// A shell command that reads the record's revision into `$REVISION`.
+    pub fn as_curl_for_revision(&self) -> String {
+        format!("REVISION=$({})", self.curl_with("curl -sS -o /dev/null -w '%header{etag}'"))
+    }
+
+    fn curl_with(&self, begin: &str) -> String {
+        let mut parts = vec![begin.to_owned()];
+        let token = self.token.as_ref();
+        match token.filter(|token| token.in_query) {
+            Some(token) => {
+                let joint = if self.url.contains('?') { '&' } else { '?' };
+                parts.push(format!("{}\"{joint}auth=${}\"", quoted(&self.url), token.variable));
+            }
+            None => parts.push(quoted(&self.url)),
+        }
+        if let Some(token) = token.filter(|token| !token.in_query) {
+            parts.push(format!("-H \"authorization: Bearer ${}\"", token.variable));
+        }
+        for (name, value) in &self.headers {
+            let header = format!("{name}: {value}");
+            // Only our own placeholder may be expanded.
+            let is_variable = value == UNKNOWN_REVISION;
+            parts.push(if is_variable { format!("-H \"{header}\"") } else { format!("-H {}", quoted(&header)) });
+        }
+        if let Some(body) = &self.body {
+            parts.push(format!("--data-binary {}", quoted(body)));
+        }
+        parts.join(" \\\n  ")
+    }
+}
+
+/// Where a token goes, and the environment variable a copied command takes it from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenPlace {
+    pub variable: String,
+    /// As `auth=` in the query, else as `Authorization: Bearer`.
+    pub in_query: bool,
+}
+
+/// Single quotes, as every POSIX shell reads them.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// What an answer to a write means (page 3, "What an answer means").
@@ -95,15 +163,23 @@ pub enum RemoteChange {
     Tombstone { id: RecordId },
 }
 
+/// The header by which the embedded backend names its database: made with it, kept in its file.
+pub const DATABASE_HEADER: &str = "x-ebbtide-database";
+
 /// The facts of one request, whatever it was for: they feed connectivity, rates and the clock offset.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Exchange {
     pub round_trip: Option<Duration>,
+    /// Of bodies; the heads beside them.
     pub bytes_up: u64,
     pub bytes_down: u64,
+    pub head_bytes_up: u64,
+    pub head_bytes_down: u64,
     /// The server's `Date` header minus our wall clock when the answer came, in milliseconds.
     pub clock_offset_ms: Option<i64>,
     pub status: Option<u16>,
+    /// Which database answered, where the server says so: the embedded one does.
+    pub server: Option<String>,
     pub finished_at: Timestamp,
 }
 

@@ -13,10 +13,12 @@ use std::{
     time::Duration,
 };
 
+use base64::Engine as _;
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest as _, Sha256};
 
-use crate::model::source::AuthSpec;
+use crate::model::{source::AuthSpec, wire::TokenPlace};
 
 /// How long a credentials command may take.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
@@ -55,6 +57,20 @@ impl Credentials {
         }
     }
 
+    /// Where the token will go, as far as can be told without running anything; `None` without credentials. A copied
+    /// command takes it from the variable it is configured with, or from `EBBTIDE_TOKEN`.
+    pub(crate) fn place(&self) -> Option<TokenPlace> {
+        let (variable, known) = match &self.spec {
+            AuthSpec::None => return None,
+            AuthSpec::Env(name) => (name.clone(), std::env::var(name).ok()),
+            AuthSpec::File(path) => ("EBBTIDE_TOKEN".to_owned(), std::fs::read_to_string(path).ok()),
+            AuthSpec::Command(_) => ("EBBTIDE_TOKEN".to_owned(), None),
+        };
+        let known = known.and_then(|text| Token::checked(SecretString::from(text)).ok());
+        let in_query = self.cached().or(known).is_some_and(|token| token.goes_into_query());
+        Some(TokenPlace { variable, in_query })
+    }
+
     /// The token, read on first use. The error is in words for a person and holds nothing of the secret.
     pub(crate) async fn token(&self) -> Result<Option<Token>, String> {
         if self.spec == AuthSpec::None {
@@ -70,6 +86,11 @@ impl Credentials {
         let token = Token::checked(self.read().await?)?;
         *self.cached.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
         Ok(Some(token))
+    }
+
+    /// Who the token read last is for, as far as it tells; see [`Token::subject`].
+    pub(crate) fn subject(&self) -> Option<String> {
+        self.cached()?.subject()
     }
 
     pub(crate) fn forget(&self) {
@@ -99,23 +120,47 @@ impl Credentials {
     }
 }
 
-/// Runs the command without a shell; the first line of its output is the token. Its error output is not repeated: it
-/// may hold secrets.
+/// Runs the command without a shell; the first line of its output is the token. The last line of its error output is
+/// repeated without whatever may be a secret.
 async fn run(command: &str) -> Result<SecretString, String> {
     let words = shell_words::split(command).map_err(|_| "the command has an open quote".to_owned())?;
     let (program, arguments) = words.split_first().ok_or("the command is empty")?;
     let mut child = tokio::process::Command::new(program);
-    child.args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    child.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let output = match tokio::time::timeout(COMMAND_DEADLINE, child.output()).await {
         Ok(Ok(output)) => output,
         Ok(Err(error)) => return Err(format!("`{program}` could not be run: {}", error.kind())),
         Err(_) => return Err(format!("`{program}` gave no answer within {} s", COMMAND_DEADLINE.as_secs())),
     };
     if !output.status.success() {
-        return Err(format!("`{program}` failed: {}", output.status));
+        let said = harmless(&String::from_utf8_lossy(&output.stderr), &String::from_utf8_lossy(&output.stdout));
+        let said = if said.is_empty() { said } else { format!(" ({said})") };
+        return Err(format!("`{program}` failed: {}{said}", output.status));
     }
     let text = String::from_utf8(output.stdout).map_err(|_| format!("the output of `{program}` is not text"))?;
     Ok(SecretString::from(text))
+}
+
+/// The last line a failed command said, at most 160 characters: long words, values after `=` or `:`, and everything it
+/// also printed as its result are left out.
+fn harmless(errors: &str, output: &str) -> String {
+    const LONGEST_WORD: usize = 24;
+    let Some(line) = errors.lines().rev().map(str::trim).find(|line| !line.is_empty()) else { return String::new() };
+    let secret = |word: &str| {
+        let word = word.trim_matches(|letter: char| !letter.is_alphanumeric());
+        word.len() > LONGEST_WORD
+            || (!word.is_empty() && output.split_whitespace().any(|printed| printed.contains(word)))
+    };
+    let mut after_label = false;
+    let words = line.split_whitespace().map(|word| {
+        let hide = after_label || secret(word) || word.contains('=');
+        let label = word.trim_end_matches([':', '=']).to_ascii_lowercase();
+        after_label = word.ends_with([':', '='])
+            && ["token", "password", "secret", "key", "authorization", "bearer"].contains(&label.as_str())
+            || word.eq_ignore_ascii_case("bearer");
+        if hide { "[redacted]" } else { word }
+    });
+    words.collect::<Vec<_>>().join(" ").chars().filter(|letter| !letter.is_control()).take(160).collect()
 }
 
 fn program(command: &str) -> String {
@@ -151,6 +196,23 @@ impl Token {
         if self.goes_into_query() {
             url.query_pairs_mut().append_pair("auth", self.0.expose_secret());
         }
+    }
+
+    /// A name for the account of a JWT that is the same for every token of it and gives nothing of it away: a hash of
+    /// issuer and subject.
+    fn subject(&self) -> Option<String> {
+        let claims = self.0.expose_secret().split('.').nth(1).filter(|_| self.0.expose_secret().starts_with("eyJ"))?;
+        let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok()?;
+        let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
+        let claim = |name: &str| claims.get(name).and_then(serde_json::Value::as_str);
+        let subject = claim("sub").or_else(|| claim("user_id")).filter(|subject| !subject.is_empty())?;
+        let hash = Sha256::digest(format!("{}\n{subject}", claim("iss").unwrap_or_default()));
+        Some(format!("account {}", hash.iter().take(5).map(|byte| format!("{byte:02x}")).collect::<String>()))
+    }
+
+    /// Bytes it takes on the wire, its name included.
+    pub(crate) fn size(&self) -> u64 {
+        self.0.expose_secret().len() as u64 + 24
     }
 
     /// Removes every trace of the token from a text that came back from elsewhere.
@@ -223,6 +285,38 @@ mod tests {
         assert_eq!(credentials.token().await.unwrap().unwrap().header().unwrap(), "Bearer two");
     }
 
+    #[test]
+    fn every_token_of_an_account_names_the_same_subject_and_nothing_of_it_is_given_away() {
+        let jwt = |claims: &str| {
+            let coded = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(claims);
+            token(&format!("eyJhbGciOiJub25lIn0.{coded}.c2ln"))
+        };
+        let ann = jwt(r#"{"iss":"i","sub":"ann","exp":1}"#).subject().unwrap();
+        assert_eq!(jwt(r#"{"iss":"i","sub":"ann","exp":2}"#).subject().as_ref(), Some(&ann));
+        assert_ne!(jwt(r#"{"iss":"i","sub":"bob"}"#).subject().as_ref(), Some(&ann));
+        assert!(ann.starts_with("account ") && !ann.contains("ann"), "{ann}");
+        assert_eq!(token("ya29.opaque").subject(), None);
+        assert_eq!(jwt("{}").subject(), None);
+    }
+
+    #[tokio::test]
+    async fn a_burst_of_requests_runs_the_command_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let counted = dir.path().join("runs");
+        let script = format!("sh -c 'echo run >> {}; echo abc'", counted.display());
+        let credentials = Arc::new(Credentials::new(AuthSpec::Command(script)).unwrap());
+        let asked: Vec<_> = (0..4)
+            .map(|_| {
+                let credentials = Arc::clone(&credentials);
+                tokio::spawn(async move { credentials.token().await.unwrap().unwrap().header().unwrap() })
+            })
+            .collect();
+        for one in asked {
+            assert_eq!(one.await.unwrap(), "Bearer abc");
+        }
+        assert_eq!(std::fs::read_to_string(counted).unwrap(), "run\n");
+    }
+
     #[tokio::test]
     async fn a_command_gives_its_first_line_and_its_failure_says_nothing_secret() {
         let credentials = Credentials::new(AuthSpec::Command("echo 'canary token'".to_owned())).unwrap();
@@ -232,6 +326,10 @@ mod tests {
         assert_eq!(credentials.token().await.unwrap().unwrap().header().unwrap(), "Bearer abc");
         let credentials = Credentials::new(AuthSpec::Command("false".to_owned())).unwrap();
         assert!(credentials.token().await.unwrap_err().contains("`false` failed"));
+        let script = "sh -c 'echo canary; echo \"login first: Bearer canary, token: s3cret, k=v\" >&2; exit 3'";
+        let error = Credentials::new(AuthSpec::Command(script.to_owned())).unwrap().token().await.unwrap_err();
+        assert!(error.contains("login first:") && error.contains("exit status: 3"), "{error}");
+        assert!(!error.contains("canary") && !error.contains("s3cret") && !error.contains("k=v"), "{error}");
         assert!(Credentials::new(AuthSpec::Command("echo 'open".to_owned())).is_err());
     }
 }

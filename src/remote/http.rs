@@ -22,45 +22,12 @@ use url::Url;
 
 use crate::{
     model::{
+        source::Deadlines,
         time::{At, Clock, Timestamp},
-        wire::{Exchange, Link, Trouble},
+        wire::{DATABASE_HEADER, Exchange, Link, Trouble},
     },
     remote::credentials::Token,
 };
-
-/// How long each phase of a request may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deadlines {
-    /// Name, connection and TLS together.
-    pub connect: Duration,
-    /// Silence between two pieces of an answer, the first included.
-    pub read: Duration,
-    /// A whole write or read of one record.
-    pub total: Duration,
-    /// A whole read of many records.
-    pub bulk: Duration,
-    /// How often a live feed says that it is alive; 2.5 of these without a sign end it.
-    pub heartbeat: Duration,
-}
-
-impl Default for Deadlines {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            read: Duration::from_secs(20),
-            total: Duration::from_secs(60),
-            bulk: Duration::from_secs(600),
-            heartbeat: Duration::from_secs(30),
-        }
-    }
-}
-
-impl Deadlines {
-    /// The silence after which a live feed is taken for dead.
-    pub(crate) fn watchdog(&self) -> Duration {
-        self.heartbeat * 5 / 2
-    }
-}
 
 /// How many same-origin redirects a read follows.
 const MAX_REDIRECTS: usize = 5;
@@ -154,7 +121,8 @@ impl Http {
             };
             let request = prepare(client, &call, token);
             let opened = tokio::time::timeout(call.total, request.send()).await;
-            let exchange = self.exchange(&call, &started, opened.as_ref().ok().and_then(|sent| sent.as_ref().ok()));
+            let exchange =
+                self.exchange(&call, token, &started, opened.as_ref().ok().and_then(|sent| sent.as_ref().ok()));
             sum = joined(&sum, exchange);
             let response = match opened {
                 Ok(Ok(response)) => response,
@@ -182,14 +150,14 @@ impl Http {
         let client = match self.clients() {
             Ok(clients) => &clients.ordinary,
             Err(failure) => {
-                let mut exchange = self.exchange(call, &started, None);
-                exchange.bytes_up = 0;
+                let mut exchange = self.exchange(call, token, &started, None);
+                (exchange.bytes_up, exchange.head_bytes_up) = (0, 0);
                 return (Err(failure), exchange);
             }
         };
         match prepare(client, call, token).timeout(call.total).send().await {
             Ok(response) => {
-                let mut exchange = self.exchange(call, &started, Some(&response));
+                let mut exchange = self.exchange(call, token, &started, Some(&response));
                 let reply = self.finish(response, call.cap, call.total).await;
                 exchange.bytes_down = reply.body.as_ref().map_or(0, |body| body.len() as u64);
                 exchange.finished_at = self.clock.at().wall;
@@ -197,9 +165,9 @@ impl Http {
             }
             Err(error) => {
                 let failure = failure(&error);
-                let mut exchange = self.exchange(call, &started, None);
+                let mut exchange = self.exchange(call, token, &started, None);
                 if !failure.began {
-                    exchange.bytes_up = 0;
+                    (exchange.bytes_up, exchange.head_bytes_up) = (0, 0);
                 }
                 (Err(failure), exchange)
             }
@@ -207,7 +175,13 @@ impl Http {
     }
 
     /// The facts at the moment the headers came (or nothing did).
-    fn exchange(&self, call: &Call, started: &At, response: Option<&reqwest::Response>) -> Exchange {
+    fn exchange(
+        &self,
+        call: &Call,
+        token: Option<&Token>,
+        started: &At,
+        response: Option<&reqwest::Response>,
+    ) -> Exchange {
         let now = self.clock.at();
         // An answer from a cache carries an old date.
         let fresh = response.filter(|response| !response.headers().contains_key(header::AGE));
@@ -216,9 +190,12 @@ impl Http {
             round_trip: response.map(|_| now.mono.saturating_sub(started.mono)),
             bytes_up: call.body.as_ref().map_or(0, |body| body.len() as u64),
             bytes_down: 0,
+            head_bytes_up: head_up(call, token),
+            head_bytes_down: response.map_or(0, |response| STATUS_LINE + head_size(response.headers())),
             // `Date` has whole seconds: the middle of the second is the best guess.
             clock_offset_ms: date.map(|date| date.0 + 500 - now.wall.0),
             status: response.map(|response| response.status().as_u16()),
+            server: response.and_then(|response| server_of(response.headers())),
             finished_at: now.wall,
         }
     }
@@ -329,14 +306,40 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     }
 }
 
+/// The embedded backend names its database in every answer; others say nothing of the kind.
+fn server_of(headers: &HeaderMap) -> Option<String> {
+    let name = headers.get(DATABASE_HEADER)?.to_str().ok()?;
+    (!name.is_empty() && name.len() <= 64).then(|| name.to_owned())
+}
+
 pub(crate) fn date_of(headers: &HeaderMap) -> Option<Timestamp> {
     let date = httpdate::parse_http_date(headers.get(header::DATE)?.to_str().ok()?).ok()?;
     let since = date.duration_since(std::time::UNIX_EPOCH).ok()?;
     Some(Timestamp(i64::try_from(since.as_millis()).ok()?))
 }
 
-fn joined(sum: &Exchange, last: Exchange) -> Exchange {
-    Exchange { bytes_up: sum.bytes_up + last.bytes_up, bytes_down: sum.bytes_down + last.bytes_down, ..last }
+/// `HTTP/1.1 200 OK` and its line end, and the empty line after the headers.
+const STATUS_LINE: u64 = 19;
+/// What the client adds by itself: version, host, user agent, accepted encodings.
+const OWN_LINES: u64 = 80;
+
+fn head_up(call: &Call, token: Option<&Token>) -> u64 {
+    let line = call.method.as_str().len() + call.url.path().len() + call.url.query().map_or(0, |query| query.len() + 1);
+    line as u64 + OWN_LINES + head_size(&call.headers) + token.map_or(0, Token::size)
+}
+
+fn head_size(headers: &HeaderMap) -> u64 {
+    headers.iter().map(|(name, value)| (name.as_str().len() + value.len() + 4) as u64).sum()
+}
+
+pub(crate) fn joined(sum: &Exchange, last: Exchange) -> Exchange {
+    Exchange {
+        bytes_up: sum.bytes_up + last.bytes_up,
+        bytes_down: sum.bytes_down + last.bytes_down,
+        head_bytes_up: sum.head_bytes_up + last.head_bytes_up,
+        head_bytes_down: sum.head_bytes_down + last.head_bytes_down,
+        ..last
+    }
 }
 
 /// What a reqwest error says of the chain, without its URL.

@@ -17,14 +17,12 @@ mod wire;
 
 use std::{fmt, sync::Arc};
 
-pub use http::Deadlines;
-
 use crate::model::{
     ids::{CollectionName, RecordId, RecordKey},
-    source::{SourceKind, SourceSpec},
+    source::{Deadlines, SourceKind, SourceSpec},
     sync_status::LinkFact,
     time::Clock,
-    wire::{Answer, Current, Exchange, PushRequest, ReadError, RemoteChange, RemoteRecord, Trouble},
+    wire::{Answer, Current, Exchange, PushRequest, ReadError, RemoteChange, RemoteRecord, Trouble, WireRequest},
 };
 use crate::remote::credentials::Token;
 
@@ -100,6 +98,13 @@ impl Remote {
         client.author()
     }
 
+    /// Who is signed in: what the configuration says, else the subject of the token read last, shortened. `None` where
+    /// nothing tells, as with an opaque token.
+    pub fn principal(&self) -> Option<String> {
+        let Kind::Firebase(client) = &*self.0;
+        client.principal()
+    }
+
     /// Walks DNS → TCP → TLS → HTTP → shape → auth and says how far it came. Cheap for the server. The chain holds the
     /// links that were tried; the last one is the broken one, if any is.
     pub async fn probe(&self) -> (Probe, Exchange) {
@@ -117,6 +122,18 @@ impl Remote {
     pub fn request_hash(&self, request: &PushRequest) -> String {
         let Kind::Firebase(client) = &*self.0;
         client.request_hash(request)
+    }
+
+    /// What [`Remote::push`] will put on the wire, but for the credentials; the reason where it cannot be sent at all.
+    pub fn on_the_wire(&self, request: &PushRequest) -> Result<WireRequest, String> {
+        let Kind::Firebase(client) = &*self.0;
+        client.on_the_wire(request)
+    }
+
+    /// What [`Remote::fetch`] will put on the wire, but for the credentials.
+    pub fn lookup_on_the_wire(&self, record: &RecordKey) -> Result<WireRequest, String> {
+        let Kind::Firebase(client) = &*self.0;
+        client.lookup_on_the_wire(record)
     }
 
     /// Sends one conditional write, once. Never follows a redirect.

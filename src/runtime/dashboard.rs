@@ -142,7 +142,7 @@ impl Dashboard {
         let mode = if read_only { OpenMode::ReadOnly } else { OpenMode::ReadWrite };
         let store = Store::open(&data_dir, mode, Arc::clone(&clock) as Arc<dyn Clock>).map_err(failed)?;
         let wanted = session;
-        let session = session_lock::acquire(&data_dir, &wanted)?;
+        let session = session_lock::acquire(&store, &wanted).map_err(failed)?;
         let mut reader = store.reader().map_err(failed)?;
         resume_requested_commits(&store, &mut reader).map_err(failed)?;
         let forget = fresh || config.ui.restore == Restore::DraftsOnly;
@@ -400,8 +400,10 @@ impl Dashboard {
                 let reply = self.store.resolve(Resolve { conflict, take, document, op_id, at, author: String::new() });
                 self.push_reply(async move {
                     reply.await.map(|seq| match seq {
-                        Some(seq) => format!("Resolved with {}: queued as op {seq}", take.word()),
-                        None => format!("Resolved with {}", take.word()),
+                        Some(seq) => format!("Resolved with {}: queued as op {seq}; `u` takes it back", take.word()),
+                        None => {
+                            format!("Resolved with {}: nothing is left to send; the vault keeps yours", take.word())
+                        }
                     })
                 });
             }

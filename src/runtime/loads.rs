@@ -9,7 +9,7 @@ use crate::{
         effect::{Need, Ticket},
         event::{Event, Found},
     },
-    model::{ids::CollectionKey, op::OpState},
+    model::{ids::CollectionKey, op::OpState, vault::VaultQuery},
     store::{Reader, StoreError},
 };
 
@@ -67,6 +67,11 @@ pub fn answer(reader: &mut Reader, keys: &[CollectionKey], need: &Need) -> Resul
             Found::Outbox { ops, history, counts: reader.counts()? }
         }
         Need::Op(seq) => Found::Op(reader.op(*seq)?.map(Box::new)),
+        Need::Vault { text, limit } => {
+            let query = VaultQuery { text: text.clone(), ..VaultQuery::default() };
+            Found::Vault(reader.vault_search(&query, None, *limit)?)
+        }
+        Need::KeptVersion(id) => Found::KeptVersion(reader.kept_version(*id)?.map(Box::new)),
         Need::Conflicts => Found::Conflicts(reader.conflicts(false)?),
         Need::Drafts => Found::Drafts(reader.drafts()?),
         Need::Activity { before, limit } => Found::Activity(reader.activity(*before, *limit)?),

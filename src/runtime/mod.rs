@@ -8,6 +8,7 @@ pub mod engine;
 mod external_editor;
 mod gateway;
 mod loads;
+pub mod plan;
 mod session_lock;
 mod signals;
 

@@ -28,10 +28,10 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, serve::ListenerExt};
+use axum::{Router, http::HeaderValue, serve::ListenerExt};
 use tokio::sync::oneshot;
 
-use crate::model::time::Clock;
+use crate::model::{ids::OpId, time::Clock};
 use listeners::{End, Listeners};
 use rules::{Right, Rules};
 use store::{Database, Opened, Tree, Writer};
@@ -81,6 +81,8 @@ struct Shared {
     listeners: Arc<Listeners>,
     guard: http::Guard,
     rules: RwLock<Option<(Rules, String)>>,
+    /// Said in every answer, so that a client can tell another database behind the same address.
+    identity: Option<HeaderValue>,
     clock: Arc<dyn Clock>,
     tuning: Tuning,
     stopping: AtomicBool,
@@ -103,7 +105,9 @@ impl Server {
             path: options.data.clone().unwrap_or_else(|| PathBuf::from("(in memory)")),
             detail,
         };
-        let Opened { database, writer, rules, lock } = Database::open(options.data.as_deref()).map_err(data_error)?;
+        let new_identity = OpId::new(&options.clock.at()).to_string();
+        let opened = Database::open(options.data.as_deref(), &new_identity).map_err(data_error)?;
+        let Opened { database, writer, rules, identity, lock } = opened;
         let rules = match rules {
             Some(text) => Some((Rules::parse(&text).map_err(data_error)?, text)),
             None => None,
@@ -125,6 +129,7 @@ impl Server {
             listeners,
             guard: http::Guard::new(address, options.token.as_ref()),
             rules: RwLock::new(rules),
+            identity: HeaderValue::from_str(&identity).ok(),
             clock: options.clock,
             tuning,
             stopping: AtomicBool::new(false),

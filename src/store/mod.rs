@@ -37,13 +37,13 @@ use serde_json::Value;
 
 pub use error::StoreError;
 pub use files::Lock;
-pub use journal::vault::{VaultEntry, VaultReason};
 pub use open::Store;
 pub use reader::Reader;
 
+pub use crate::model::vault::{VaultEntry, VaultReason};
 use crate::model::{
     activity::Activity,
-    conflict::Take,
+    conflict::{Lost, Take},
     ids::{CollectionKey, OpId, RecordId, RecordKey, Revision, Seq, SessionName},
     op::{NewOp, OpError, OpState, Precondition},
     session::UiCommit,
@@ -149,11 +149,22 @@ pub enum Outcome {
         theirs: Option<Value>,
         theirs_revision: Option<Revision>,
         base: Option<Value>,
+        /// Why it asks, where the versions alone do not tell.
+        note: Option<OpError>,
     },
     /// The op did not fit any more and a merged op takes its place on the new base: the old one becomes `superseded`,
     /// the new one stands at its place in the record's order, later ops stay behind it.
     Rebased {
         op: Box<NewOp>,
+    },
+    /// A field rule or the collection's policy gave one side right: what lost goes to the vault. `op` takes the op's
+    /// place; without one the server's copy stays, and the later ops stand on it. `copy` is a record of its own.
+    Decided {
+        op: Option<Box<NewOp>>,
+        copy: Option<Box<NewOp>>,
+        theirs: Option<Value>,
+        theirs_revision: Option<Revision>,
+        lost: Vec<Lost>,
     },
     /// Coalesced to nothing (create + delete, both unsent).
     Discarded,
@@ -220,6 +231,11 @@ pub struct Resolve {
 /// Names the states in which an op of `--json` `outbox.pending` is counted; here so that SQL and Rust agree.
 pub(crate) fn pending_states() -> impl Iterator<Item = &'static str> {
     OpState::ALL.into_iter().filter(|state| state.is_pending()).map(OpState::word)
+}
+
+/// A number of bytes as SQL takes it.
+fn sql_bytes(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 /// A number of rows as SQL takes it.

@@ -15,6 +15,7 @@ use crate::{
         ids::{CollectionKey, OpId, RecordId, RecordKey, Revision, Seq, SessionName, SourceName},
         op::{LateOriginal, NewOp, Op, OpCommand},
         session::{SavedSession, UiCommit},
+        spend::SpentRow,
         sync_status::{SourceStatus, SyncRequest},
         time::{Clock, Timestamp},
     },
@@ -22,7 +23,10 @@ use crate::{
         Applied, Claim, Missing, NewBase, OpenMode, PullPage, QueueEdit, Queued, Reader, Reply, Resolve, Settle,
         error::{Result, StoreError},
         files::{self, Files, Lock},
-        journal::{Journal, activity, claims, commands, conflicts, drafts, guards, requests, sessions, shadow},
+        journal::{
+            Journal, accounts, activity, claims, commands, conflicts, drafts, guards, requests, sessions, shadow,
+            spent, vault,
+        },
         mirror::{Mirror, overtaken::Overtaken, pages, sweeps},
         prepare,
         schema::{self, Need},
@@ -440,6 +444,30 @@ impl Store {
         self.ask(manner, move |journal| claims::release_auth(journal, &source))
     }
 
+    /// Adds bytes to what is counted by day.
+    pub fn add_spent(&self, rows: Vec<SpentRow>) -> Reply<()> {
+        let manner = Manner { rows: 4, intent: "counting bytes", durability: Durability::Normal, ..FULL_ENGINE };
+        self.ask(manner, move |journal| spent::add(journal, &rows))
+    }
+
+    /// Keeps every process of this data dir off the network, also after a restart; or no longer.
+    pub fn force_offline(&self, since: Option<Timestamp>) -> Reply<()> {
+        let manner = Manner { intent: "switching forced offline", ..FULL_USER };
+        self.ask(manner, move |journal| spent::force_offline(journal, since))
+    }
+
+    /// This account is signed in at the source: edits of others wait (see `journal::accounts`). Answers how many.
+    pub fn sign_in(&self, source: SourceName, principal: String, at: Timestamp) -> Reply<u64> {
+        let manner = Manner { rows: 10, intent: "noting who is signed in", ..FULL_ENGINE };
+        self.ask(manner, move |journal| accounts::sign_in(journal, &source, &principal, at))
+    }
+
+    /// The signed in account may send what another one made. Answers how many edits that are.
+    pub fn confirm_author(&self, source: SourceName, at: Timestamp) -> Reply<u64> {
+        let manner = Manner { rows: 10, intent: "confirming edits of another account", ..FULL_USER };
+        self.ask(manner, move |journal| accounts::confirm(journal, &source, at))
+    }
+
     /// Resolves a conflict: the op is superseded (or dropped for `Theirs`), the loser goes to the vault, a new op on the
     /// remote revision takes its place, blocked ops behind it are released. Answers the new op's number.
     ///
@@ -501,10 +529,16 @@ impl Store {
         self.ask(manner, requests::take)
     }
 
-    /// Removes settled ops, resolved conflicts, vault entries and activity older than `before`.
+    /// Removes settled ops, resolved conflicts and activity older than `before`.
     pub fn prune(&self, before: Timestamp) -> Reply<()> {
         let manner = Manner { lane: Lane::Bulk, rows: 100, intent: "removing old history", ..FULL_USER };
         self.ask(manner, move |journal| journal.prune(before))
+    }
+
+    /// Removes versions of the vault older than `before`, then the oldest until the rest takes at most `most` bytes.
+    pub fn prune_vault(&self, before: Timestamp, most: u64) -> Reply<()> {
+        let manner = Manner { lane: Lane::Bulk, rows: 100, intent: "removing old versions", ..FULL_USER };
+        self.ask(manner, move |journal| vault::prune(journal, before, most))
     }
 
     /// Makes the derived table of pending records anew from the ops; answers how many of its rows were not as they

@@ -24,11 +24,12 @@ macro_rules! migrations {
     };
 }
 
-static JOURNAL_STEPS: LazyLock<Migrations<'static>> = migrations!["journal/01-floor.sql", "journal/02-guards.sql"];
+static JOURNAL_STEPS: LazyLock<Migrations<'static>> =
+    migrations!["journal/01-floor.sql", "journal/02-guards.sql", "journal/03-link.sql"];
 static MIRROR_STEPS: LazyLock<Migrations<'static>> = migrations!["mirror/01-floor.sql"];
 static SEARCH_STEPS: LazyLock<Migrations<'static>> = migrations!["search/01-floor.sql"];
 
-pub(super) static JOURNAL: Schema = Schema { name: "journal", migrations: &JOURNAL_STEPS, known: 2 };
+pub(super) static JOURNAL: Schema = Schema { name: "journal", migrations: &JOURNAL_STEPS, known: 3 };
 pub(super) static MIRROR: Schema = Schema { name: "mirror", migrations: &MIRROR_STEPS, known: 1 };
 pub(super) static SEARCH: Schema = Schema { name: "search", migrations: &SEARCH_STEPS, known: 1 };
 

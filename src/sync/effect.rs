@@ -6,8 +6,10 @@ use serde_json::Value;
 
 use crate::model::{
     activity::Activity,
+    conflict::Lost,
     ids::{CollectionKey, RecordId, RecordKey, Revision, Seq, SourceName},
     op::{LateOriginal, NewOp, OpError},
+    spend::SpentRow,
     sync_status::SourceStatus,
     time::Timestamp,
     wire::{PushRequest, RemoteChange},
@@ -149,6 +151,9 @@ pub enum Effect {
         source: SourceName,
     },
 
+    /// Add these to what the journal counts. Nobody waits for it.
+    SaveSpent(Vec<SpentRow>),
+
     // --- telling people -----------------------------------------------------------------------------------------
     Log(Activity),
     /// At most twice a second, at once where a connectivity state changed, and only where something differs.
@@ -184,7 +189,7 @@ pub struct SettleOp {
     pub at: Timestamp,
 }
 
-/// The outcome of an op. `Acked`, `Conflict`, `Rebased` and `Discarded` may also meet an op that was never claimed:
+/// The outcome of an op. `Acked`, `Conflict`, `Rebased`, `Decided` and `Discarded` may also meet an op that was never claimed:
 /// comparing before the claim can settle it without a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
@@ -209,11 +214,28 @@ pub enum Outcome {
         theirs: Option<Value>,
         theirs_revision: Option<Revision>,
         base: Option<Value>,
+        /// Why it asks, where the versions alone do not tell.
+        note: Option<OpError>,
     },
+    /// Fits the server's copy: this op takes its place.
     Rebased {
         op: Box<NewOp>,
     },
+    Decided(Box<Decided>),
     Discarded,
+}
+
+/// A field rule or the collection's policy gave one side right: the op gives way to `op`, or to the server's copy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decided {
+    /// Takes the op's place; `None`: the server's copy stays as it is.
+    pub op: Option<Box<NewOp>>,
+    /// The op's version as a record of its own.
+    pub copy: Option<Box<NewOp>>,
+    pub theirs: Option<Value>,
+    pub theirs_revision: Option<Revision>,
+    /// Goes to the vault.
+    pub lost: Vec<Lost>,
 }
 
 /// A page to be applied.

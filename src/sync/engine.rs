@@ -78,6 +78,7 @@ impl Machine {
         match event {
             Event::Started { .. } | Event::Tick => {}
             Event::NetworkChanged => self.each(at, &mut effects, None, Lane::network_changed),
+            Event::SpentRead(rows) => self.each(at, &mut effects, None, |lane, cx| lane.remember_spent(cx, &rows)),
             Event::JournalMoved => self.lanes.iter_mut().for_each(Lane::journal_moved),
             Event::Request(request) => {
                 self.idle = false;
@@ -104,6 +105,13 @@ impl Machine {
         }
         let publish = self.published_at.filter(|_| self.publish_due).map(|last| last + PUBLISH_EVERY);
         self.lanes.iter().filter_map(Lane::wake_at).chain(publish).min()
+    }
+
+    /// The lead ends: what is still to be written down.
+    pub fn stop(&mut self, at: &At) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.each(at, &mut effects, None, |lane, cx| lane.save_spent(cx, true));
+        effects
     }
 
     /// What is known now, as it would be published.
@@ -146,7 +154,9 @@ impl Machine {
             SyncRequest::ForceOffline(forced) => {
                 self.each(at, effects, None, |lane, cx| lane.force_offline(cx, *forced));
             }
-            SyncRequest::OutboxChanged => self.lanes.iter_mut().for_each(Lane::outbox_changed),
+            SyncRequest::ConfirmAuthor { .. } | SyncRequest::OutboxChanged => {
+                self.lanes.iter_mut().for_each(Lane::outbox_changed)
+            }
             SyncRequest::AnswerGuard { collection, answer } => {
                 self.each(at, effects, Some(&collection.source), |lane, cx| {
                     if let Some(pull) = lane.pull_mut(collection) {
@@ -247,6 +257,11 @@ fn source_of(event: &Event) -> Option<&SourceName> {
         | Event::FeedOpened { collection, .. }
         | Event::FeedMoved { collection, .. }
         | Event::Reuploaded { collection, .. } => Some(&collection.source),
-        Event::Started { .. } | Event::Tick | Event::NetworkChanged | Event::JournalMoved | Event::Request(_) => None,
+        Event::Started { .. }
+        | Event::Tick
+        | Event::NetworkChanged
+        | Event::SpentRead(_)
+        | Event::JournalMoved
+        | Event::Request(_) => None,
     }
 }

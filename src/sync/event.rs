@@ -5,6 +5,7 @@ use crate::{
         ids::{CollectionKey, RecordId, RecordKey, SourceName},
         op::{LateOriginal, Op, OpKind},
         record::Base,
+        spend::SpentRow,
         sync_status::{LinkFact, SyncRequest},
         time::Timestamp,
         wire::{Answer, Current, Exchange, ReadError, RemoteChange, RemoteRecord},
@@ -22,6 +23,8 @@ pub enum Event {
         /// What leaders before this one were guarding; those whose time is over were not looked at since.
         guards: Vec<LateOriginal>,
     },
+    /// What the journal knows of the bytes of today; told once, after the start.
+    SpentRead(Vec<SpentRow>),
     /// The time of [`super::Machine::wake_at`] has come.
     Tick,
     /// The operating system says that addresses or links of this computer changed. A hint to look, no evidence.

@@ -14,7 +14,8 @@ use crate::{
         ids::{CollectionKey, RecordKey, SourceName},
         op::LateOriginal,
         source::{SourceSpec, SyncSettings},
-        sync_status::{ConnectivityState, LinkFact, SourceStatus},
+        spend::SpentRow,
+        sync_status::{Account, ConnectivityState, LinkFact, SourceStatus},
         time::{At, ServerClock},
         wire::{Exchange, ReadError},
     },
@@ -24,6 +25,7 @@ use crate::{
         effect::{Effect, Ticket},
         event::{Event, StoreResult},
         headline::Headline,
+        meter::Meter,
         policy,
         pull::Pull,
         push::Push,
@@ -113,12 +115,19 @@ pub(super) struct Lane {
     read_only: bool,
     tracker: Tracker,
     credentials: Credentials,
+    /// When credentials were read anew last (monotonic).
+    refreshed_at: Option<Duration>,
     paused: bool,
     hold: Option<Hold>,
     laters: u32,
     /// Usable, and not merely for the moment: what was put off may go on.
     was_free: bool,
     headline: Headline,
+    meter: Meter,
+    /// The user asked for everything: a used up budget waits until that is done.
+    beyond_budget: bool,
+    /// When a used up budget is renewed (monotonic).
+    renewed_at: Option<Duration>,
     pull_first: Option<Duration>,
     push: Push,
     pulls: Vec<Pull>,
@@ -129,20 +138,24 @@ impl Lane {
         let https = spec.url.starts_with("https:");
         let pulls = spec.collections.iter().map(|collection| {
             let key = CollectionKey { source: spec.name.clone(), collection: collection.name.clone() };
-            Pull::new(key, collection.clone(), settings.clone())
+            Pull::new(key, &spec.url, collection.clone(), settings.clone())
         });
         Self {
             source: spec.name.clone(),
             read_only: spec.read_only,
             tracker: Tracker::new(https, settings.probe_every),
             credentials: Credentials::Fine { released: false },
+            refreshed_at: None,
             paused: false,
             hold: None,
             laters: 0,
             was_free: false,
             headline: Headline::default(),
+            meter: Meter::new(spec.name.clone(), settings.zone_offset, settings.daily_budget),
+            beyond_budget: false,
+            renewed_at: None,
             pull_first: None,
-            push: Push::new(spec.name.clone(), spec.kind, settings.parallel),
+            push: Push::new(spec, settings.parallel),
             pulls: pulls.collect(),
         }
     }
@@ -163,8 +176,19 @@ impl Lane {
         !self.paused && self.tracker.is_usable() && self.hold.is_none() && accepted
     }
 
+    /// Another server answers than the one the edits were made for, or that is not known yet.
+    fn is_barred(&self) -> bool {
+        let no_right_one = !self.pulls.is_empty() && self.pulls.iter().all(Pull::is_elsewhere);
+        no_right_one || self.pulls.iter().any(|pull| pull.is_unsure() || pull.asks_where())
+    }
+
+    /// Reading is what a budget holds back; sending never.
+    fn may_pull(&self) -> bool {
+        self.is_open() && (!self.meter.is_used_up() || self.beyond_budget)
+    }
+
     fn may_push(&self) -> bool {
-        self.is_open() && !self.read_only && self.pull_first.is_none()
+        self.is_open() && !self.read_only && !self.is_barred() && self.pull_first.is_none()
     }
 
     /// Nothing can be done now: all is done, or waits for a time, a person or the network.
@@ -175,8 +199,8 @@ impl Lane {
         !unknown
             && !deciding
             && self.pull_first.is_none()
-            && self.push.is_idle(open && !self.read_only)
-            && self.pulls.iter().all(|pull| pull.is_idle(open))
+            && self.push.is_idle(open && !self.read_only && !self.is_barred())
+            && self.pulls.iter().all(|pull| pull.is_idle(self.may_pull()))
     }
 
     /// **I4** broken: see [`Push::is_stuck`].
@@ -189,11 +213,16 @@ impl Lane {
     }
 
     pub(super) fn wake_at(&self) -> Option<Duration> {
-        let open = self.is_open();
+        let open = self.may_pull();
         let hold = self.hold.as_ref().map(|hold| hold.until);
         let probe = self.tracker.probe_due(self.is_followed(), hold).filter(|_| !self.paused);
         let parts = [probe, hold, self.tracker.settles_at(), self.pull_first, self.push.wake_at(self.may_push())];
-        parts.into_iter().flatten().chain(self.pulls.iter().filter_map(|pull| pull.wake_at(open))).min()
+        parts
+            .into_iter()
+            .flatten()
+            .chain(self.pulls.iter().filter_map(|pull| pull.wake_at(open)))
+            .chain(self.renewed_at)
+            .min()
     }
 
     fn is_followed(&self) -> bool {
@@ -203,13 +232,16 @@ impl Lane {
     pub(super) fn status(&self, at: &At) -> SourceStatus {
         let mut push = self.push.status(at.wall, at.mono);
         push.waiting_for = self.waiting_for();
-        let open = self.is_open();
+        let open = self.may_pull();
         SourceStatus {
             source: self.source.clone(),
             connectivity: self.tracker.snapshot(at),
             paused: self.paused,
             push,
             collections: self.pulls.iter().map(|pull| pull.status(at.wall, at.mono, open)).collect(),
+            spent: self.meter.shown(),
+            // Known to the store: the leader fills it in.
+            account: Account::default(),
             at: at.wall,
         }
     }
@@ -218,6 +250,9 @@ impl Lane {
         let reason = match self.tracker.state() {
             _ if self.read_only => "the source is read-only",
             _ if self.paused => "paused by you",
+            _ if self.pulls.iter().any(Pull::is_elsewhere) && self.is_barred() => {
+                "another server answers: decide in the sync pane"
+            }
             ConnectivityState::ForcedOffline => "forced offline",
             _ if self.hold.is_some() => return self.hold.as_ref().map(|hold| hold.reason.clone()),
             _ if !matches!(self.credentials, Credentials::Fine { .. }) => "needs credentials",
@@ -249,6 +284,7 @@ impl Lane {
     pub(super) fn sync_now(&mut self, cx: &mut Cx<'_>) {
         self.hold = None;
         self.laters = 0;
+        self.beyond_budget = true;
         if self.credentials == Credentials::Refused {
             self.refresh(cx);
         }
@@ -324,6 +360,8 @@ impl Lane {
 
     pub(super) fn handle(&mut self, cx: &mut Cx<'_>, event: Event) {
         self.inform(cx);
+        self.meet(cx, &event);
+        self.count(cx.at, &event);
         match event {
             Event::OutboxRead { ticket, result, .. } => self.push.outbox_read(cx, ticket, result),
             Event::Claimed { ticket, record, result } => self.push.claimed(cx, ticket, &record, result),
@@ -364,15 +402,84 @@ impl Lane {
             Event::Reuploaded { ticket, collection, result } => {
                 self.with_pull(&collection, |pull, _| pull.reuploaded(cx, ticket, result));
             }
-            Event::Started { .. } | Event::Tick | Event::NetworkChanged | Event::JournalMoved | Event::Request(_) => {}
+            Event::Started { .. }
+            | Event::Tick
+            | Event::NetworkChanged
+            | Event::SpentRead(_)
+            | Event::JournalMoved
+            | Event::Request(_) => {}
         }
         self.hear(cx);
+    }
+
+    pub(super) fn remember_spent(&mut self, cx: &Cx<'_>, rows: &[SpentRow]) {
+        self.meter.remember(cx.at, rows);
+    }
+
+    /// Writes down the bytes not written yet.
+    pub(super) fn save_spent(&mut self, cx: &mut Cx<'_>, end: bool) {
+        let rows = self.meter.take_unsaved(cx.at, end);
+        if !rows.is_empty() {
+            cx.out.push(Effect::SaveSpent(rows));
+        }
+    }
+
+    fn count(&mut self, at: &At, event: &Event) {
+        match event {
+            Event::Fetched { record, exchange, .. } | Event::Pushed { record, exchange, .. } => {
+                self.meter.note(at, Some(&record.collection.collection), exchange);
+            }
+            Event::KeysRead { collection, exchange, .. }
+            | Event::PageRead { collection, exchange, .. }
+            | Event::FeedOpened { collection, exchange, .. } => {
+                self.meter.note(at, Some(&collection.collection), exchange);
+            }
+            Event::FeedMoved { ticket, collection, bytes, .. } => {
+                self.meter.note_feed(at, *ticket, &collection.collection, *bytes);
+            }
+            Event::Probed { exchange, .. } => self.meter.note(at, None, exchange),
+            _ => {}
+        }
+    }
+
+    /// Says once when the budget is used up, and ends what would go on costing.
+    fn mind_budget(&mut self, cx: &mut Cx<'_>) {
+        self.meter.turn_the_day(cx.at);
+        let was = self.renewed_at.is_some();
+        self.renewed_at = self.meter.renewed_at(cx.at);
+        let is_used_up = self.renewed_at.is_some();
+        if is_used_up && !was {
+            let text = format!("today's budget of `{}` is used up: nothing more is fetched by itself", self.source);
+            cx.log(Severity::Warning, "network", text, Some("your edits still go out; sync fetches once all the same"));
+        }
+        if is_used_up && !self.beyond_budget {
+            self.pulls.iter_mut().for_each(|pull| pull.hang_up(cx));
+        }
+        if was && !is_used_up {
+            self.pulls.iter_mut().for_each(Pull::resume);
+        }
     }
 
     /// Hands the parts what the lane knows of the way.
     fn inform(&self, cx: &mut Cx<'_>) {
         cx.successes = self.tracker.successes();
         cx.server_clock = self.tracker.server_clock();
+    }
+
+    /// Nothing of an answer is used before it is known that it comes from the right server.
+    fn meet(&mut self, cx: &mut Cx<'_>, event: &Event) {
+        let (Event::Fetched { exchange, .. }
+        | Event::Pushed { exchange, .. }
+        | Event::KeysRead { exchange, .. }
+        | Event::PageRead { exchange, .. }
+        | Event::FeedOpened { exchange, .. }
+        | Event::Probed { exchange, .. }) = event
+        else {
+            return;
+        };
+        if let Some(database) = &exchange.server {
+            self.pulls.iter_mut().for_each(|pull| pull.meet(cx, database));
+        }
     }
 
     fn with_pull(&mut self, key: &CollectionKey, f: impl FnOnce(&mut Pull, &Push)) {
@@ -434,6 +541,12 @@ impl Lane {
                 Signal::Bad { broken, exchange, after } => {
                     match &broken {
                         Break::Later { .. } => self.hold_back(cx, after, &broken),
+                        Break::Unauthorized { .. } if self.was_sent_before_refresh(cx, &exchange) => {
+                            // The answer to old credentials: what it parked is released with the next good answer.
+                            self.credentials = Credentials::Fine { released: false };
+                            self.tracker.look_again(cx.at);
+                            continue;
+                        }
                         Break::Unauthorized { .. } => self.begin_refresh(cx),
                         Break::Link(_) | Break::Portal(_) => {}
                     }
@@ -480,6 +593,12 @@ impl Lane {
         }
     }
 
+    fn was_sent_before_refresh(&self, cx: &Cx<'_>, exchange: &Exchange) -> bool {
+        let sent = cx.at.mono.saturating_sub(exchange.round_trip.unwrap_or_default());
+        matches!(self.credentials, Credentials::Fine { .. })
+            && self.refreshed_at.is_some_and(|refreshed| sent < refreshed)
+    }
+
     fn begin_refresh(&mut self, cx: &mut Cx<'_>) {
         if matches!(self.credentials, Credentials::Fine { .. }) {
             self.refresh(cx);
@@ -488,6 +607,7 @@ impl Lane {
 
     fn refresh(&mut self, cx: &mut Cx<'_>) {
         self.credentials = Credentials::Refreshing;
+        self.refreshed_at = Some(cx.at.mono);
         cx.out.push(Effect::ForgetCredentials { source: self.source.clone() });
         self.tracker.look_again(cx.at);
     }
@@ -532,6 +652,8 @@ impl Lane {
             self.hold = None;
         }
         self.note_usability(cx);
+        self.mind_budget(cx);
+        self.save_spent(cx, false);
         if !self.paused {
             let hold = self.hold.as_ref().map(|hold| hold.until);
             let followed = self.is_followed();
@@ -539,15 +661,31 @@ impl Lane {
                 cx.out.push(Effect::Probe { ticket, source: self.source.clone() });
             }
         }
+        self.go_on(cx);
+        // What was asked for is done.
+        if self.beyond_budget && self.is_open() && self.pulls.iter().all(|pull| pull.is_idle(true)) {
+            self.beyond_budget = false;
+        }
+    }
+
+    fn go_on(&mut self, cx: &mut Cx<'_>) {
         // What a part signals may set another part going; three rounds are more than any of them needs.
         for _ in 0..3 {
-            let (open, may_push) = (self.is_open(), self.may_push());
+            let (open, reached) = (self.may_pull(), self.is_open());
             for pull in &mut self.pulls {
+                if reached {
+                    pull.reach(cx);
+                }
                 pull.advance(cx, open, &self.push);
             }
-            if self.pull_first.is_some_and(|until| until <= cx.at.mono) || !self.pulls.iter().any(Pull::wants_delta) {
+            if self.pull_first.is_some_and(|until| until <= cx.at.mono)
+                || !open
+                || !self.pulls.iter().any(Pull::wants_delta)
+            {
                 self.pull_first = None;
             }
+            // The pulls know by now whether this is the right server.
+            let may_push = self.may_push();
             self.push.advance(cx, may_push);
             if cx.signals.is_empty() {
                 return;
@@ -569,7 +707,7 @@ impl Lane {
         if free {
             self.push.reset();
             self.pulls.iter_mut().for_each(Pull::resume);
-            let bounded = self.pulls.iter().any(Pull::wants_delta);
+            let bounded = self.may_pull() && self.pulls.iter().any(Pull::wants_delta);
             self.pull_first = bounded.then_some(cx.at.mono + PULL_FIRST);
         }
     }

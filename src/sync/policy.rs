@@ -1,20 +1,18 @@
-//! What an answer means: the one table of page 3, and the judgement of a record that moved on the server.
+//! What an answer means: the one table of page 3, and when a pull asks before it deletes.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::{
-    merge::{self, Merge, Verdict},
+    merge,
     model::{
-        edit,
-        ids::{OpId, Revision},
-        json::Pointer,
-        op::{NewOp, Op, OpError, OpKind},
+        ids::Revision,
+        op::{OpError, OpKind},
         record::Base,
         rtdb,
         source::SourceKind,
-        time::{At, Timestamp},
+        time::Timestamp,
         wire::{Answer, Link, ReadError, Trouble},
     },
     sync::connectivity::Break,
@@ -136,106 +134,6 @@ pub(super) fn is_known(kind: SourceKind, base: Option<&Base>, current: Option<&V
     same(kind, base.map(|base| &base.document), current)
 }
 
-/// What becomes of an op whose record moved on the server.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Judgement {
-    /// Nothing of ours is left to send.
-    Applied,
-    /// Fits the server's copy: this op takes its place.
-    Rebased(Box<NewOp>),
-    /// Needs a person.
-    Conflict,
-}
-
-/// The server holds `theirs` under `revision`, while `op` wants `mine` on its base. `doubted`: an earlier request of
-/// the op may have been applied. `may_rebase` false ends an endless race with a server that rewrites what it is sent.
-#[expect(clippy::too_many_arguments, reason = "one judgement, all of its evidence")]
-pub(super) fn judge(
-    kind: SourceKind,
-    at: &At,
-    op: &Op,
-    mine: Option<&Value>,
-    theirs: Option<&Value>,
-    revision: Option<&Revision>,
-    doubted: bool,
-    may_rebase: bool,
-) -> Judgement {
-    let (mine, theirs) = (normal(kind, mine), normal(kind, theirs));
-    let base = if op.kind == OpKind::Create { None } else { normal(kind, op.base.as_ref()) };
-    let verdict = if doubted {
-        let ours = op.kind == OpKind::Create && is_made_here(op);
-        let base = if ours { mine.as_ref() } else { base.as_ref() };
-        merge::judge_repeat(base, mine.as_ref(), theirs.as_ref(), &set_paths(op, base, mine.as_ref()))
-    } else {
-        first_meeting(base.as_ref(), mine.as_ref(), theirs.as_ref())
-    };
-    match verdict {
-        Verdict::Applied => Judgement::Applied,
-        Verdict::Resend(document) if may_rebase => {
-            let moved = rebased(at, op, document, theirs, revision.cloned());
-            Judgement::Rebased(Box::new(moved))
-        }
-        Verdict::Resend(_) | Verdict::Conflict { .. } => Judgement::Conflict,
-    }
-}
-
-fn first_meeting(base: Option<&Value>, mine: Option<&Value>, theirs: Option<&Value>) -> Verdict {
-    if merge::same_document(mine, theirs) {
-        return Verdict::Applied;
-    }
-    match merge::three_way(base, mine, theirs) {
-        Merge::Clean(merged) if merge::same_document(merged.as_ref(), theirs) => Verdict::Applied,
-        Merge::Clean(merged) => Verdict::Resend(merged),
-        Merge::Overlap { paths, partial } => Verdict::Conflict { paths, partial },
-    }
-}
-
-/// The places an op set: the root for a create or a delete.
-fn set_paths(op: &Op, base: Option<&Value>, mine: Option<&Value>) -> Vec<Pointer> {
-    match op.kind {
-        OpKind::Update => edit::diff(base, mine).into_iter().map(|change| change.pointer).collect(),
-        OpKind::Create | OpKind::Delete => vec![Pointer::root()],
-    }
-}
-
-fn rebased(at: &At, op: &Op, document: Option<Value>, theirs: Option<Value>, revision: Option<Revision>) -> NewOp {
-    let kind = match (&theirs, &document) {
-        (None, _) => OpKind::Create,
-        (Some(_), Some(_)) => OpKind::Update,
-        (Some(_), None) => OpKind::Delete,
-    };
-    NewOp {
-        op_id: OpId::new(at),
-        record: op.record.clone(),
-        kind,
-        changes: edit::diff(theirs.as_ref(), document.as_ref()),
-        document,
-        base: theirs,
-        base_revision: revision,
-        created_at: op.created_at,
-        author: op.author.clone(),
-    }
-}
-
-/// True where nobody but this client can have made the record's id: a push id stamped at the time of the edit. A name
-/// a person typed proves nothing.
-fn is_made_here(op: &Op) -> bool {
-    const ALPHABET: &[u8; 64] = b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
-    let id = op.record.id.as_str().as_bytes();
-    if id.len() != 20 {
-        return false;
-    }
-    let digits: Option<Vec<i64>> = id
-        .iter()
-        .map(|byte| ALPHABET.iter().position(|letter| letter == byte))
-        .map(|digit| digit.and_then(|digit| i64::try_from(digit).ok()))
-        .collect();
-    digits.is_some_and(|digits| {
-        let stamp = digits[..8].iter().fold(0_i64, |sum, digit| sum * 64 + digit);
-        (stamp - op.created_at.0).abs() < 600_000
-    })
-}
-
 /// Deletions a pull may carry out without asking: up to 25, or a tenth of the collection, and never all of it.
 pub(super) fn is_mass_deletion(missing: u64, rows: u64) -> bool {
     missing > 0 && (missing > (rows / 10).max(25) || missing >= rows)
@@ -251,39 +149,7 @@ pub(super) fn guard_text(record: &str, missing: u64, rows: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::model::{
-        ids::{CollectionKey, Seq},
-        op::OpState,
-    };
-
-    fn op(kind: OpKind, id: &str, base: Option<Value>, document: Option<Value>) -> Op {
-        Op {
-            seq: Seq(1),
-            op_id: OpId::new(&At::test(1)),
-            record: CollectionKey::new("s", "c").record(id),
-            kind,
-            state: OpState::InFlight,
-            changes: edit::diff(base.as_ref(), document.as_ref()),
-            document,
-            base,
-            base_revision: None,
-            after: None,
-            attempts: 1,
-            created_at: At::test(1).wall,
-            next_attempt_at: None,
-            sent_at: None,
-            settled_at: None,
-            request_hash: None,
-            precondition: None,
-            sent_document: None,
-            last_error: None,
-            author: String::new(),
-            was_in_doubt: false,
-        }
-    }
 
     fn trouble(link: Link) -> Trouble {
         Trouble { link, message: "broken".to_owned() }
@@ -323,56 +189,6 @@ mod tests {
             read(Answer::Portal(trouble(Link::Shape)), update),
             Meaning::Unknown { broken: Break::Portal(_), .. }
         ));
-    }
-
-    #[test]
-    fn a_doubted_create_under_an_id_of_our_own_was_applied_whatever_is_there_now() {
-        let at = At::test(1);
-        let id = rtdb::push_id(&at);
-        let mine = json!({"a": 1});
-        let created = op(OpKind::Create, &id, None, Some(mine.clone()));
-        let theirs = json!({"a": 1, "b": 2});
-        let judged = judge(SourceKind::Firebase, &at, &created, Some(&mine), Some(&theirs), None, true, true);
-        assert_eq!(judged, Judgement::Applied);
-        let named = op(OpKind::Create, "mug", None, Some(mine.clone()));
-        let judged = judge(SourceKind::Firebase, &at, &named, Some(&mine), Some(&theirs), None, true, true);
-        assert_eq!(judged, Judgement::Conflict);
-    }
-
-    #[test]
-    fn disjoint_edits_are_rebased_on_the_fresh_revision() {
-        let base = json!({"a": 1, "b": 1});
-        let mine = json!({"a": 2, "b": 1});
-        let theirs = json!({"a": 1, "b": 2});
-        let edited = op(OpKind::Update, "r", Some(base), Some(mine.clone()));
-        let revision = Revision::from("e2");
-        let judged = judge(
-            SourceKind::Firebase,
-            &At::test(3),
-            &edited,
-            Some(&mine),
-            Some(&theirs),
-            Some(&revision),
-            false,
-            true,
-        );
-        let Judgement::Rebased(moved) = judged else { panic!("{judged:?}") };
-        assert_eq!(moved.document, Some(json!({"a": 2, "b": 2})));
-        assert_eq!((moved.base, moved.base_revision), (Some(theirs), Some(revision)));
-    }
-
-    #[test]
-    fn an_edit_against_a_deletion_asks_and_a_deletion_of_what_is_gone_is_done() {
-        let base = json!({"a": 1});
-        let mine = json!({"a": 2});
-        let edited = op(OpKind::Update, "r", Some(base.clone()), Some(mine.clone()));
-        let judged = judge(SourceKind::Firebase, &At::test(3), &edited, Some(&mine), None, None, false, true);
-        assert_eq!(judged, Judgement::Conflict);
-        let deleted = op(OpKind::Delete, "r", Some(base.clone()), None);
-        let judged = judge(SourceKind::Firebase, &At::test(3), &deleted, None, None, None, false, true);
-        assert_eq!(judged, Judgement::Applied);
-        let judged = judge(SourceKind::Firebase, &At::test(3), &deleted, None, Some(&mine), None, false, true);
-        assert_eq!(judged, Judgement::Conflict);
     }
 
     #[test]

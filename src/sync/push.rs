@@ -20,20 +20,22 @@
 //! nothing.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     time::Duration,
 };
 
 use serde_json::Value;
 
 use crate::{
-    merge::{self, Coalesced},
+    merge,
     model::{
         activity::Severity,
-        ids::{RecordKey, Revision, Seq, SourceName},
-        op::{LateOriginal, Op, OpError, OpKind, OpState, Precondition},
+        ids::{CollectionName, RecordKey, Revision, Seq, SourceName},
+        json::Pointer,
+        op::{LateOriginal, Op, OpError, OpKind, OpState},
         record::Base,
-        source::SourceKind,
+        rules::FieldRule,
+        source::{CollectionSpec, SourceKind, SourceSpec},
         sync_status::PushStatus,
         time::Timestamp,
         wire::{Answer, Current, Exchange, PushRequest, ReadError},
@@ -41,17 +43,23 @@ use crate::{
     sync::{
         backoff,
         connectivity::Break,
-        effect::{BaseWrite, ClaimOp, Effect, Outcome, SettleOp, Ticket},
+        effect::{BaseWrite, ClaimOp, Decided, Effect, Outcome, SettleOp, Ticket},
         event::{Chain, OutboxSlice, StoreResult},
+        judge::{self, Judgement, Meeting, Settling},
         lane::{Cx, Signal},
         late::{self, Late},
-        policy::{self, Judgement, Meaning},
+        plan::{self, Next},
+        policy::{self, Meaning},
         progress::Rate,
     },
 };
 
 /// An op overtaken by the server this often in a row is shown to a person.
 const MAX_REBASES: u32 = 3;
+/// Per lane: claims that run ahead of it, and records at any stage, acknowledgements being written among them. A commit
+/// is shared by all who wait for it, so it costs least where many do.
+const AHEAD: usize = 4;
+const BEHIND: usize = 16;
 /// A look at the outbox that nobody asked for, while something should be going.
 const SAFETY: Duration = Duration::from_secs(60);
 
@@ -76,7 +84,8 @@ pub(super) struct Push {
     store_hold: Option<Duration>,
     store_failures: u32,
     late: Late,
-    rebases: HashMap<RecordKey, u32>,
+    races: HashMap<RecordKey, Race>,
+    settling: HashMap<CollectionName, Settling>,
     /// Ops that met a lane-level failure, with the lane's successes then.
     suspects: HashMap<Seq, u64>,
     last_look: Duration,
@@ -85,6 +94,36 @@ pub(super) struct Push {
     rate: Rate,
     total_done: u64,
     last_success: Option<Timestamp>,
+}
+
+/// A record that moves on the server each time its op is about to be sent.
+#[derive(Default)]
+struct Race {
+    rounds: u32,
+    /// Rounds in which only places moved that the server owns.
+    owned_rounds: u32,
+    /// What moved in every round.
+    places: Option<BTreeSet<Pointer>>,
+}
+
+impl Race {
+    fn meet(&mut self, moved: Vec<Pointer>) {
+        self.rounds += 1;
+        let moved: BTreeSet<Pointer> = moved.into_iter().collect();
+        let each = self.places.take().map(|places| places.intersection(&moved).cloned().collect::<BTreeSet<_>>());
+        self.places = Some(each.filter(|each| !each.is_empty()).unwrap_or(moved));
+    }
+
+    fn words(&self, collection: &CollectionName) -> String {
+        let places: Vec<String> = self.places.iter().flatten().take(5).map(|place| format!("`{place}`")).collect();
+        let first = self.places.iter().flatten().next().map(ToString::to_string).unwrap_or_default();
+        format!(
+            "the server changed {} each of {} times the edit was about to be sent; if it writes that by itself, \
+             `ebbtide conflicts teach {collection} {first} server-owned --apply` leaves it to the server",
+            places.join(", "),
+            self.rounds,
+        )
+    }
 }
 
 struct Loading {
@@ -130,10 +169,11 @@ enum Stage {
 }
 
 impl Push {
-    pub(super) fn new(source: SourceName, kind: SourceKind, parallel: usize) -> Self {
+    pub(super) fn new(spec: &SourceSpec, parallel: usize) -> Self {
+        let settling = |spec: &CollectionSpec| (spec.name.clone(), Settling::of(spec));
         Self {
-            source,
-            kind,
+            source: spec.name.clone(),
+            kind: spec.kind,
             parallel: parallel.clamp(1, 64),
             jobs: BTreeMap::new(),
             ready: VecDeque::new(),
@@ -146,7 +186,8 @@ impl Push {
             store_hold: None,
             store_failures: 0,
             late: Late::default(),
-            rebases: HashMap::new(),
+            races: HashMap::new(),
+            settling: spec.collections.iter().map(settling).collect(),
             suspects: HashMap::new(),
             last_look: Duration::ZERO,
             to_go: 0,
@@ -328,7 +369,9 @@ impl Push {
         }
         match self.parallel {
             1 => self.jobs.is_empty(),
-            lanes => unsent < lanes && unsent + sending < lanes * 2 && self.jobs.len() < lanes * 6,
+            lanes => {
+                unsent < lanes * AHEAD && unsent + sending < lanes * (AHEAD + 1) && self.jobs.len() < lanes * BEHIND
+            }
         }
     }
 
@@ -384,7 +427,7 @@ impl Push {
             job.shadowed = true;
         }
         let ticket = cx.ticket();
-        let limit = (self.parallel * 8).clamp(8, 32);
+        let limit = (self.parallel * 8).clamp(8, 64);
         self.loading = Some(Loading { ticket, limit, counts: self.dirty });
         (self.dirty, self.peek) = (false, false);
         self.last_look = cx.at.mono;
@@ -424,44 +467,49 @@ impl Push {
     fn begin(&mut self, cx: &mut Cx<'_>, chain: Chain) {
         let Some(head) = chain.ops.first() else { return };
         let record = chain.record.clone();
-        let doubted = head.state == OpState::InDoubt || head.was_in_doubt;
-        let repeat = head.precondition.clone().filter(|_| doubted);
+        let doubted = plan::is_doubted(head);
         let (stage, guard) = (Stage::WantsFetch, None);
         let job = Job { ops: chain.ops, base: chain.base, doubted, guard, stage, shadowed: false };
-        let Some(coalesced) = merge::coalesce(joined(self.kind, &job.ops)) else { return };
-        self.jobs.insert(record.clone(), job);
-        let (kind, document, absorbed) = match coalesced {
-            Coalesced::Nothing { discarded } => {
-                let settle = |seq| SettleOp { seq, outcome: Outcome::Discarded, at: cx.at.wall };
-                return self.finish(cx, &record, None, discarded.into_iter().map(settle).collect());
-            }
-            Coalesced::Write { kind, document, absorbed, .. } => (kind, document, absorbed),
+        let Some(next) = plan::next(self.kind, &self.settling(&record).rules, &job.ops, job.base.as_ref()) else {
+            return;
         };
-        if let Some(precondition) = repeat {
-            return self.claim(
-                cx,
-                &record,
-                Vec::new(),
-                PushRequest { record: record.clone(), kind, document, precondition },
-            );
-        }
-        if self.is_guarded(cx, &record, document.as_ref()) {
+        self.jobs.insert(record.clone(), job);
+        let guarded = match &next {
+            Next::Claim(write, _) | Next::Lookup(write) | Next::Moved { write, .. } => Some(write.document.clone()),
+            Next::Drop { .. } | Next::Repeat(_) | Next::Unversioned => None,
+        };
+        if guarded.is_some_and(|document| self.is_guarded(cx, &record, document.as_ref())) {
             return;
         }
-        let Some(job) = self.jobs.get(&record) else { return };
-        let head_base = job.ops.first().and_then(|op| op.base.as_ref());
-        let known = job.base.as_ref().and_then(|base| Some((base.document.clone(), base.revision.clone()?)));
-        match known {
-            _ if kind == OpKind::Create => {
-                let precondition = Precondition::Absent;
-                self.claim(cx, &record, absorbed, PushRequest { record: record.clone(), kind, document, precondition });
+        match next {
+            // Stays `WantsFetch`.
+            Next::Lookup(_) => {}
+            next => self.go_on(cx, &record, next),
+        }
+    }
+
+    /// Does what was found to be next.
+    fn go_on(&mut self, cx: &mut Cx<'_>, record: &RecordKey, next: Next) {
+        let Some(head) = self.jobs.get(record).and_then(|job| job.ops.first()) else { return self.drop_job(record) };
+        match next {
+            Next::Drop { ops } => {
+                let settle = |seq| SettleOp { seq, outcome: Outcome::Discarded, at: cx.at.wall };
+                self.finish(cx, record, None, ops.into_iter().map(settle).collect());
             }
-            Some((there, revision)) if policy::same(self.kind, Some(&there), head_base) => {
-                let precondition = Precondition::Revision(revision);
-                self.claim(cx, &record, absorbed, PushRequest { record: record.clone(), kind, document, precondition });
+            Next::Repeat(request) => self.claim(cx, record, Vec::new(), request),
+            Next::Claim(mut write, precondition) => {
+                let absorbs = std::mem::take(&mut write.absorbs);
+                let request = plan::request(head, write, precondition);
+                self.claim(cx, record, absorbs, request);
             }
-            Some((there, revision)) => self.judge(cx, &record, Some(there), Some(revision)),
-            None => {} // stays `WantsFetch`
+            Next::Moved { there, revision, .. } => self.judge(cx, record, there, revision),
+            Next::Unversioned => {
+                let message = "the server gives no version of the record: it cannot be changed safely".to_owned();
+                let error = OpError { at: cx.at.wall, status: None, message };
+                let settle = SettleOp { seq: head.seq, outcome: Outcome::Rejected { error }, at: cx.at.wall };
+                self.finish(cx, record, None, vec![settle]);
+            }
+            Next::Lookup(_) => self.drop_job(record),
         }
     }
 
@@ -530,24 +578,11 @@ impl Push {
 
     /// The record as it is just now, before the claim.
     fn compare(&mut self, cx: &mut Cx<'_>, record: &RecordKey, current: Option<Value>, revision: Option<Revision>) {
-        let Some(job) = self.jobs.get_mut(record) else { return };
-        let Some(head) = job.ops.first() else { return self.drop_job(record) };
-        let unmoved = current.is_some() && policy::same(self.kind, current.as_ref(), head.base.as_ref());
-        if !unmoved {
-            return self.judge(cx, record, current, revision);
+        let Some(job) = self.jobs.get(record) else { return };
+        match plan::after_lookup(self.kind, &self.settling(record).rules, &job.ops, current, revision) {
+            Some(next) => self.go_on(cx, record, next),
+            None => self.drop_job(record),
         }
-        let Some(revision) = revision else {
-            let message = "the server gives no version of the record: it cannot be changed safely".to_owned();
-            let error = OpError { at: cx.at.wall, status: None, message };
-            let settle = SettleOp { seq: head.seq, outcome: Outcome::Rejected { error }, at: cx.at.wall };
-            return self.finish(cx, record, None, vec![settle]);
-        };
-        let joined = joined(self.kind, &job.ops);
-        let Some(Coalesced::Write { kind, document, absorbed, .. }) = merge::coalesce(joined) else {
-            return self.drop_job(record);
-        };
-        let precondition = Precondition::Revision(revision);
-        self.claim(cx, record, absorbed, PushRequest { record: record.clone(), kind, document, precondition });
     }
 
     pub(super) fn claimed(
@@ -669,38 +704,40 @@ impl Push {
         let Some(head) = job.ops.first() else { return self.drop_job(record) };
         let seq = head.seq;
         let doubted = job.doubted;
-        let rebases = self.rebases.get(record).copied().unwrap_or(0);
-        let judgement = policy::judge(
-            self.kind,
-            cx.at,
-            head,
-            merge::intended(head),
-            theirs.as_ref(),
-            revision.as_ref(),
+        let settling = self.settling(record);
+        let meeting = Meeting {
+            kind: self.kind,
+            settling: &settling,
+            at: cx.at,
+            op: head,
+            mine: merge::intended(head),
+            theirs: theirs.as_ref(),
+            revision: revision.as_ref(),
             doubted,
-            rebases < MAX_REBASES,
-        );
-        let outcome = match judgement {
+            server_clock: cx.server_clock,
+        };
+        let outcome = match meeting.judge() {
             Judgement::Applied => {
                 self.note_acked(cx, record, seq);
                 Outcome::Acked
             }
-            Judgement::Rebased(op) => {
-                self.rebases.insert(record.clone(), rebases + 1);
-                Outcome::Rebased { op }
+            Judgement::Conflict => self.conflict(cx, record, theirs.as_ref(), revision.as_ref(), None),
+            Judgement::Rebased(op) => match self.overtaken(cx, record, theirs.as_ref()) {
+                None => Outcome::Rebased { op },
+                note => self.conflict(cx, record, theirs.as_ref(), revision.as_ref(), note),
+            },
+            Judgement::Decided(decided) if decided.op.is_none() => {
+                self.log_decided(cx, record, &decided);
+                self.note_given_up(record, seq);
+                Outcome::Decided(decided)
             }
-            Judgement::Conflict => {
-                self.rebases.remove(record);
-                let text = format!("`{record}` changed on the server too");
-                cx.log(
-                    Severity::Warning,
-                    "conflict",
-                    text,
-                    Some("choose in the conflicts pane; nothing else waits for it"),
-                );
-                let base = if head.kind == OpKind::Create { None } else { head.base.clone() };
-                Outcome::Conflict { theirs: theirs.clone(), theirs_revision: revision.clone(), base }
-            }
+            Judgement::Decided(decided) => match self.overtaken(cx, record, theirs.as_ref()) {
+                None => {
+                    self.log_decided(cx, record, &decided);
+                    Outcome::Decided(decided)
+                }
+                note => self.conflict(cx, record, theirs.as_ref(), revision.as_ref(), note),
+            },
         };
         if doubted {
             self.guard(cx, record);
@@ -713,6 +750,75 @@ impl Push {
         let base = BaseWrite { record: record.clone(), document, revision, at: cx.at.wall };
         let settle = SettleOp { seq, outcome, at: cx.at.wall };
         self.finish(cx, record, (!known).then_some(base), vec![settle]);
+    }
+
+    /// A person is asked.
+    fn conflict(
+        &mut self,
+        cx: &mut Cx<'_>,
+        record: &RecordKey,
+        theirs: Option<&Value>,
+        revision: Option<&Revision>,
+        note: Option<OpError>,
+    ) -> Outcome {
+        self.races.remove(record);
+        let (text, hint) = match &note {
+            Some(note) => (format!("`{record}`: {}", note.message), None),
+            None => {
+                let hint = "choose in the conflicts pane; nothing else waits for it";
+                (format!("`{record}` changed on the server too"), Some(hint))
+            }
+        };
+        cx.log(Severity::Warning, "conflict", text, hint);
+        let head = self.jobs.get(record).and_then(|job| job.ops.first());
+        let base = head.filter(|head| head.kind != OpKind::Create).and_then(|head| head.base.clone());
+        Outcome::Conflict { theirs: theirs.cloned(), theirs_revision: revision.cloned(), base, note }
+    }
+
+    /// The op is moved onto the server's copy once more. `Some`: that was too often, and why a person is asked.
+    /// Places the server owns may change as often as they like; the op only waits a little longer each time.
+    fn overtaken(&mut self, cx: &Cx<'_>, record: &RecordKey, theirs: Option<&Value>) -> Option<OpError> {
+        let settling = self.settling(record);
+        let head = self.jobs.get(record).and_then(|job| job.ops.first())?;
+        let moved = judge::moved_places(self.kind, head, theirs);
+        let is_owned = |place: &Pointer| settling.rules.rule(place) == Some(FieldRule::ServerOwned);
+        let race = self.races.entry(record.clone()).or_default();
+        if !moved.is_empty() && moved.iter().all(is_owned) {
+            race.owned_rounds += 1;
+            if race.owned_rounds > MAX_REBASES {
+                let round = race.owned_rounds - MAX_REBASES;
+                let wait = backoff::jitter_above(cx.at, 7, round, Duration::from_millis(500), backoff::CAP);
+                self.not_before.insert(record.clone(), cx.at.mono + wait);
+            }
+            return None;
+        }
+        if race.rounds < MAX_REBASES {
+            race.meet(moved);
+            return None;
+        }
+        race.meet(moved);
+        Some(OpError { at: cx.at.wall, status: None, message: race.words(&record.collection.collection) })
+    }
+
+    fn log_decided(&self, cx: &mut Cx<'_>, record: &RecordKey, decided: &Decided) {
+        let text = match (&decided.op, &decided.copy) {
+            (_, Some(copy)) => format!("`{record}` changed on both sides: yours goes on as `{}`", copy.record.id),
+            (None, None) => format!("`{record}` changed on both sides: the server's version stays, by your rules"),
+            (Some(_), None) => format!("`{record}` changed on both sides: settled by your rules"),
+        };
+        let hint = (!decided.lost.is_empty()).then_some("the vault keeps what lost");
+        cx.log(Severity::Info, "conflict", text, hint);
+    }
+
+    fn settling(&self, record: &RecordKey) -> Settling {
+        self.settling.get(&record.collection.collection).cloned().unwrap_or_default()
+    }
+
+    /// The op left the outbox without having been applied.
+    fn note_given_up(&mut self, record: &RecordKey, seq: Seq) {
+        self.suspects.remove(&seq);
+        self.races.remove(record);
+        self.to_go = self.to_go.saturating_sub(1);
     }
 
     /// Applied: the new base first, durably, then the settle.
@@ -736,7 +842,7 @@ impl Push {
 
     fn note_acked(&mut self, cx: &Cx<'_>, record: &RecordKey, seq: Seq) {
         self.suspects.remove(&seq);
-        self.rebases.remove(record);
+        self.races.remove(record);
         self.done += 1;
         self.total_done += 1;
         self.to_go = self.to_go.saturating_sub(1);
@@ -856,7 +962,9 @@ impl Push {
             Ok(()) => {
                 self.store_failures = 0;
                 let more = job.ops.len() > settles.len();
-                let again = settles.iter().any(|settle| matches!(settle.outcome, Outcome::Rebased { .. }));
+                let again = settles
+                    .iter()
+                    .any(|settle| matches!(settle.outcome, Outcome::Rebased { .. } | Outcome::Decided(_)));
                 self.dirty |= more || again || self.not_before.contains_key(record);
                 self.drop_job(record);
             }
@@ -884,17 +992,6 @@ impl Push {
         }
         self.store_failures = self.store_failures.saturating_add(1);
     }
-}
-
-/// The ops at the front of a chain of which each was made on the document of the one before it: only those may become
-/// one write. An op made before its predecessor was moved onto a newer base goes by itself, through the merge.
-fn joined(kind: SourceKind, ops: &[Op]) -> &[Op] {
-    let made_on = |pair: &[Op]| {
-        let before = merge::intended(&pair[0]);
-        pair[1].kind == OpKind::Create && before.is_none() || policy::same(kind, pair[1].base.as_ref(), before)
-    };
-    let end = ops.windows(2).position(|pair| !made_on(pair)).map_or(ops.len(), |last| last + 1);
-    &ops[..end]
 }
 
 fn retry_after(error: &ReadError) -> Option<Duration> {

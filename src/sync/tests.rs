@@ -1,7 +1,10 @@
 //! Scripts in virtual time: what the machine asks for, answered by hand.
 
+mod conflicts;
+mod guards;
 mod late;
 mod link;
+mod wish;
 
 use std::time::Duration;
 
@@ -13,11 +16,11 @@ use super::{
     event::{AppliedPage, Chain, FeedNews, MissingRows, OutboxSlice, PageData},
 };
 use crate::model::{
-    conflict::ConflictPolicy,
     edit,
     ids::{CollectionKey, OpId, RecordId, RecordKey, Revision, Seq},
     op::{LateOriginal, Op, OpKind, OpState, Precondition},
     record::Base,
+    rules::ConflictRules,
     source::{AuthSpec, CollectionSpec, PullMode, SourceKind, SourceSpec, SyncSettings},
     sync_status::{ConnectivityState, GuardAnswer, PullPhase, SyncRequest},
     time::{At, Timestamp},
@@ -110,7 +113,18 @@ impl Script {
     }
 
     fn guarding_sender(parallel: usize, guards: Vec<LateOriginal>) -> Self {
-        let mut script = Self::resumed(PullMode::Windows, SyncSettings { parallel, ..settings() }, guards);
+        let settings = SyncSettings { parallel, ..settings() };
+        Self::built(PullMode::Windows, settings, guards, ConflictRules::default()).sending()
+    }
+
+    /// Only sending, of a collection that settles conflicts by these rules.
+    fn settling_sender(rules: ConflictRules) -> Self {
+        Self::built(PullMode::Windows, settings(), Vec::new(), rules).sending()
+    }
+
+    /// Reached, with its collection swept.
+    fn sending(mut self) -> Self {
+        let script = &mut self;
         script.probe(Ok(()));
         let ticket = script.take_ticket(|effect| match effect {
             Effect::ReadCheckpoint { ticket, .. } => Some(*ticket),
@@ -119,7 +133,7 @@ impl Script {
         let swept = At::test(script.seconds).wall.0;
         let text = format!(r#"{{"phase":"complete","sweep":1,"mode":"windows","swept_at":{swept},"whole":true}}"#);
         script.tell(Event::CheckpointRead { ticket, collection: collection(), result: Ok(Some(text)) });
-        script
+        self
     }
 
     fn new(pull: PullMode, settings: SyncSettings) -> Self {
@@ -128,6 +142,10 @@ impl Script {
 
     /// Takes over from a leader that was guarding.
     fn resumed(pull: PullMode, settings: SyncSettings, guards: Vec<LateOriginal>) -> Self {
+        Self::built(pull, settings, guards, ConflictRules::default())
+    }
+
+    fn built(pull: PullMode, settings: SyncSettings, guards: Vec<LateOriginal>, conflicts: ConflictRules) -> Self {
         let source = SourceSpec {
             name: "s".into(),
             kind: SourceKind::Firebase,
@@ -135,6 +153,7 @@ impl Script {
             auth: AuthSpec::None,
             read_only: false,
             allow_plain: false,
+            user: None,
             collections: vec![CollectionSpec {
                 name: "c".into(),
                 path: "c".to_owned(),
@@ -142,7 +161,7 @@ impl Script {
                 title: None,
                 pull,
                 updated_at: None,
-                conflicts: ConflictPolicy::Manual,
+                conflicts,
             }],
         };
         let machine = Machine::new(&[source], &settings, false);
@@ -803,9 +822,10 @@ fn a_sweep_deletes_nothing_without_proof_and_stops_before_a_mass_deletion() {
     script.missing(60, 100);
     assert!(matches!(script.phase(), PullPhase::Stopped(_)));
     assert!(!script.asked.iter().any(|effect| matches!(effect, Effect::FinishSweep { .. })));
-    assert!(script.machine.is_idle() || !script.asked.is_empty());
+    script.applied();
     let answer = SyncRequest::AnswerGuard { collection: collection(), answer: GuardAnswer::Accept };
     script.tell(Event::Request(answer));
+    script.applied();
     script.keys(&["a"]);
     script.page(&["a"], None);
     script.applied();

@@ -140,7 +140,7 @@ pub fn header(app: &App, canvas: &mut Canvas<'_>, area: Area) {
 fn places(app: &App, wide: bool) -> Vec<String> {
     let name = if wide { "ebbtide | " } else { "" };
     let main = match app.screen().full() {
-        Some(PaneName::Conflicts) => {
+        Some(PaneName::Conflicts) if app.conflicts().selected().is_some() => {
             let (at, of) = app.conflicts().place();
             let record = app.conflicts().selected().map(|conflict| format!(" > {}", conflict.record));
             let short = format!("Conflict {at} of {of}");

@@ -2,7 +2,7 @@
 
 use crate::place::{Place, assert_text};
 
-const COMMANDS: [&[&str]; 33] = [
+const COMMANDS: &[&[&str]] = &[
     &[],
     &["demo"],
     &["serve"],
@@ -20,6 +20,7 @@ const COMMANDS: [&[&str]; 33] = [
     &["outbox"],
     &["outbox", "list"],
     &["outbox", "show"],
+    &["outbox", "plan"],
     &["outbox", "retry"],
     &["outbox", "hold"],
     &["outbox", "release"],
@@ -28,6 +29,13 @@ const COMMANDS: [&[&str]; 33] = [
     &["conflicts", "list"],
     &["conflicts", "show"],
     &["conflicts", "resolve"],
+    &["vault"],
+    &["vault", "list"],
+    &["vault", "show"],
+    &["vault", "restore"],
+    &["guard"],
+    &["guard", "list"],
+    &["guard", "answer"],
     &["session"],
     &["session", "list"],
     &["session", "show"],
@@ -41,7 +49,7 @@ const COMMANDS: [&[&str]; 33] = [
 #[test]
 fn every_command_explains_itself() {
     let place = Place::new();
-    for command in COMMANDS {
+    for &command in COMMANDS {
         let run = place.run(&[command, &["--help"]].concat());
         assert_eq!(run.code, 0, "{command:?}: {run:?}");
         assert_eq!(run.stderr, "", "{command:?}");
@@ -53,10 +61,7 @@ fn every_command_explains_itself() {
 #[test]
 fn nothing_is_listed_that_does_not_work_yet() {
     let place = Place::new();
-    for later in ["outbox plan", "outbox edit", "vault list"] {
-        let words: Vec<&str> = later.split(' ').collect();
-        assert_eq!(place.run(&words).code, 2, "{later}");
-    }
+    assert_eq!(place.run(&["outbox", "edit"]).code, 2);
 }
 
 #[test]

@@ -37,6 +37,37 @@ fn an_edit_made_offline_is_queued_and_shown() {
 }
 
 #[test]
+fn a_version_in_the_vault_is_listed_shown_compared_and_restored() {
+    let place = Place::configured();
+    place.run(&["put", "tasks", "t1", r#"{"title":"paint","n":1}"#]);
+    place.run(&["put", "tasks", "t1", r#"{"title":"paint it blue","n":1}"#]);
+    place.run(&["put", "people", "p1", r#"{"name":"Ana"}"#]);
+    assert_eq!(place.run(&["outbox", "discard", "2"]).code, 0);
+    assert_eq!(place.run(&["outbox", "discard", "3"]).code, 0);
+    let list = place.json(&["vault", "list"], 0);
+    let shape = ["number", "source", "collection", "id", "reason", "at", "revision", "hash", "size"];
+    assert_eq!(names(&list[0]), shape);
+    assert!(is_time(&list[0]["at"]), "{list}");
+    assert_eq!((&list[0]["id"], &list[1]["id"], &list[1]["reason"]), (&json!("p1"), &json!("t1"), &json!("discarded")));
+    let one = place.json(&["vault", "list", "--collection", "tasks", "--id", "t1"], 0);
+    assert_eq!(one.as_array().unwrap().len(), 1);
+    assert_eq!(one[0]["size"], r#"{"title":"paint it blue","n":1}"#.len());
+    let shown = place.json(&["vault", "show", "1"], 0);
+    assert_eq!(shown["document"], json!({"title":"paint it blue","n":1}));
+    assert_eq!(shown["changes"], json!([{"pointer": "/title", "from": "paint", "to": "paint it blue"}]));
+    assert_eq!(place.run(&["vault", "show", "1", "--diff"]).stdout, "/title: \"paint\" -> \"paint it blue\"\n");
+    assert_eq!(place.json(&["vault", "restore", "1"], 0)["kind"], "update");
+    assert_eq!(place.json(&["get", "tasks", "t1"], 0)["local"]["title"], "paint it blue");
+    assert_eq!(place.json(&["vault", "restore", "1"], 0)["state"], "unchanged");
+    assert_eq!(place.json(&["vault", "restore", "2"], 0)["kind"], "create", "the record is made anew where it is gone");
+    let missing = place.run(&["vault", "show", "9"]);
+    assert_eq!(missing.code, 1);
+    assert!(missing.stderr.contains("the vault has no version 9"), "{missing:?}");
+    let text = place.run(&["vault", "list"]).stdout;
+    assert!(text.starts_with("N  RECORD"), "{text}");
+}
+
+#[test]
 fn the_outbox_is_listed_in_the_promised_shape() {
     let place = Place::configured();
     place.run(&["put", "tasks", "t1", r#"{"a":1,"b":{"c":2}}"#]);
@@ -99,9 +130,21 @@ fn edits_are_held_released_and_discarded() {
 fn status_has_the_promised_shape_and_exit_codes() {
     let place = Place::configured();
     let status = place.json(&["status"], 0);
-    assert_eq!(names(&status), ["sources", "outbox", "drafts", "conflicts"]);
+    assert_eq!(names(&status), ["sources", "outbox", "forced_offline", "drafts", "conflicts"]);
     let source = &status["sources"][0];
-    let shape = ["name", "kind", "url", "read_only", "paused", "connectivity", "push", "collections"];
+    let shape = [
+        "name",
+        "kind",
+        "url",
+        "read_only",
+        "paused",
+        "connectivity",
+        "push",
+        "spent_today",
+        "daily_budget",
+        "account",
+        "collections",
+    ];
     assert_eq!(names(source), shape);
     assert_eq!(names(&source["connectivity"]), ["state", "since", "last_known", "evidence"]);
     assert_eq!(source["connectivity"]["state"], "unknown", "nobody looked");

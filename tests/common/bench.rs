@@ -55,6 +55,7 @@ pub fn setup(size: (u16, u16)) -> Setup {
         auth: AuthSpec::None,
         read_only: false,
         allow_plain: false,
+        user: None,
         collections,
     };
     Setup {
@@ -201,8 +202,8 @@ impl Bench {
                     Some(seq) => events.push(Event::Done { text: format!("Took op {seq} back") }),
                     None => events.push(Event::Refused { text: "Nothing to undo".to_owned(), hint: None }),
                 },
-                Effect::Resolve { conflict, take, .. } => {
-                    self.data.resolve(conflict, take);
+                Effect::Resolve { conflict, take, document, .. } => {
+                    self.data.resolve(conflict, take, document);
                     events.push(Event::Done { text: format!("Conflict c{conflict}: {} kept", take.word()) });
                 }
                 Effect::Demo(command) => {

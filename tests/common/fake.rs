@@ -17,6 +17,7 @@ use ebbtide::{
         rtdb,
         session::SessionInfo,
         time::{At, Timestamp},
+        vault::{KeptVersion, VaultEntry, VaultReason},
     },
 };
 use serde_json::Value;
@@ -31,6 +32,7 @@ pub struct Fake {
     pub activity: Vec<(i64, Activity)>,
     pub drafts: Vec<Draft>,
     pub sessions: Vec<SessionInfo>,
+    pub vault: Vec<(VaultEntry, Value)>,
     pub next_seq: i64,
     /// Windows answer without a rank where this is set, so that it has to be asked for.
     pub no_rank: bool,
@@ -73,6 +75,20 @@ impl Fake {
         let op = self.find(seq);
         op.attempts = attempts;
         op.last_error = Some(OpError { at: op.created_at, status: Some(status), message: message.to_owned() });
+    }
+
+    pub fn lose(&mut self, record: &RecordKey, document: Value, reason: VaultReason, seconds: u64) {
+        let text = document.to_string();
+        let entry = VaultEntry {
+            id: self.vault.len() as i64 + 1,
+            record: record.clone(),
+            reason,
+            at: At::test(seconds).wall,
+            revision: (reason == VaultReason::RemoteOverwritten).then(|| Revision::from("9f31c0de77")),
+            hash: String::new(),
+            size: text.len() as u64,
+        };
+        self.vault.push((entry, document));
     }
 
     pub fn note(&mut self, seconds: u64, severity: Severity, topic: &str, text: &str) {
@@ -127,14 +143,18 @@ impl Fake {
         self.ops.pop().map(|op| op.seq)
     }
 
-    pub fn resolve(&mut self, id: i64, take: Take) {
+    pub fn resolve(&mut self, id: i64, take: Take, document: Option<Value>) {
         let Some(conflict) = self.conflicts.iter_mut().find(|conflict| conflict.id == id) else { return };
         conflict.resolved_at = Some(conflict.detected_at);
         conflict.resolution = Some(take);
         let seq = conflict.seq;
         match take {
-            Take::Mine => self.find(seq).state = OpState::Queued,
-            _ => self.ops.retain(|op| op.seq != seq),
+            Take::Theirs => self.ops.retain(|op| op.seq != seq),
+            _ => {
+                let op = self.find(seq);
+                op.state = OpState::Queued;
+                op.document = document;
+            }
         }
     }
 
@@ -357,6 +377,20 @@ impl Fake {
             },
             Need::Op(seq) => Found::Op(self.ops.iter().find(|op| op.seq == *seq).cloned().map(Box::new)),
             Need::Conflicts => Found::Conflicts(self.conflicts.clone()),
+            Need::Vault { text, limit } => {
+                let matches = |entry: &VaultEntry| entry.record.to_string().contains(text.as_str());
+                let found = self.vault.iter().rev().map(|(entry, _)| entry).filter(|entry| matches(entry));
+                Found::Vault(found.take(*limit).cloned().collect())
+            }
+            Need::KeptVersion(id) => {
+                let found = self.vault.iter().find(|(entry, _)| entry.id == *id);
+                Found::KeptVersion(found.map(|(entry, document)| {
+                    let view = self.view(&entry.record);
+                    let revision = view.base.and_then(|base| base.revision);
+                    let (entry, document) = (entry.clone(), document.clone());
+                    Box::new(KeptVersion { entry, document, local: view.local, revision })
+                }))
+            }
             Need::Drafts => Found::Drafts(self.drafts.clone()),
             Need::Activity { limit, .. } => Found::Activity(self.activity.iter().rev().take(*limit).cloned().collect()),
             Need::Sessions => Found::Sessions(self.sessions.clone()),

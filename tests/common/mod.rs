@@ -5,7 +5,9 @@
 
 pub mod bench;
 pub mod fake;
+pub mod proxy;
 pub mod pty;
+pub mod rig;
 pub mod server;
 
 use std::{

@@ -1,354 +1,320 @@
-//! What survives a kill: journal and mirror of one client, with the rules of `store` kept small.
+//! What survives a kill: journal and mirror of one client, the shipped store on files in memory.
+//!
+//! Every request is waited for, so that a run is the same each time. A kill copies the files as they are at that
+//! instant, with their logs, and opens the copy: nothing that was not committed is there any more.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use ebbtide::{
-    merge,
     model::{
-        edit,
-        ids::{OpId, RecordId, RecordKey, Revision, Seq},
-        op::{LateOriginal, NewOp, Op, OpKind, OpState},
+        ids::{CollectionKey, RecordId, RecordKey, SourceName},
+        op::{LateOriginal, Op, OpState},
         record::Base,
-        time::{At, Timestamp},
+        time::{At, Clock, Timestamp},
         wire::RemoteChange,
     },
+    store::{Applied, Claim, NewBase, OpenMode, PullPage, Reader, Settle, Store, StoreError},
     sync::{
-        effect::{BaseWrite, ClaimOp, Outcome, PageWrite, SettleOp},
-        event::{AppliedPage, Chain, MissingRows, OutboxSlice},
+        effect::{BaseWrite, ClaimOp, Decided, Outcome, PageWrite, SettleOp},
+        event::{AppliedPage, Chain, MissingRows, OutboxSlice, StoreResult},
     },
 };
 use serde_json::Value;
 
-#[derive(Default)]
-pub struct Disk {
-    pub ops: Vec<Op>,
-    pub mirror: BTreeMap<RecordId, Row>,
-    pub checkpoint: Option<String>,
-    pub theirs: BTreeMap<i64, (Option<Value>, Option<Revision>)>,
-    /// The place of an op in the order of its record; a rebased op takes its predecessor's.
-    pub places: BTreeMap<i64, i64>,
-    next_seq: i64,
-    pub guards: Vec<LateOriginal>,
+/// The instant of the simulation, as the store is told it.
+#[derive(Clone)]
+pub struct SimulatedClock(Arc<Mutex<At>>);
+
+impl SimulatedClock {
+    pub fn set(&self, at: At) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
 }
 
-pub struct Row {
-    pub base: Base,
-    pub sweep: i64,
+impl Clock for SimulatedClock {
+    fn at(&self) -> At {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An empty data dir, made once and copied for every client of every run.
+pub struct Template(tempfile::TempDir);
+
+const FILES: [&str; 3] = ["journal.db", "mirror.db", "search.db"];
+const BALLAST: u64 = 8 << 20;
+
+impl Template {
+    pub fn new() -> Self {
+        let memory = Path::new("/dev/shm");
+        let root = if memory.is_dir() { memory.to_path_buf() } else { std::env::temp_dir() };
+        let dir = tempfile::Builder::new().prefix("ebbtide-simulation-").tempdir_in(root).expect("a directory");
+        let empty = dir.path().join("empty");
+        let clock = SimulatedClock(Arc::new(Mutex::new(At::test(0))));
+        let store = Store::open(&empty, OpenMode::ReadWrite, Arc::new(clock)).expect("a store");
+        // The thread that keeps the ballast answers after it is filled; a hole of the same size does here.
+        store.feed_search().wait().expect("a feed");
+        drop(store);
+        fs::remove_file(empty.join("ballast")).expect("a ballast");
+        Self(dir)
+    }
+
+    fn copy_to(&self, dir: &Path) {
+        fs::create_dir_all(dir).expect("a directory");
+        for file in FILES {
+            fs::copy(self.0.path().join("empty").join(file), dir.join(file)).expect("a copy");
+        }
+        fill(dir);
+    }
+
+    /// A directory for the files of one run.
+    pub fn place(&self) -> tempfile::TempDir {
+        tempfile::tempdir_in(self.0.path()).expect("a directory")
+    }
+}
+
+fn fill(dir: &Path) {
+    let ballast = fs::File::create(dir.join("ballast")).expect("a file");
+    ballast.set_len(BALLAST).expect("a hole");
+}
+
+/// One client's data dir.
+pub struct Disk {
+    root: PathBuf,
+    lives: u32,
+    pub clock: SimulatedClock,
+    open: Option<(Store, Reader)>,
 }
 
 impl Disk {
-    fn place(&self, op: &Op) -> i64 {
-        self.places.get(&op.seq.0).copied().unwrap_or(op.seq.0)
+    pub fn new(template: &Template, root: &Path) -> Self {
+        template.copy_to(&root.join("0"));
+        let clock = SimulatedClock(Arc::new(Mutex::new(At::test(0))));
+        Self { root: root.to_path_buf(), lives: 0, clock, open: None }
     }
 
-    pub fn chain(&self, record: &RecordKey) -> Vec<Op> {
-        let mut ops: Vec<Op> =
-            self.ops.iter().filter(|op| op.record == *record && op.state.is_pending()).cloned().collect();
-        ops.sort_by_key(|op| self.place(op));
-        ops
+    fn dir(&self) -> PathBuf {
+        self.root.join(self.lives.to_string())
     }
 
-    /// What the user sees.
-    pub fn local(&self, record: &RecordKey) -> Option<Value> {
-        let base = self.mirror.get(&record.id).map(|row| &row.base.document);
-        merge::local(&self.chain(record), base)
+    /// A process starts.
+    pub fn start(&mut self) {
+        let store = Store::open(&self.dir(), OpenMode::ReadWrite, Arc::new(self.clock.clone())).expect("a store");
+        let reader = store.reader().expect("a reader");
+        self.open = Some((store, reader));
     }
 
-    pub fn op_mut(&mut self, seq: Seq) -> &mut Op {
-        self.ops.iter_mut().find(|op| op.seq == seq).expect("the op is known")
-    }
-
-    /// The user saves an edit.
-    pub fn queue(&mut self, record: &RecordKey, document: Option<Value>, at: &At) -> Option<Seq> {
-        let local = self.local(record);
-        let kind = match (&local, &document) {
-            (None, None) => return None,
-            (None, Some(_)) => OpKind::Create,
-            (Some(_), Some(_)) => OpKind::Update,
-            (Some(_), None) => OpKind::Delete,
-        };
-        let changes = edit::diff(local.as_ref(), document.as_ref());
-        if changes.is_empty() {
-            return None;
-        }
-        let revision = self.mirror.get(&record.id).and_then(|row| row.base.revision.clone());
-        let new = NewOp {
-            op_id: OpId::new(at),
-            record: record.clone(),
-            kind,
-            changes,
-            document,
-            base: local,
-            base_revision: revision,
-            created_at: at.wall,
-            author: String::new(),
-        };
-        let blocked = self
-            .chain(record)
-            .iter()
-            .any(|op| matches!(op.state, OpState::Conflict | OpState::Rejected | OpState::Blocked));
-        let state = if blocked { OpState::Blocked } else { OpState::Queued };
-        Some(self.insert(new, state, None))
-    }
-
-    fn insert(&mut self, new: NewOp, state: OpState, place: Option<i64>) -> Seq {
-        self.next_seq += 1;
-        let seq = Seq(self.next_seq);
-        if let Some(place) = place {
-            self.places.insert(seq.0, place);
-        }
-        self.ops.push(Op {
-            seq,
-            op_id: new.op_id,
-            record: new.record,
-            kind: new.kind,
-            state,
-            changes: new.changes,
-            document: new.document,
-            base: new.base,
-            base_revision: new.base_revision,
-            after: None,
-            attempts: 0,
-            created_at: new.created_at,
-            next_attempt_at: None,
-            sent_at: None,
-            settled_at: None,
-            request_hash: None,
-            precondition: None,
-            sent_document: None,
-            last_error: None,
-            author: new.author,
-            was_in_doubt: false,
-        });
-        seq
-    }
-
-    pub fn recover(&mut self) {
-        for op in self.ops.iter_mut().filter(|op| op.state == OpState::InFlight) {
-            (op.state, op.was_in_doubt, op.next_attempt_at) = (OpState::InDoubt, true, None);
-        }
-    }
-
-    pub fn read_outbox(&self, now: Timestamp, exclude: &[RecordKey], limit: usize) -> OutboxSlice {
-        let mut records: Vec<RecordKey> = Vec::new();
-        for op in self.ops.iter().filter(|op| op.state.is_pending()) {
-            if !records.contains(&op.record) {
-                records.push(op.record.clone());
-            }
-        }
-        let heads: Vec<(RecordKey, Vec<Op>)> = records
-            .into_iter()
-            .map(|record| (record.clone(), self.chain(&record)))
-            .filter(|(_, chain)| matches!(chain[0].state, OpState::Queued | OpState::InDoubt))
-            .collect();
-        let due = |chain: &[Op]| chain[0].next_attempt_at.is_none_or(|next| next <= now);
-        let next_attempt =
-            heads.iter().filter(|(_, chain)| !due(chain)).filter_map(|(_, chain)| chain[0].next_attempt_at).min();
-        let chains = heads
-            .into_iter()
-            .filter(|(record, chain)| due(chain) && !exclude.contains(record))
-            .take(limit)
-            .map(|(record, ops)| {
-                let base = self.mirror.get(&record.id).map(|row| row.base.clone());
-                Chain { record, ops, base }
-            })
-            .collect();
-        let goes = |op: &&Op| matches!(op.state, OpState::Queued | OpState::InDoubt | OpState::InFlight);
-        OutboxSlice { chains, next_attempt, to_go: self.ops.iter().filter(goes).count() as u64 }
-    }
-
-    pub fn claim(&mut self, claim: &ClaimOp) -> Option<Op> {
-        let chain = self.chain(&claim.request.record);
-        let head = chain.first().filter(|op| op.seq == claim.head)?;
-        let fits = matches!(head.state, OpState::Queued | OpState::InDoubt)
-            && chain.len() > claim.absorbs.len()
-            && chain[1..].iter().zip(&claim.absorbs).all(|(op, seq)| op.seq == *seq && op.is_untouched());
-        if !fits {
-            return None;
-        }
-        if head.state == OpState::InDoubt {
-            assert_eq!(
-                head.precondition.as_ref(),
-                Some(&claim.request.precondition),
-                "a repeat keeps its precondition"
-            );
-            assert_eq!(head.sent_document, claim.request.document, "a repeat keeps its document");
-        }
-        // I3: at most one op of a record is on its way.
-        let on_the_way = chain.iter().filter(|op| op.state.may_be_applied() && op.seq != head.seq).count();
-        assert_eq!(on_the_way, 0, "two ops of {} on their way", claim.request.record);
-        for seq in &claim.absorbs {
-            self.op_mut(*seq).state = OpState::Superseded;
-        }
-        let op = self.op_mut(claim.head);
-        op.state = OpState::InFlight;
-        op.attempts += 1;
-        op.kind = claim.request.kind;
-        op.document.clone_from(&claim.request.document);
-        op.sent_document.clone_from(&claim.request.document);
-        op.precondition = Some(claim.request.precondition.clone());
-        op.changes = edit::diff(op.base.as_ref(), op.document.as_ref());
-        op.next_attempt_at = None;
-        Some(op.clone())
-    }
-
-    pub fn settle(&mut self, settle: &SettleOp) {
-        let op = self.op_mut(settle.seq);
-        if !op.state.is_pending() {
-            return;
-        }
-        let record = op.record.clone();
-        op.settled_at = Some(settle.at);
-        match settle.outcome.clone() {
-            Outcome::Acked => op.state = OpState::Acked,
-            Outcome::Queued { next_attempt_at, counts, .. } => {
-                assert!(!op.was_in_doubt, "an op in doubt went back to queued");
-                op.state = OpState::Queued;
-                op.next_attempt_at = next_attempt_at;
-                op.attempts -= u32::from(!counts);
-            }
-            Outcome::InDoubt { next_attempt_at, .. } => {
-                (op.state, op.was_in_doubt, op.next_attempt_at) = (OpState::InDoubt, true, next_attempt_at);
-            }
-            Outcome::Auth { .. } => {
-                op.state = OpState::Auth;
-                op.attempts -= 1;
-            }
-            Outcome::Rejected { .. } => op.state = OpState::Rejected,
-            Outcome::Conflict { theirs, theirs_revision, .. } => {
-                op.state = OpState::Conflict;
-                self.theirs.insert(settle.seq.0, (theirs, theirs_revision));
-            }
-            Outcome::Rebased { op: new } => {
-                op.state = OpState::Superseded;
-                let place = self.place(&self.ops.iter().find(|op| op.seq == settle.seq).unwrap().clone());
-                self.insert(*new, OpState::Queued, Some(place));
-            }
-            Outcome::Discarded => op.state = OpState::Discarded,
-        }
-        self.order(&record);
-    }
-
-    /// Blocks what stands behind trouble and frees what does not any more.
-    fn order(&mut self, record: &RecordKey) {
-        let mut trouble = false;
-        for op in self.chain(record) {
-            match op.state {
-                OpState::Queued if trouble => self.op_mut(op.seq).state = OpState::Blocked,
-                OpState::Blocked if !trouble => self.op_mut(op.seq).state = OpState::Queued,
-                _ => {}
-            }
-            trouble |= matches!(op.state, OpState::Conflict | OpState::Rejected);
-        }
-    }
-
-    /// The user answers a conflict: theirs, with what I changed on top.
-    pub fn resolve(&mut self, seq: Seq, at: &At) {
-        let Some((theirs, revision)) = self.theirs.remove(&seq.0) else { return };
-        let op = self.op_mut(seq).clone();
-        let mine = match (&theirs, op.kind) {
-            (Some(theirs), OpKind::Update) => edit::apply(Some(theirs), &op.changes),
-            _ => merge::intended(&op).cloned(),
-        };
-        self.op_mut(seq).state = OpState::Superseded;
-        self.op_mut(seq).settled_at = Some(at.wall);
-        let kind = match (&theirs, &mine) {
-            (None, None) => None,
-            (None, Some(_)) => Some(OpKind::Create),
-            (Some(_), Some(_)) => Some(OpKind::Update),
-            (Some(_), None) => Some(OpKind::Delete),
-        };
-        if let Some(kind) = kind {
-            let new = NewOp {
-                op_id: OpId::new(at),
-                record: op.record.clone(),
-                kind,
-                changes: edit::diff(theirs.as_ref(), mine.as_ref()),
-                document: mine,
-                base: theirs,
-                base_revision: revision,
-                created_at: op.created_at,
-                author: String::new(),
-            };
-            let place = self.place(&op);
-            self.insert(new, OpState::Queued, Some(place));
-        }
-        self.order(&op.record);
-    }
-
-    pub fn store_base(&mut self, base: &BaseWrite) {
-        match &base.document {
-            None => {
-                self.mirror.remove(&base.record.id);
-            }
-            Some(document) => {
-                let sweep = self.mirror.get(&base.record.id).map_or(0, |row| row.sweep);
-                let base_row =
-                    Base { document: document.clone(), revision: base.revision.clone(), received_at: base.at };
-                self.mirror.insert(base.record.id.clone(), Row { base: base_row, sweep });
-            }
-        }
-    }
-
-    fn is_protected(&self, id: &RecordId) -> Option<OpKind> {
-        self.ops.iter().find(|op| op.record.id == *id && op.state.is_pending()).map(|op| op.kind)
-    }
-
-    pub fn apply_page(&mut self, page: &PageWrite) -> AppliedPage {
-        let mut applied = AppliedPage::default();
-        for change in &page.changes {
-            match change {
-                RemoteChange::Upsert(record) => {
-                    let document: Value = serde_json::from_str(&record.text).expect("the server speaks JSON");
-                    let known = self.mirror.get_mut(&record.id);
-                    if let Some(row) = known
-                        && merge::same_document(Some(&row.base.document), Some(&document))
-                    {
-                        row.sweep = page.sweep.unwrap_or(row.sweep);
-                        applied.unchanged += 1;
-                        continue;
-                    }
-                    let base = Base { document, revision: record.revision.clone(), received_at: page.at };
-                    let sweep = page.sweep.unwrap_or(0);
-                    match self.mirror.insert(record.id.clone(), Row { base, sweep }) {
-                        Some(_) => applied.updated += 1,
-                        None => applied.inserted += 1,
-                    }
+    /// The process dies: what is in the files now is what there is.
+    pub fn crash(&mut self) {
+        let before = self.dir();
+        self.lives += 1;
+        let after = self.dir();
+        fs::create_dir_all(&after).expect("a directory");
+        for file in FILES {
+            for suffix in ["", "-wal"] {
+                let name = format!("{file}{suffix}");
+                if before.join(&name).exists() {
+                    fs::copy(before.join(&name), after.join(&name)).expect("a copy");
                 }
-                RemoteChange::Tombstone { id } => match self.is_protected(id) {
-                    Some(kind) => applied.vanished.push((page.collection.record(id.clone()), kind)),
-                    None => applied.deleted += u64::from(self.mirror.remove(id).is_some()),
-                },
             }
         }
-        if page.checkpoint.is_some() {
-            self.checkpoint.clone_from(&page.checkpoint);
-        }
-        applied
+        fill(&after);
+        self.open = None;
+        fs::remove_dir_all(before).expect("a directory removed");
     }
 
-    pub fn missing(&self, sweep: i64) -> MissingRows {
-        let missing: Vec<RecordId> =
-            self.mirror.iter().filter(|(_, row)| row.sweep != sweep).map(|(id, _)| id.clone()).collect();
-        MissingRows { missing: missing.len() as u64, rows: self.mirror.len() as u64, sample: missing }
+    pub fn store(&self) -> &Store {
+        &self.open.as_ref().expect("the process runs").0
+    }
+
+    pub fn reader(&mut self) -> &mut Reader {
+        &mut self.open.as_mut().expect("the process runs").1
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.open.is_some()
+    }
+
+    // --- questions --------------------------------------------------------------------------------------------------
+
+    /// The pending ops of a record, the mirror's base, and what the user sees.
+    pub fn look(&mut self, record: &RecordKey) -> (Vec<Op>, Option<Base>, Option<Value>) {
+        let view = self.reader().record(record).expect("a record");
+        (view.ops, view.base, view.local)
+    }
+
+    pub fn local(&mut self, record: &RecordKey) -> Option<Value> {
+        self.look(record).2
+    }
+
+    pub fn pending(&mut self) -> Vec<Op> {
+        let states: Vec<OpState> = OpState::ALL.into_iter().filter(|state| state.is_pending()).collect();
+        self.reader().outbox(&states, None, 1_000).expect("the outbox")
+    }
+
+    /// What is shown of the whole collection.
+    pub fn shown(&mut self, collection: &CollectionKey) -> Vec<(RecordId, Value)> {
+        let mut rows = Vec::new();
+        let each = |id: &RecordId, text: &str| {
+            rows.push((id.clone(), serde_json::from_str(text).expect("JSON")));
+            true
+        };
+        self.reader().export(collection, each).expect("an export");
+        rows
+    }
+
+    /// Rows of the mirror.
+    pub fn rows(&mut self, collection: &CollectionKey) -> usize {
+        let found = self.store().missing(collection.clone(), 0).wait().expect("a count");
+        usize::try_from(found.rows).unwrap_or(usize::MAX)
+    }
+
+    /// Every version the vault keeps.
+    pub fn vault(&mut self) -> Vec<(RecordKey, Value)> {
+        let entries = self.reader().vault_list(None, None, 1_000).expect("the vault");
+        let text = |id| self.reader().vault_text(id).expect("a version").expect("a kept version");
+        let mut texts: Vec<String> = Vec::new();
+        texts.extend(entries.iter().map(|entry| entry.id).map(text));
+        entries
+            .into_iter()
+            .zip(texts)
+            .map(|(entry, text)| (entry.record, serde_json::from_str(&text).expect("JSON")))
+            .collect()
+    }
+
+    // --- what the engine asks for, as the runtime passes it on ------------------------------------------------------
+
+    /// The process becomes leader: answers what leaders before it were guarding.
+    pub fn lead(&mut self, now: Timestamp) -> Vec<LateOriginal> {
+        self.store().recover_in_flight(now).wait().expect("a recovery");
+        self.reader().guards().expect("the guards")
+    }
+
+    pub fn read_outbox(
+        &mut self,
+        source: &SourceName,
+        now: Timestamp,
+        exclude: &[RecordKey],
+        limit: usize,
+    ) -> OutboxSlice {
+        let reader = self.reader();
+        let chains = reader.ready(source, now, exclude, limit).expect("the outbox");
+        let chains =
+            chains.into_iter().map(|chain| Chain { record: chain.record, ops: chain.ops, base: chain.base }).collect();
+        let counts = reader.counts().expect("the outbox");
+        let next_attempt = reader.next_attempt(source).expect("the outbox");
+        OutboxSlice { chains, next_attempt, to_go: counts.queued + counts.in_flight + counts.in_doubt }
+    }
+
+    pub fn claim(&mut self, claim: ClaimOp) -> StoreResult<Option<Op>> {
+        let claim = Claim {
+            head: claim.head,
+            absorbs: claim.absorbs,
+            kind: claim.request.kind,
+            request_hash: format!("{:?}", claim.request.precondition),
+            sent_document: claim.request.document,
+            precondition: claim.request.precondition,
+            at: claim.at,
+        };
+        self.store().claim(claim).wait().map_err(words)
+    }
+
+    pub fn settle(&mut self, settle: SettleOp, guard: Option<LateOriginal>) -> StoreResult<()> {
+        let settle = Settle { seq: settle.seq, outcome: stored(settle.outcome), at: settle.at };
+        let settled = match guard {
+            Some(guard) => self.store().settle_guarded(settle, guard),
+            None => self.store().settle(settle),
+        };
+        match settled.wait() {
+            // A user's command that came between; the outbox is read again.
+            Err(StoreError::Refused(_)) => Ok(()),
+            other => other.map_err(words),
+        }
+    }
+
+    pub fn store_base(&mut self, base: BaseWrite) -> StoreResult<()> {
+        let base = NewBase { record: base.record, document: base.document, revision: base.revision, at: base.at };
+        self.store().acknowledge(vec![base]).wait().map_err(words)
+    }
+
+    pub fn apply_page(&mut self, page: PageWrite) -> StoreResult<AppliedPage> {
+        let removes = page.changes.iter().any(|change| matches!(change, RemoteChange::Tombstone { .. }));
+        let collection = page.collection.clone();
+        let protected = match removes {
+            true => self.reader().protected(&collection).map_err(words)?,
+            false => HashSet::new(),
+        };
+        let page = PullPage {
+            collection: page.collection,
+            changes: page.changes,
+            checkpoint: page.checkpoint,
+            sweep: page.sweep,
+            protected,
+            at: page.at,
+        };
+        let applied = self.store().apply_page(page).wait().map_err(words)?;
+        Ok(self.explain(&collection, applied, &HashSet::new()))
+    }
+
+    pub fn missing(&mut self, collection: CollectionKey, sweep: i64) -> StoreResult<MissingRows> {
+        let found = self.store().missing(collection, sweep).wait().map_err(words)?;
+        Ok(MissingRows { missing: found.missing, rows: found.rows, sample: found.sample })
     }
 
     pub fn finish_sweep(
         &mut self,
-        collection: &ebbtide::model::ids::CollectionKey,
+        collection: &CollectionKey,
         sweep: i64,
         keep: &HashSet<RecordId>,
-    ) -> AppliedPage {
-        let mut applied = AppliedPage::default();
-        for id in self.missing(sweep).sample {
-            if keep.contains(&id) {
-                continue;
-            }
-            match self.is_protected(&id) {
-                Some(kind) => applied.vanished.push((collection.record(id), kind)),
-                None => applied.deleted += u64::from(self.mirror.remove(&id).is_some()),
-            }
+        at: Timestamp,
+    ) -> StoreResult<AppliedPage> {
+        let mut protected = self.reader().protected(collection).map_err(words)?;
+        protected.extend(keep.iter().cloned());
+        let applied = self.store().finish_sweep(collection.clone(), sweep, protected, at).wait().map_err(words)?;
+        Ok(self.explain(collection, applied, keep))
+    }
+
+    fn explain(&mut self, collection: &CollectionKey, applied: Applied, keep: &HashSet<RecordId>) -> AppliedPage {
+        let mut vanished = Vec::new();
+        for id in applied.protected.iter().filter(|id| !keep.contains(*id)) {
+            let key = collection.record(id.clone());
+            let (ops, ..) = self.look(&key);
+            vanished.extend(ops.first().map(|op| (key, op.kind)));
         }
-        applied
+        AppliedPage {
+            inserted: applied.inserted,
+            updated: applied.updated,
+            unchanged: applied.unchanged,
+            deleted: applied.deleted,
+            vanished,
+        }
+    }
+}
+
+fn words(error: StoreError) -> String {
+    error.to_string()
+}
+
+fn stored(outcome: Outcome) -> ebbtide::store::Outcome {
+    use ebbtide::store::Outcome as Stored;
+    match outcome {
+        Outcome::Acked => Stored::Acked,
+        Outcome::Queued { error, next_attempt_at, counts } => Stored::Queued { error, next_attempt_at, counts },
+        Outcome::InDoubt { error, next_attempt_at } => Stored::InDoubt { error, next_attempt_at },
+        Outcome::Auth { error } => Stored::Auth { error },
+        Outcome::Rejected { error } => Stored::Rejected { error },
+        Outcome::Conflict { theirs, theirs_revision, base, note } => {
+            Stored::Conflict { theirs, theirs_revision, base, note }
+        }
+        Outcome::Decided(decided) => {
+            let Decided { op, copy, theirs, theirs_revision, lost } = *decided;
+            Stored::Decided { op, copy, theirs, theirs_revision, lost }
+        }
+        Outcome::Rebased { op } => Stored::Rebased { op },
+        Outcome::Discarded => Stored::Discarded,
     }
 }

@@ -1,12 +1,18 @@
-//! One seed, one run.
+//! Chance without state that others can disturb: every decision draws from dice named by the seed and by what is decided,
+//! so that leaving one happening out of a schedule changes nothing about the others.
 
 /// SplitMix64.
 #[derive(Debug, Clone)]
-pub struct Random(u64);
+pub struct Dice(u64);
 
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5bf0_3635_dcd1_9f21)
+impl Dice {
+    /// The dice of one decision of a seed.
+    pub fn of(seed: u64, decision: &[u64]) -> Self {
+        let mut dice = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5bf0_3635_dcd1_9f21);
+        for part in decision {
+            dice.0 = dice.next() ^ part.wrapping_mul(0xd6e8_feb8_6659_fd93);
+        }
+        dice
     }
 
     pub fn next(&mut self) -> u64 {
@@ -28,6 +34,11 @@ impl Random {
 
     pub fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
+    }
+
+    pub fn pick<T: Clone>(&mut self, from: &[T]) -> Option<T> {
+        let index = usize::try_from(self.below(from.len() as u64)).unwrap_or(0);
+        from.get(index).cloned()
     }
 
     pub fn entropy(&mut self) -> [u8; 16] {

@@ -1,6 +1,10 @@
-//! The model server: one collection, content-only ETags like Firebase's, live feeds, and a count of every effect.
+//! The model server: one collection, conditional writes, live feeds, and a count of every effect.
+//!
+//! Two kinds of versions, because backends differ in them: an ETag of the content (Firebase), under which a record that
+//! returns to an earlier content returns to its earlier version, and opaque numbers that only grow (`_rev`,
+//! `last_modified`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use ebbtide::model::{
     ids::{RecordId, Revision},
@@ -10,29 +14,66 @@ use ebbtide::model::{
 };
 use serde_json::Value;
 
-#[derive(Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Versions {
+    Content,
+    Counted,
+}
+
+/// The edit a write belongs to: client, and the first op it was saved as.
+pub type Origin = (usize, i64);
+
 pub struct Server {
+    versions: Versions,
     pub records: BTreeMap<RecordId, Value>,
-    /// How often the write of a claim (client, op) changed something. More than once breaks a promise.
-    pub effects: HashMap<(usize, i64), u32>,
+    numbers: BTreeMap<RecordId, u64>,
+    last: u64,
+    /// How often the writes of an edit changed something. More than once breaks a promise.
+    pub effects: HashMap<Origin, u32>,
+    /// Which record those writes were for.
+    written: HashMap<Origin, RecordId>,
     /// Every change, in order, for the feeds.
     pub log: Vec<RemoteChange>,
+    /// Every mark a record ever held here.
+    pub marks: HashSet<String>,
+    deleted: HashSet<RecordId>,
+    /// A server as it must not be: it applies whatever it is sent. For the test of the simulation itself.
+    pub ignores_preconditions: bool,
 }
 
 impl Server {
-    pub fn etag(&self, id: &RecordId) -> Option<Revision> {
-        self.records.get(id).map(|value| Revision(Fingerprint::of(value).to_hex()))
+    pub fn new(versions: Versions) -> Self {
+        Self {
+            versions,
+            records: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            last: 0,
+            effects: HashMap::new(),
+            written: HashMap::new(),
+            log: Vec::new(),
+            marks: HashSet::new(),
+            deleted: HashSet::new(),
+            ignores_preconditions: false,
+        }
     }
 
-    /// A conditional write. `origin` is the claim it belongs to.
-    pub fn write(&mut self, request: &PushRequest, origin: (usize, i64)) -> Answer {
+    pub fn revision(&self, id: &RecordId) -> Option<Revision> {
+        let value = self.records.get(id)?;
+        Some(match self.versions {
+            Versions::Content => Revision(Fingerprint::of(value).to_hex()),
+            Versions::Counted => Revision(format!("{}-x", self.numbers.get(id).copied().unwrap_or(0))),
+        })
+    }
+
+    /// A conditional write on behalf of `origin`.
+    pub fn write(&mut self, request: &PushRequest, origin: Origin) -> Answer {
         let id = &request.record.id;
-        let present = self.etag(id);
+        let present = self.revision(id);
         let holds = match &request.precondition {
             Precondition::Absent => present.is_none(),
             Precondition::Revision(revision) => present.as_ref() == Some(revision),
         };
-        if !holds {
+        if !holds && !self.ignores_preconditions {
             return Answer::PreconditionFailed { current: self.records.get(id).cloned(), revision: present };
         }
         let unchanged = match (&request.document, self.records.get(id)) {
@@ -42,36 +83,69 @@ impl Server {
         };
         if !unchanged {
             *self.effects.entry(origin).or_default() += 1;
+            self.written.insert(origin, id.clone());
+            if request.document.is_none() {
+                self.forget_effects(id, Some(origin.0));
+            }
             self.put(id.clone(), request.document.clone());
         }
-        Answer::Accepted { revision: self.etag(id), stored: request.document.clone() }
+        Answer::Accepted { revision: self.revision(id), stored: request.document.clone() }
+    }
+
+    /// A record deleted by somebody else is as if it had never been: whoever is in doubt about having made it makes it
+    /// again, and nobody can tell (page 3: A, B, A by somebody else).
+    pub fn forget_effects(&mut self, id: &RecordId, by: Option<usize>) {
+        let written = &self.written;
+        self.effects.retain(|origin, _| Some(origin.0) == by || written.get(origin) != Some(id));
     }
 
     /// What anybody else does.
     pub fn put(&mut self, id: RecordId, document: Option<Value>) {
-        let change = match &document {
-            Some(value) => RemoteChange::Upsert(row(&id, value)),
-            None => RemoteChange::Tombstone { id: id.clone() },
-        };
+        self.last += 1;
+        self.numbers.insert(id.clone(), self.last);
         match document {
-            Some(value) => self.records.insert(id, value),
-            None => self.records.remove(&id),
-        };
-        self.log.push(change);
+            Some(value) => {
+                self.marks.extend(value.as_object().into_iter().flat_map(|members| members.keys().cloned()));
+                self.records.insert(id.clone(), value);
+                self.log.extend(self.row(&id).map(RemoteChange::Upsert));
+            }
+            None => {
+                self.records.remove(&id);
+                self.deleted.insert(id.clone());
+                self.log.push(RemoteChange::Tombstone { id });
+            }
+        }
+    }
+
+    /// True where a request that arrives a second time can never be mistaken for a new one.
+    pub fn tells_repeats(&self) -> bool {
+        self.versions == Versions::Counted
+    }
+
+    pub fn was_deleted(&self, id: &RecordId) -> bool {
+        self.deleted.contains(id)
+    }
+
+    /// Everything is gone, and no feed is told. What is made again from then on is made once more.
+    pub fn wipe(&mut self) {
+        self.records.clear();
+        self.effects.clear();
     }
 
     pub fn page(&self, after: Option<&RecordId>, limit: usize) -> (Vec<RemoteRecord>, Option<RecordId>) {
-        let rows = self.records.iter().filter(|(id, _)| after.is_none_or(|after| *id > after));
-        let page: Vec<RemoteRecord> = rows.take(limit).map(|(id, value)| row(id, value)).collect();
+        let ids = self.records.keys().filter(|id| after.is_none_or(|after| *id > after));
+        let page: Vec<RemoteRecord> = ids.take(limit).filter_map(|id| self.row(id)).collect();
         let next = if page.len() == limit { page.last().map(|record| record.id.clone()) } else { None };
         (page, next)
     }
 
     pub fn everything(&self) -> Vec<RemoteRecord> {
-        self.records.iter().map(|(id, value)| row(id, value)).collect()
+        self.records.keys().filter_map(|id| self.row(id)).collect()
     }
-}
 
-fn row(id: &RecordId, value: &Value) -> RemoteRecord {
-    RemoteRecord { id: id.clone(), revision: None, text: value.to_string() }
+    /// A record as readings of the collection bring it: Firebase tells no ETag with them.
+    fn row(&self, id: &RecordId) -> Option<RemoteRecord> {
+        let revision = self.revision(id).filter(|_| self.versions == Versions::Counted);
+        Some(RemoteRecord { id: id.clone(), revision, text: self.records.get(id)?.to_string() })
+    }
 }

@@ -1,6 +1,12 @@
-//! The conflict resolver: both sides of a record that the server moved under a pending edit, field by field.
+//! The conflict resolver: a record that both sides changed, field by field: what merged by itself, what needs a
+//! person, and the record as it will be.
 //!
-//! At this stage the whole record is chosen, mine or theirs; the choice is kept like typed text until it is queued.
+//! Choices are kept like typed text until `w` queues the result; leaving half way is fine. They are dropped only where
+//! the server's side changed under them, and then the pane says so.
+
+mod choosing;
+mod result;
+mod work;
 
 use std::collections::BTreeMap;
 
@@ -13,24 +19,51 @@ use crate::{
         effect::{Effect, Need},
         event::{Found, MouseKind},
         list,
-        pane::{Cx, Outcome, Pane, PaneName, Request, Seen},
+        pane::{Cx, Outcome, Pane, PaneName, Question, Request, Seen},
+        panes::outbox::{describe, dotted},
+        text::TextInput,
+        words,
     },
+    merge::{Field, How, Lesson, Merged, Pick, merge_conflict, same_document},
     model::{
         activity::Severity,
         conflict::{Conflict, Take},
-        draft::DraftTarget,
         edit,
-        ids::{OpId, Seq},
-        json::{self, Pointer},
+        ids::{CollectionKey, OpId, Seq},
+        json::Pointer,
+        op::Op,
+        rtdb,
+        rules::ConflictRules,
     },
 };
+pub use result::{Line, Preview};
+use work::Work;
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Conflicts {
     session: ConflictsSession,
     conflicts: Vec<Conflict>,
+    rules: BTreeMap<CollectionKey, ConflictRules>,
     loaded: bool,
-    fields: Vec<FieldRow>,
+    /// The op of the selected conflict, once it is read.
+    op: Option<Op>,
+    /// The selected conflict as far as it merges by itself.
+    merged: Option<Merged>,
+    /// The rows of the table: what differs, then, where asked for, what does not.
+    fields: Vec<Field>,
+    unchanged: usize,
+    preview: Preview,
+    lesson: Option<Taught>,
+}
+
+/// The rule that the choice at the cursor would be, and how far it would reach.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Taught {
+    pub lesson: Lesson,
+    /// Open conflicts of the collection in which it decides something.
+    pub decides: usize,
+    /// Open conflicts of the collection that were looked at.
+    pub of: usize,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -39,37 +72,23 @@ pub struct ConflictsSession {
     conflict: Option<i64>,
     field: Pointer,
     /// Choices made and not queued yet, by conflict.
-    chosen: BTreeMap<i64, Take>,
+    work: BTreeMap<i64, Work>,
+    shows_unchanged: bool,
+    /// A value is being typed for the field at the cursor.
+    typing: bool,
+    /// Lines of the preview scrolled away from the place of the cursor.
+    scroll: usize,
 }
 
-/// One place where the three documents are not all the same.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FieldRow {
-    pub pointer: Pointer,
-    pub base: Option<Value>,
-    pub mine: Option<Value>,
-    pub theirs: Option<Value>,
-    pub how: How,
-}
-
-/// Who changed a field.
+/// What a record as a whole is in conflict about, where its fields do not matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum How {
-    OnlyMine,
-    OnlyTheirs,
-    Same,
-    Both,
-}
-
-impl How {
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::OnlyMine => "only you changed it",
-            Self::OnlyTheirs => "only they changed it",
-            Self::Same => "same on both sides",
-            Self::Both => "both changed it",
-        }
-    }
+pub enum Whole {
+    /// The server deleted it; it was edited here.
+    DeletedThere,
+    /// It was deleted here; the server changed it.
+    DeletedHere,
+    /// Both sides made a record of this name.
+    BothCreated,
 }
 
 impl Conflicts {
@@ -94,21 +113,116 @@ impl Conflicts {
         (at, self.open().count())
     }
 
-    pub fn fields(&self) -> &[FieldRow] {
+    /// The op in conflict, once it is read.
+    pub fn op(&self) -> Option<&Op> {
+        let seq = self.selected()?.seq;
+        self.op.as_ref().filter(|op| op.seq == seq)
+    }
+
+    /// What the conflict is about, where it is the record as a whole.
+    pub fn whole(&self) -> Option<Whole> {
+        let conflict = self.selected()?;
+        match (&conflict.mine, &conflict.theirs) {
+            (Some(_), None) => Some(Whole::DeletedThere),
+            (None, Some(_)) => Some(Whole::DeletedHere),
+            (Some(_), Some(_)) if self.fields.iter().any(|field| field.pointer.is_root()) => Some(Whole::BothCreated),
+            _ => None,
+        }
+    }
+
+    pub fn fields(&self) -> &[Field] {
         &self.fields
+    }
+
+    pub fn field(&self) -> Option<&Field> {
+        self.fields.get(self.field_index())
     }
 
     pub fn field_index(&self) -> usize {
         self.fields.iter().position(|field| field.pointer == self.session.field).unwrap_or(0)
     }
 
-    pub fn chosen(&self) -> Option<Take> {
-        self.session.chosen.get(&self.selected()?.id).copied()
+    /// How many places are the same everywhere.
+    pub fn unchanged(&self) -> usize {
+        self.unchanged
+    }
+
+    pub fn shows_unchanged(&self) -> bool {
+        self.session.shows_unchanged
+    }
+
+    fn work(&self) -> Option<&Work> {
+        self.session.work.get(&self.selected()?.id)
+    }
+
+    fn work_mut(&mut self) -> Option<&mut Work> {
+        let id = self.selected()?.id;
+        Some(self.session.work.entry(id).or_default())
+    }
+
+    fn picks(&self) -> BTreeMap<Pointer, Pick> {
+        self.work().map(Work::picks).unwrap_or_default()
+    }
+
+    /// What was chosen for a field.
+    pub fn pick(&self, field: &Field) -> Option<&Pick> {
+        self.work()?.pick(&field.pointer)
+    }
+
+    /// True where a document as a whole was taken from `$EDITOR`.
+    pub fn has_whole_document(&self) -> bool {
+        self.work().is_some_and(Work::has_whole)
+    }
+
+    /// What a field will be: `None` undecided, `Some(None)` absent.
+    pub fn result(&self, field: &Field) -> Option<Option<Value>> {
+        if !field.pointer.is_root()
+            && let Some(Pick::Value(document)) = self.work().and_then(|work| work.pick(&Pointer::root()))
+        {
+            return Some(field.pointer.get(document).cloned());
+        }
+        self.pick(field).map(|pick| pick.of(field)).or_else(|| field.result.clone())
+    }
+
+    /// The fields that still need a decision.
+    pub fn undecided(&self) -> Vec<&Field> {
+        self.fields.iter().filter(|field| self.result(field).is_none()).collect()
+    }
+
+    pub fn lesson(&self) -> Option<&Taught> {
+        self.lesson.as_ref()
+    }
+
+    pub fn preview(&self) -> &Preview {
+        &self.preview
+    }
+
+    /// The first line of the preview to draw, so that the place of the cursor is seen.
+    pub fn preview_top(&self, height: usize) -> usize {
+        let last = self.preview.lines.len().saturating_sub(height);
+        let at = self.field().and_then(|field| self.preview.places.get(&field.pointer)).copied().unwrap_or(0);
+        let around = at.saturating_sub(height / 2);
+        (around + self.session.scroll).min(last)
+    }
+
+    /// The value being typed for the field at the cursor.
+    pub fn typed(&self) -> Option<&TextInput> {
+        let pointer = &self.field()?.pointer;
+        self.session.typing.then(|| self.work()?.typed.get(pointer)).flatten()
+    }
+
+    /// A value was begun for the field and not finished.
+    pub fn is_half_typed(&self, field: &Field) -> bool {
+        self.work().is_some_and(|work| work.typed.contains_key(&field.pointer))
     }
 
     pub fn select(&mut self, id: i64) {
+        if self.selected().map(|conflict| conflict.id) != Some(id) || self.session.conflict.is_none() {
+            self.session.field = Pointer::root();
+            self.session.typing = false;
+            self.session.scroll = 0;
+        }
         self.session.conflict = Some(id);
-        self.session.field = Pointer::root();
         self.rebuild();
     }
 
@@ -121,31 +235,106 @@ impl Conflicts {
     }
 
     fn rebuild(&mut self) {
-        self.fields = self.selected().map(field_rows).unwrap_or_default();
+        let none = ConflictRules::default();
+        let merged = self.selected().map(|conflict| {
+            let rules = self.rules.get(&conflict.record.collection).unwrap_or(&none);
+            merge_conflict(conflict, rules)
+        });
+        self.fields = merged.as_ref().map(|merged| merged.fields.clone()).unwrap_or_default();
+        let same = match self.selected().and_then(|conflict| conflict.theirs.as_ref()) {
+            Some(theirs) => unchanged(theirs, &Pointer::root(), &self.fields),
+            None => Vec::new(),
+        };
+        self.unchanged = same.len();
+        if self.session.shows_unchanged {
+            self.fields.extend(same);
+        }
+        self.merged = merged;
+        self.redraw();
     }
 
-    fn choose(&mut self, take: Take) -> Outcome {
-        if let Some(id) = self.selected().map(|conflict| conflict.id) {
-            self.session.chosen.insert(id, take);
-        }
-        Outcome::used()
+    fn redraw(&mut self) {
+        let picks = self.picks();
+        self.preview = self.merged.as_ref().map(|merged| Preview::of(merged, &picks)).unwrap_or_default();
+        self.lesson = self.teach(&picks);
     }
+
+    fn move_to(&mut self, pointer: Pointer) {
+        self.session.field = pointer;
+        self.session.typing = false;
+        self.session.scroll = 0;
+        self.lesson = self.teach(&self.picks());
+    }
+
+    // Ending.
 
     fn queue(&mut self, cx: &Cx<'_>) -> Outcome {
-        let Some(conflict) = self.selected() else {
+        let (Some(conflict), Some(merged)) = (self.selected(), &self.merged) else {
             return Outcome::used().notice(Severity::Info, "conflicts", "Nothing is in conflict");
         };
-        let Some(take) = self.chosen() else {
-            return Outcome::used()
-                .notice(Severity::Warning, "conflicts", "Nothing is chosen yet")
-                .hint("`m` keeps yours, `t` takes theirs");
+        let document = match merged.document(&self.picks()) {
+            Ok(document) => document,
+            Err(open) => return still_open(&open),
         };
-        let document = match take {
-            Take::Mine => conflict.mine.clone(),
-            Take::Theirs => conflict.theirs.clone(),
-            _ => conflict.base.clone(),
+        if let Some(document) = &document {
+            let levels = cx.setup.levels(&conflict.record.collection);
+            if let Err(error) = rtdb::check_document_below(levels, document) {
+                return Outcome::used()
+                    .notice(Severity::Warning, "conflicts", format!("The result cannot be saved: {error}"))
+                    .hint("change that place with `e`, or the whole with `E`");
+            }
+        }
+        let is = |side: &Option<Value>| same_document(document.as_ref(), side.as_ref());
+        let take = match () {
+            () if is(&conflict.theirs) => Take::Theirs,
+            () if is(&conflict.mine) => Take::Mine,
+            () if is(&conflict.base) => Take::Base,
+            () => Take::Merged,
         };
         Outcome::used().effect(Effect::Resolve { conflict: conflict.id, take, document, op_id: OpId::new(cx.at) })
+    }
+
+    fn drop_mine(&self, cx: &Cx<'_>) -> Outcome {
+        let Some(conflict) = self.selected() else { return Outcome::used() };
+        let changes = edit::diff(conflict.base.as_ref(), conflict.mine.as_ref());
+        let mut lines = vec![format!("The server's version of {} stays as it is", conflict.record)];
+        lines.extend(changes.iter().take(6).map(describe));
+        if changes.len() > 6 {
+            lines.push(format!("and {} more", changes.len() - 6));
+        }
+        lines.push("The version you made is kept in the vault".to_owned());
+        let op_id = OpId::new(cx.at);
+        let drop = Effect::Resolve { conflict: conflict.id, take: Take::Theirs, document: None, op_id };
+        Outcome::used().request(Request::Confirm(Box::new(Question {
+            title: format!("Drop your change (op {})?", conflict.seq),
+            lines,
+            yes: "drop it".to_owned(),
+            then: Outcome::used().effect(drop),
+        })))
+    }
+
+    // Going.
+
+    /// The next field that needs a decision; where none is left here, the next conflict.
+    fn next_undecided(&mut self, forward: bool) -> Outcome {
+        let open: Vec<Pointer> = self.undecided().into_iter().map(|field| field.pointer.clone()).collect();
+        if open.is_empty() {
+            return match self.open().count() {
+                0 | 1 => Outcome::used().notice(Severity::Info, "conflicts", "All is decided; `w` queues the result"),
+                _ => self.step(forward),
+            };
+        }
+        let at = |pointer: &Pointer| self.fields.iter().position(|field| field.pointer == *pointer);
+        let here = self.field_index();
+        let places: Vec<usize> = open.iter().filter_map(at).collect();
+        let next = match forward {
+            true => places.iter().find(|place| **place > here).or(places.first()),
+            false => places.iter().rev().find(|place| **place < here).or(places.last()),
+        };
+        if let Some(pointer) = next.and_then(|place| self.fields.get(*place)).map(|field| field.pointer.clone()) {
+            self.move_to(pointer);
+        }
+        Outcome::used()
     }
 
     fn step(&mut self, forward: bool) -> Outcome {
@@ -157,47 +346,69 @@ impl Conflicts {
         self.select(ids[next]);
         Outcome::used()
     }
-}
 
-fn field_rows(conflict: &Conflict) -> Vec<FieldRow> {
-    let (base, mine, theirs) = (conflict.base.as_ref(), conflict.mine.as_ref(), conflict.theirs.as_ref());
-    let mut pointers: Vec<Pointer> = Vec::new();
-    if mine.is_none() || theirs.is_none() {
-        pointers.push(Pointer::root());
-    } else {
-        let changes = edit::diff(base, mine).into_iter().chain(edit::diff(base, theirs));
-        for pointer in changes.map(|change| change.pointer) {
-            if !pointers.iter().any(|known| known.contains(&pointer)) {
-                pointers.retain(|known| !pointer.contains(known));
-                pointers.push(pointer);
+    /// What was chosen against a side that is not there any more is dropped, aloud.
+    fn drop_outdated(&mut self) -> Outcome {
+        let none = ConflictRules::default();
+        let mut outcome = Outcome::used();
+        let open: Vec<Conflict> = self.open().cloned().collect();
+        self.session.work.retain(|id, _| open.iter().any(|conflict| conflict.id == *id));
+        for conflict in &open {
+            let Some(work) = self.session.work.get_mut(&conflict.id) else { continue };
+            let rules = self.rules.get(&conflict.record.collection).unwrap_or(&none);
+            let gone = work.drop_outdated(&merge_conflict(conflict, rules).fields, conflict.theirs.as_ref());
+            if !gone.is_empty() {
+                let names: Vec<String> = gone.iter().map(place_name).collect();
+                let (text, record) = (names.join(", "), &conflict.record);
+                outcome = outcome
+                    .notice(Severity::Warning, "conflicts", format!("{record} changed again on the server: {text}"))
+                    .hint("what you had chosen there is dropped; choose again");
             }
         }
-        if base.is_none() {
-            pointers = edit::diff(mine, theirs).into_iter().map(|change| change.pointer).collect();
-        }
+        outcome
     }
-    let same = |a: &Option<Value>, b: &Option<Value>| match (a, b) {
-        (Some(a), Some(b)) => json::same_value(a, b),
-        (None, None) => true,
-        _ => false,
-    };
-    let get =
-        |document: Option<&Value>, pointer: &Pointer| document.and_then(|document| pointer.get(document)).cloned();
-    let mut rows: Vec<FieldRow> = pointers
-        .into_iter()
-        .map(|pointer| {
-            let (base, mine, theirs) = (get(base, &pointer), get(mine, &pointer), get(theirs, &pointer));
-            let how = match () {
-                () if same(&mine, &theirs) => How::Same,
-                () if same(&base, &theirs) => How::OnlyMine,
-                () if same(&base, &mine) => How::OnlyTheirs,
-                () => How::Both,
-            };
-            FieldRow { pointer, base, mine, theirs, how }
-        })
-        .collect();
-    rows.sort_by_key(|row| row.how != How::Both);
-    rows
+}
+
+fn still_open(open: &[Pointer]) -> Outcome {
+    let names: Vec<String> = open.iter().take(5).map(place_name).collect();
+    let more = if open.len() > 5 { format!(" and {} more", open.len() - 5) } else { String::new() };
+    let count = words::count(open.len() as u64, "field still needs", "fields still need");
+    Outcome::used()
+        .notice(Severity::Warning, "conflicts", format!("{count} a decision: {}{more}", names.join(", ")))
+        .hint("`n` goes to the next one")
+}
+
+/// What a field is called on the screen.
+pub fn name(field: &Field) -> String {
+    place_name(&field.pointer)
+}
+
+fn place_name(pointer: &Pointer) -> String {
+    if pointer.is_root() { "the record".to_owned() } else { dotted(pointer) }
+}
+
+/// The largest parts of a document that hold none of the fields.
+fn unchanged(document: &Value, at: &Pointer, fields: &[Field]) -> Vec<Field> {
+    if fields.iter().any(|field| field.pointer == *at) {
+        return Vec::new();
+    }
+    if !fields.iter().any(|field| at.contains(&field.pointer)) {
+        let value = Some(document.clone());
+        return vec![Field {
+            pointer: at.clone(),
+            base: value.clone(),
+            mine: value.clone(),
+            theirs: value.clone(),
+            how: How::Unchanged,
+            result: Some(value),
+        }];
+    }
+    match document {
+        Value::Object(members) => {
+            members.iter().flat_map(|(name, member)| unchanged(member, &at.child(name), fields)).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 impl Pane for Conflicts {
@@ -206,7 +417,9 @@ impl Pane for Conflicts {
     type Session = ConflictsSession;
 
     fn session(&self) -> ConflictsSession {
-        self.session.clone()
+        let mut session = self.session.clone();
+        session.work.retain(|_, work| !work.is_empty());
+        session
     }
 
     fn restore(session: ConflictsSession, _seen: &Seen<'_>) -> Self {
@@ -214,32 +427,77 @@ impl Pane for Conflicts {
     }
 
     fn needs(&self, _cx: &Cx<'_>) -> Vec<Need> {
-        vec![Need::Conflicts]
+        let op = self.selected().map(|conflict| Need::Op(conflict.seq));
+        std::iter::once(Need::Conflicts).chain(op).collect()
     }
 
-    fn load(&mut self, _need: &Need, found: &Found, _cx: &Cx<'_>) -> Outcome {
-        let Found::Conflicts(conflicts) = found else { return Outcome::ignored() };
-        self.conflicts.clone_from(conflicts);
-        self.loaded = true;
-        let open: Vec<i64> = self.open().map(|conflict| conflict.id).collect();
-        self.session.chosen.retain(|id, _| open.contains(id));
-        self.rebuild();
-        Outcome::used()
+    fn load(&mut self, _need: &Need, found: &Found, cx: &Cx<'_>) -> Outcome {
+        match found {
+            Found::Conflicts(conflicts) => {
+                self.conflicts.clone_from(conflicts);
+                self.loaded = true;
+                let keys = self.conflicts.iter().map(|conflict| conflict.record.collection.clone());
+                self.rules = keys.map(|key| (key.clone(), cx.setup.rules(&key))).collect();
+                let outcome = self.drop_outdated();
+                self.rebuild();
+                outcome
+            }
+            Found::Op(op) => {
+                self.op = op.as_deref().cloned();
+                Outcome::used()
+            }
+            _ => Outcome::ignored(),
+        }
     }
 
     fn handle(&mut self, action: &Action, cx: &Cx<'_>) -> Outcome {
+        if self.session.typing {
+            match action {
+                Action::Open => return self.take_typed(),
+                Action::Back => self.session.typing = false,
+                _ => {}
+            }
+            return Outcome::used();
+        }
+        let half = usize::from(cx.room.1 / 2).max(1);
+        match action {
+            Action::HalfPageDown => {
+                self.session.scroll = (self.session.scroll + half).min(self.preview.lines.len());
+                return Outcome::used();
+            }
+            Action::HalfPageUp => {
+                self.session.scroll = self.session.scroll.saturating_sub(half);
+                return Outcome::used();
+            }
+            _ => {}
+        }
         if let Some(index) = list::step(*action, self.field_index(), self.fields.len(), usize::from(cx.room.1)) {
-            if let Some(field) = self.fields.get(index) {
-                self.session.field = field.pointer.clone();
+            if let Some(pointer) = self.fields.get(index).map(|field| field.pointer.clone()) {
+                self.move_to(pointer);
             }
             return Outcome::used();
         }
         match action {
-            Action::TakeMine => self.choose(Take::Mine),
-            Action::TakeTheirs => self.choose(Take::Theirs),
+            Action::TakeMine => self.choose(&Pick::Mine),
+            Action::TakeTheirs => self.choose(&Pick::Theirs),
+            Action::TakeBase => self.choose(&Pick::Base),
+            Action::TypeValue => self.begin_typing(),
+            Action::TakeAllMine => self.choose_all(&Pick::Mine),
+            Action::TakeAllTheirs => self.choose_all(&Pick::Theirs),
+            Action::RedoMerge => self.redo_merge(),
+            Action::Undo => self.undo(),
+            Action::EditExternally => self.open_editor(),
             Action::QueueResult => self.queue(cx),
-            Action::NextUndecided | Action::NextTab => self.step(true),
-            Action::PreviousUndecided | Action::PreviousTab => self.step(false),
+            Action::DropMine => self.drop_mine(cx),
+            Action::ToggleUnchanged => {
+                self.session.shows_unchanged = !self.session.shows_unchanged;
+                self.rebuild();
+                Outcome::used()
+            }
+            Action::NextUndecided => self.next_undecided(true),
+            Action::PreviousUndecided => self.next_undecided(false),
+            Action::NextTab => self.step(true),
+            Action::PreviousTab => self.step(false),
             Action::Back | Action::Collapse => Outcome::used().request(Request::Close),
             Action::OpenTarget => match self.selected() {
                 Some(conflict) => {
@@ -247,64 +505,93 @@ impl Pane for Conflicts {
                 }
                 None => Outcome::used(),
             },
-            Action::EditRecord => match self.selected() {
-                Some(conflict) => Outcome::used()
-                    .request(Request::Edit { record: conflict.record.clone(), target: DraftTarget::Document }),
-                None => Outcome::used(),
-            },
             Action::Open | Action::Expand => Outcome::used(),
             _ => Outcome::ignored(),
         }
     }
 
-    fn mouse(&mut self, _column: u16, _row: u16, kind: MouseKind, cx: &Cx<'_>) -> Outcome {
+    fn takes_text(&self) -> bool {
+        self.session.typing && self.selected().is_some()
+    }
+
+    fn input(&mut self, key: &keybinds::KeyInput, _cx: &Cx<'_>) -> Outcome {
+        let Some(pointer) = self.field().map(|field| field.pointer.clone()) else { return Outcome::ignored() };
+        let input = self.work_mut().and_then(|work| work.typed.get_mut(&pointer));
+        if input.is_some_and(|input| input.handle(key)) { Outcome::used() } else { Outcome::ignored() }
+    }
+
+    fn paste(&mut self, text: &str, _cx: &Cx<'_>) -> Outcome {
+        let Some(pointer) = self.field().map(|field| field.pointer.clone()) else { return Outcome::used() };
+        if let Some(input) = self.work_mut().and_then(|work| work.typed.get_mut(&pointer)) {
+            input.paste(text);
+        }
+        Outcome::used()
+    }
+
+    fn mouse(&mut self, _column: u16, row: u16, kind: MouseKind, cx: &Cx<'_>) -> Outcome {
         match kind {
             MouseKind::ScrollDown => self.handle(&Action::MoveDown, cx),
             MouseKind::ScrollUp => self.handle(&Action::MoveUp, cx),
+            MouseKind::Press => {
+                let (top, heading) = self.window(cx.room);
+                let index = (usize::from(row) + top).checked_sub(heading);
+                let pointer = index.and_then(|index| self.fields.get(index)).map(|field| field.pointer.clone());
+                if let Some(pointer) = pointer {
+                    self.move_to(pointer);
+                }
+                Outcome::used()
+            }
             _ => Outcome::ignored(),
         }
     }
 
     fn commands(&self) -> Vec<Action> {
+        if self.session.typing {
+            return vec![Action::Open, Action::Back];
+        }
+        if self.selected().is_none() {
+            return vec![Action::Back];
+        }
         vec![
             Action::MoveDown,
+            Action::NextUndecided,
             Action::TakeMine,
             Action::TakeTheirs,
+            Action::TakeBase,
+            Action::TypeValue,
+            Action::Undo,
             Action::QueueResult,
-            Action::NextUndecided,
-            Action::PreviousUndecided,
-            Action::OpenTarget,
-            Action::EditRecord,
+            Action::DropMine,
             Action::Back,
+            Action::EditExternally,
+            Action::TakeAllMine,
+            Action::TakeAllTheirs,
+            Action::RedoMerge,
+            Action::ToggleUnchanged,
+            Action::PreviousUndecided,
+            Action::NextTab,
+            Action::PreviousTab,
+            Action::OpenTarget,
         ]
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{ids::CollectionKey, time::Timestamp};
-    use serde_json::json;
+impl Conflicts {
+    /// Rows kept below the table for what can be done with it.
+    const FOOT: usize = 2;
 
-    #[test]
-    fn each_differing_field_says_who_changed_it() {
-        let conflict = Conflict {
-            id: 1,
-            record: CollectionKey::new("acme", "products").record("p_311"),
-            seq: Seq(112),
-            detected_at: Timestamp(0),
-            base: Some(json!({"price": 12, "title": "Mug", "stock": 40, "dims": {"h": 9}})),
-            mine: Some(json!({"price": 12.5, "title": "Mug, blue", "stock": 40, "dims": {"h": 10}})),
-            theirs: Some(json!({"price": 13, "title": "Mug", "stock": 38, "dims": {"h": 10}})),
-            theirs_revision: None,
-            was_in_doubt: false,
-            resolved_at: None,
-            resolution: None,
-        };
-        let rows: Vec<(String, How)> =
-            field_rows(&conflict).into_iter().map(|row| (row.pointer.to_string(), row.how)).collect();
-        let expected =
-            [("/price", How::Both), ("/title", How::OnlyMine), ("/dims/h", How::Same), ("/stock", How::OnlyTheirs)];
-        assert_eq!(rows, expected.map(|(pointer, how)| (pointer.to_owned(), how)));
+    /// (first row drawn, rows above the first one) of the table in its room.
+    pub fn window(&self, room: (u16, u16)) -> (usize, usize) {
+        let heading = usize::from(room.0 >= 80);
+        (list::view(0, self.field_index(), self.table_height(room), self.fields.len()), heading)
+    }
+
+    /// Rows of the table in its room.
+    pub fn table_height(&self, room: (u16, u16)) -> usize {
+        let heading = usize::from(room.0 >= 80);
+        usize::from(room.1).saturating_sub(heading + Self::FOOT).max(1)
     }
 }
+
+#[cfg(test)]
+mod tests;

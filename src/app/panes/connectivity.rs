@@ -113,6 +113,13 @@ impl Pane for Connectivity {
     }
 
     fn commands(&self) -> Vec<Action> {
-        vec![Action::MoveDown, Action::Probe, Action::PauseSync, Action::ForceOffline, Action::SyncNow]
+        vec![
+            Action::MoveDown,
+            Action::Probe,
+            Action::PauseSync,
+            Action::ForceOffline,
+            Action::SyncNow,
+            Action::ConfirmAuthor,
+        ]
     }
 }

@@ -13,4 +13,5 @@ pub mod record;
 pub mod records;
 pub mod sessions;
 pub mod sync;
+pub mod vault;
 pub mod welcome;

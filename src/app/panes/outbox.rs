@@ -403,6 +403,9 @@ impl Pane for Outbox {
         if self.ops.iter().any(|op| op.state == OpState::Rejected) {
             commands.push(Action::RetryAllFailed);
         }
+        if self.ops.iter().any(|op| op.state == OpState::Auth) {
+            commands.push(Action::ConfirmAuthor);
+        }
         commands.extend([Action::CopyJson, Action::CopyPath, Action::CopyId]);
         commands
     }

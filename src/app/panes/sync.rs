@@ -13,7 +13,7 @@ use crate::{
     model::{
         activity::Severity,
         ids::CollectionKey,
-        sync_status::{GuardAnswer, PullPhase, SyncRequest},
+        sync_status::{GuardAnswer, GuardReason, PullPhase, SyncRequest},
     },
 };
 
@@ -35,8 +35,9 @@ impl Sync {
         let mut keys: Vec<CollectionKey> = cx.setup.sources.iter().flat_map(|source| source.keys()).collect();
         let urgency = |key: &CollectionKey| match cx.world.collection_status(key).map(|status| &status.phase) {
             Some(PullPhase::Stopped(_)) => 0,
-            Some(PullPhase::Backfill | PullPhase::Stalled) => 1,
-            _ => 2,
+            Some(PullPhase::Detached) => 1,
+            Some(PullPhase::Backfill | PullPhase::Stalled) => 2,
+            _ => 3,
         };
         keys.sort_by_key(urgency);
         keys
@@ -63,7 +64,18 @@ impl Sync {
         Some((key, found))
     }
 
+    /// The selected collection, where it is detached.
+    fn detached(&self, cx: &Cx<'_>) -> Option<CollectionKey> {
+        let key = self.selected(cx)?;
+        let status = cx.world.collection_status(&key)?;
+        (status.phase == PullPhase::Detached).then_some(key)
+    }
+
     fn answer(&self, answer: GuardAnswer, cx: &Cx<'_>) -> Outcome {
+        if let (GuardAnswer::Detach, Some(collection)) = (answer, self.detached(cx)) {
+            let answer = GuardAnswer::Attach;
+            return Outcome::used().effect(Effect::Sync(SyncRequest::AnswerGuard { collection, answer }));
+        }
         let Some((key, found)) = self.stopped(cx) else {
             return Outcome::used().notice(Severity::Info, "sync", "No collection has stopped to ask");
         };
@@ -71,10 +83,24 @@ impl Sync {
         if answer != GuardAnswer::Accept {
             return Outcome::used().effect(effect);
         }
+        let guard = cx.world.collection_status(&key).and_then(|status| status.guard.clone());
+        let elsewhere = guard.is_some_and(|guard| guard.reason == GuardReason::OtherServer);
+        let (title, kept, yes) = match elsewhere {
+            true => (
+                format!("Go on with the other server for {key}?"),
+                "Edits that wait are sent to it; before much is deleted here you are asked again",
+                "go on with it",
+            ),
+            false => (
+                format!("Delete here what is gone in {key}?"),
+                "What is deleted here is kept in the vault",
+                "delete it here",
+            ),
+        };
         Outcome::used().request(Request::Confirm(Box::new(Question {
-            title: format!("Delete here what is gone in {key}?"),
-            lines: vec![found, "What is deleted here is kept in the vault".to_owned()],
-            yes: "delete it here".to_owned(),
+            title,
+            lines: vec![found, kept.to_owned()],
+            yes: yes.to_owned(),
             then: Outcome::used().effect(effect),
         })))
     }

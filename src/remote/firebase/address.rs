@@ -132,7 +132,7 @@ fn shown(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::model::{
-        conflict::ConflictPolicy,
+        rules::ConflictRules,
         source::{AuthSpec, CollectionSpec, PullMode, SourceKind},
     };
 
@@ -144,6 +144,7 @@ mod tests {
             auth: AuthSpec::None,
             read_only: false,
             allow_plain: false,
+            user: None,
             collections: vec![CollectionSpec {
                 name: "tasks".into(),
                 path: path.to_owned(),
@@ -151,7 +152,7 @@ mod tests {
                 title: None,
                 pull: PullMode::Auto,
                 updated_at: None,
-                conflicts: ConflictPolicy::Manual,
+                conflicts: ConflictRules::default(),
             }],
         }
     }

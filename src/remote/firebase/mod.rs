@@ -23,14 +23,14 @@ use crate::{
         json,
         op::{OpKind, Precondition},
         rtdb,
-        source::{CollectionSpec, SourceSpec},
+        source::{CollectionSpec, Deadlines, SourceSpec},
         time::Clock,
-        wire::{Answer, Current, Exchange, PushRequest, ReadError, RemoteRecord},
+        wire::{Answer, Current, Exchange, PushRequest, ReadError, RemoteRecord, WireRequest},
     },
     remote::{
         Page, RemoteError,
         credentials::{Credentials, Token},
-        http::{Call, Deadlines, Http, Reply},
+        http::{Call, Http, Reply, joined},
         wire::{self, Dialect, misshapen},
     },
 };
@@ -52,6 +52,7 @@ pub(crate) struct Firebase {
     collections: Vec<CollectionSpec>,
     http: Http,
     credentials: Credentials,
+    user: Option<String>,
 }
 
 /// A write as it goes onto the wire, credentials left out.
@@ -68,11 +69,15 @@ impl Firebase {
         let credentials = Credentials::new(spec.auth.clone())
             .map_err(|reason| RemoteError::Credentials { source_name: spec.name.to_string(), reason })?;
         let http = Http::new(address.base().clone(), deadlines, clock);
-        Ok(Self { address, collections: spec.collections.clone(), http, credentials })
+        Ok(Self { address, collections: spec.collections.clone(), http, credentials, user: spec.user.clone() })
     }
 
     pub(crate) fn author(&self) -> String {
         self.credentials.name()
+    }
+
+    pub(crate) fn principal(&self) -> Option<String> {
+        self.user.clone().or_else(|| self.credentials.subject())
     }
 
     pub(crate) fn shown(&self) -> String {
@@ -107,10 +112,23 @@ impl Firebase {
             Ok(token) => token,
             Err(message) => return (Answer::Unauthorized { message }, self.no_exchange()),
         };
-        let Ok(if_match) = HeaderValue::from_str(&wire.if_match) else {
-            let message = "the stored revision cannot be sent; fetch the record again".to_owned();
-            return (Answer::Rejected { status: 400, message }, self.no_exchange());
+        let call = match self.call(wire) {
+            Ok(call) => call,
+            Err(message) => return (Answer::Rejected { status: 400, message }, self.no_exchange()),
         };
+        let (sent, exchange) = self.http.write(call, token.as_ref()).await;
+        let dialect = self.dialect(token.as_ref());
+        let answer = wire::answer(sent.as_ref(), dialect, |reply| accepted(request, reply), precondition_failed);
+        match &token {
+            Some(token) => (crate::remote::redact_answer(answer, token), exchange),
+            None => (answer, exchange),
+        }
+    }
+
+    /// The request as it is handed to the network.
+    fn call(&self, wire: Wire) -> Result<Call, String> {
+        let if_match = HeaderValue::from_str(&wire.if_match)
+            .map_err(|_| "the stored revision cannot be sent; fetch the record again".to_owned())?;
         let mut call = self.get(wire.url, self.http.deadlines.total);
         call.method = wire.method;
         call.headers.insert(header::IF_MATCH, if_match);
@@ -119,12 +137,25 @@ impl Firebase {
             call.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         call.body = wire.body;
-        let (sent, exchange) = self.http.write(call, token.as_ref()).await;
-        let dialect = self.dialect(token.as_ref());
-        let answer = wire::answer(sent.as_ref(), dialect, |reply| accepted(request, reply), precondition_failed);
-        match &token {
-            Some(token) => (crate::remote::redact_answer(answer, token), exchange),
-            None => (answer, exchange),
+        Ok(call)
+    }
+
+    pub(crate) fn on_the_wire(&self, request: &PushRequest) -> Result<WireRequest, String> {
+        Ok(self.shown_call(&self.call(self.wire(request)?)?))
+    }
+
+    pub(crate) fn lookup_on_the_wire(&self, record: &RecordKey) -> Result<WireRequest, String> {
+        Ok(self.shown_call(&self.lookup(record)?))
+    }
+
+    fn shown_call(&self, call: &Call) -> WireRequest {
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        WireRequest {
+            method: call.method.to_string(),
+            url: call.url.to_string(),
+            headers: call.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+            body: call.body.clone(),
+            token: self.credentials.place(),
         }
     }
 
@@ -145,16 +176,19 @@ impl Firebase {
 
     // --- reading -------------------------------------------------------------------------------------------------
 
-    pub(crate) async fn fetch(&self, record: &RecordKey) -> (Result<Current, ReadError>, Exchange) {
-        let url = self
-            .spec(&record.collection.collection)
-            .and_then(|collection| self.address.record(&collection.path, record.id.as_str()));
-        let url = match url {
-            Ok(url) => url,
-            Err(message) => return (Err(ReadError::Refused { status: 400, message }), self.no_exchange()),
-        };
+    fn lookup(&self, record: &RecordKey) -> Result<Call, String> {
+        let collection = self.spec(&record.collection.collection)?;
+        let url = self.address.record(&collection.path, record.id.as_str())?;
         let mut call = self.get(url, self.http.deadlines.total);
         call.headers.insert(ASK_ETAG, HeaderValue::from_static("true"));
+        Ok(call)
+    }
+
+    pub(crate) async fn fetch(&self, record: &RecordKey) -> (Result<Current, ReadError>, Exchange) {
+        let call = match self.lookup(record) {
+            Ok(call) => call,
+            Err(message) => return (Err(ReadError::Refused { status: 400, message }), self.no_exchange()),
+        };
         let (reply, exchange) = self.read(call).await;
         let current = reply.and_then(|(headers, text)| {
             let value: Value = serde_json::from_str(&text).map_err(|error| misshapen(not_json(&error)))?;
@@ -213,11 +247,7 @@ impl Firebase {
             let parameters =
                 [("orderBy", order.clone()), ("startAt", since.to_owned()), ("limitToFirst", limit.to_string())];
             let (text, exchange) = self.query(collection, &parameters).await;
-            sum = Exchange {
-                bytes_up: sum.bytes_up + exchange.bytes_up,
-                bytes_down: sum.bytes_down + exchange.bytes_down,
-                ..exchange
-            };
+            sum = joined(&sum, exchange);
             let stamped = text.and_then(|text| stamped(&text, &pointer).map_err(misshapen));
             let stamped = match stamped {
                 Ok(stamped) => stamped,

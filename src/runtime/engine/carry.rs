@@ -12,13 +12,14 @@ use crate::{
         ids::{CollectionKey, OpId, RecordId, RecordKey, SourceName},
         op::{LateOriginal, NewOp, OpKind},
         query::{Anchor, Filter, ListQuery, Sort},
+        sync_status::SourceStatus,
         time::{At, Clock, Timestamp},
     },
     remote::Remote,
     store::{Applied, Claim, NewBase, PullPage, Reader, Settle, Store, StoreError},
     sync::{
         Effect, Event,
-        effect::{ClaimOp, Outcome, PageWrite, SettleOp, Ticket},
+        effect::{ClaimOp, Decided, Outcome, PageWrite, SettleOp, Ticket},
         event::{AppliedPage, Chain, MissingRows, OutboxSlice, PageData},
     },
 };
@@ -127,8 +128,18 @@ impl Leader {
                 });
             }
             Effect::Probe { ticket, source } => {
+                let known = self.accounts.get(&source).and_then(|account| account.principal.clone());
+                let (store, now) = (self.store.clone(), at.wall);
                 self.ask(&source.clone(), async move |remote| {
                     let (probe, exchange) = remote.probe().await;
+                    // Written before the lane opens: whose edits may go is decided by it.
+                    if probe.result.is_ok()
+                        && let Some(principal) =
+                            remote.principal().filter(|principal| Some(principal) != known.as_ref())
+                        && let Err(error) = store.sign_in(source.clone(), principal, now).await
+                    {
+                        tracing::warn!("who is signed in could not be written down: {error}");
+                    }
                     Event::Probed { ticket, source, result: probe.result, chain: probe.chain, exchange }
                 });
             }
@@ -146,21 +157,35 @@ impl Leader {
                 });
                 (self.report)(EngineEvent::Activity(activity));
             }
-            Effect::Publish(statuses) => {
-                let reply = self.store.publish_status(statuses.clone());
+            Effect::SaveSpent(rows) => {
+                let reply = self.store.add_spent(rows);
                 tokio::spawn(async move {
                     if let Err(error) = reply.await {
-                        tracing::warn!("the status cannot be published: {error}");
+                        tracing::warn!("the bytes of today cannot be written: {error}");
                     }
                 });
-                (self.report)(EngineEvent::Status(statuses));
             }
+            Effect::Publish(statuses) => self.publish(statuses),
             Effect::Idle => {
                 // What changed is told before rest is declared.
                 self.tell(at, true);
                 (self.report)(EngineEvent::Idle);
             }
         }
+    }
+
+    pub(super) fn publish(&mut self, mut statuses: Vec<SourceStatus>) {
+        for status in &mut statuses {
+            status.account = self.accounts.get(&status.source).cloned().unwrap_or_default();
+        }
+        self.published.clone_from(&statuses);
+        let reply = self.store.publish_status(statuses.clone());
+        tokio::spawn(async move {
+            if let Err(error) = reply.await {
+                tracing::warn!("the status cannot be published: {error}");
+            }
+        });
+        (self.report)(EngineEvent::Status(statuses));
     }
 
     fn answer(&self, event: Event) {
@@ -347,7 +372,7 @@ async fn reupload(
     let (keys, _) = remote.keys(&collection.collection).await;
     let there: HashSet<RecordId> =
         keys.map_err(|_| "the keys of the collection could not be read".to_owned())?.into_iter().collect();
-    let (reading, key, author) = (store.clone(), collection.clone(), remote.author());
+    let (reading, key, author) = (store.clone(), collection.clone(), remote.principal().unwrap_or_default());
     let ops = tokio::task::spawn_blocking(move || {
         let at = clock.at();
         missing_there(&mut reading.reader()?, &key, &there, &at, &author)
@@ -412,7 +437,13 @@ fn stored_outcome(outcome: Outcome) -> crate::store::Outcome {
         Outcome::InDoubt { error, next_attempt_at } => Stored::InDoubt { error, next_attempt_at },
         Outcome::Auth { error } => Stored::Auth { error },
         Outcome::Rejected { error } => Stored::Rejected { error },
-        Outcome::Conflict { theirs, theirs_revision, base } => Stored::Conflict { theirs, theirs_revision, base },
+        Outcome::Conflict { theirs, theirs_revision, base, note } => {
+            Stored::Conflict { theirs, theirs_revision, base, note }
+        }
+        Outcome::Decided(decided) => {
+            let Decided { op, copy, theirs, theirs_revision, lost } = *decided;
+            Stored::Decided { op, copy, theirs, theirs_revision, lost }
+        }
         Outcome::Rebased { op } => Stored::Rebased { op },
         Outcome::Discarded => Stored::Discarded,
     }

@@ -105,7 +105,8 @@ impl Follower {
     /// True when the leader has published a state without work after the wish.
     fn is_done_since(&self, asked: Timestamp) -> bool {
         let rests = |phase: &PullPhase| {
-            matches!(phase, PullPhase::Live | PullPhase::Settled | PullPhase::Stalled | PullPhase::Stopped(_))
+            use PullPhase::{Detached, Live, Settled, Stalled, Stopped};
+            matches!(phase, Live | Settled | Stalled | Stopped(_) | Detached)
         };
         let now = self.clock.at().wall;
         let answered = now.since(asked) > Duration::from_secs(1);

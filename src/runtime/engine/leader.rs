@@ -13,7 +13,9 @@ use crate::{
         activity::{Activity, Severity},
         ids::{CollectionKey, RecordId, SourceName},
         op::{LateOriginal, OutboxCounts},
-        sync_status::SyncRequest,
+        source::VaultSettings,
+        spend::day_of,
+        sync_status::{Account, SourceStatus, SyncRequest},
         time::{At, Clock, Timestamp},
     },
     remote::Remote,
@@ -47,8 +49,9 @@ pub(super) async fn lead(setup: EngineSetup, mut commands: UnboundedReceiver<Com
     let Some(mut leader) = take_over(&setup, &mut commands, &mut early, &answers, &report).await else { return };
     let guards = leader.guards();
     leader.handle(Event::Started { guards });
+    leader.remember_spent();
     for request in early {
-        leader.handle(Event::Request(request));
+        leader.wish(request);
     }
     leader.take_requests();
     let _watch = setup.settings.watch_network.then(|| network::watch(answers));
@@ -59,8 +62,8 @@ pub(super) async fn lead(setup: EngineSetup, mut commands: UnboundedReceiver<Com
         tokio::select! {
             biased;
             command = commands.recv() => match command {
-                Some(Command::Request(request)) => leader.handle(Event::Request(request)),
-                Some(Command::Stop) | None => return,
+                Some(Command::Request(request)) => leader.wish(request),
+                Some(Command::Stop) | None => return leader.stop(),
             },
             _ = look.tick() => leader.look(),
             Some(answer) = incoming.recv() => {
@@ -139,6 +142,11 @@ pub(super) struct Leader {
     told: Duration,
     pruned: Option<Duration>,
     keep: Duration,
+    zone_offset: i32,
+    /// Who is signed in where; overlaid on what the machine publishes.
+    pub(super) accounts: HashMap<SourceName, Account>,
+    pub(super) published: Vec<SourceStatus>,
+    vault: VaultSettings,
 }
 
 impl Leader {
@@ -146,10 +154,20 @@ impl Leader {
         let mut reader = setup.store.reader()?;
         let journal = reader.data_version()?.0;
         let counts = reader.counts()?;
+        let accounts = reader.accounts()?.into_iter().collect();
+        let forced_since = reader.forced_offline()?;
+        if let Some(since) = forced_since {
+            let text = format!(
+                "forced offline since {}, as you left it: nothing is sent or fetched",
+                since.clock_time(setup.settings.zone_offset)
+            );
+            let activity = Activity::new(setup.clock.at().wall, Severity::Warning, "network", text);
+            report(EngineEvent::Activity(activity.with_hint("switch it off to go online; your edits are kept")));
+        }
         let mut remotes = HashMap::new();
         let mut usable = Vec::new();
         for source in &setup.sources {
-            match Remote::new(source, Arc::clone(&setup.clock)) {
+            match Remote::with_deadlines(source, Arc::clone(&setup.clock), setup.settings.deadlines) {
                 Ok(remote) => {
                     remotes.insert(source.name.clone(), remote);
                     usable.push(source.clone());
@@ -162,7 +180,7 @@ impl Leader {
             }
         }
         Ok(Self {
-            machine: Machine::new(&usable, &setup.settings, setup.forced_offline),
+            machine: Machine::new(&usable, &setup.settings, setup.forced_offline || forced_since.is_some()),
             store: setup.store.clone(),
             reader,
             clock: Arc::clone(&setup.clock),
@@ -176,6 +194,10 @@ impl Leader {
             told: Duration::ZERO,
             pruned: None,
             keep: setup.settings.keep,
+            zone_offset: setup.settings.zone_offset,
+            accounts,
+            published: Vec::new(),
+            vault: setup.settings.vault,
         })
     }
 
@@ -185,6 +207,62 @@ impl Leader {
             tracing::warn!("the guards of the last leader cannot be read: {error}");
             Vec::new()
         })
+    }
+
+    fn remember_spent(&mut self) {
+        let today = day_of(self.clock.at().wall, self.zone_offset);
+        match self.reader.spent(today) {
+            Ok(rows) => self.handle(Event::SpentRead(rows)),
+            Err(error) => tracing::warn!("the bytes of today cannot be read: {error}"),
+        }
+    }
+
+    /// Carries out a wish; what must outlive this process is written down first.
+    fn wish(&mut self, request: SyncRequest) {
+        match &request {
+            SyncRequest::ForceOffline(forced) => {
+                let reply = self.store.force_offline(forced.then(|| self.clock.at().wall));
+                tokio::spawn(async move {
+                    if let Err(error) = reply.await {
+                        tracing::warn!("forced offline could not be written down: {error}");
+                    }
+                });
+            }
+            SyncRequest::ConfirmAuthor { source } => {
+                let reply = self.store.confirm_author(source.clone(), self.clock.at().wall);
+                let answers = self.answers.clone();
+                tokio::spawn(async move {
+                    match reply.await {
+                        Ok(_) => drop(answers.send(Answer::Requests(vec![SyncRequest::OutboxChanged]))),
+                        Err(error) => tracing::warn!("edits of another account could not be confirmed: {error}"),
+                    }
+                });
+                return;
+            }
+            _ => {}
+        }
+        self.handle(Event::Request(request));
+        self.notice_accounts();
+    }
+
+    fn stop(&mut self) {
+        let at = self.clock.at();
+        for effect in self.machine.stop(&at) {
+            self.carry_out(&at, effect);
+        }
+    }
+
+    /// Somebody signed in, or edits of others wait or were confirmed: people are shown it.
+    pub(super) fn notice_accounts(&mut self) {
+        let accounts: HashMap<SourceName, Account> = match self.reader.accounts() {
+            Ok(accounts) => accounts.into_iter().collect(),
+            Err(error) => return tracing::warn!("the accounts cannot be read: {error}"),
+        };
+        if accounts != self.accounts {
+            self.accounts = accounts;
+            let statuses = self.published.clone();
+            self.publish(statuses);
+        }
     }
 
     fn until_wake(&self) -> Option<Duration> {
@@ -216,14 +294,20 @@ impl Leader {
 
     fn take(&mut self, answer: Answer) {
         match answer {
-            Answer::Event(event) => self.handle(event),
+            Answer::Event(event) => {
+                let probed = matches!(event, Event::Probed { result: Ok(()), .. });
+                self.handle(event);
+                if probed {
+                    self.notice_accounts();
+                }
+            }
             Answer::Applied { ticket, collection, result } => {
                 let result = result.map(|(applied, vanished)| self.explain(&collection, applied, vanished));
                 self.handle(Event::PageApplied { ticket, collection, result });
             }
             Answer::Requests(requests) => {
                 for request in requests {
-                    self.handle(Event::Request(request));
+                    self.wish(request);
                 }
             }
         }
@@ -246,6 +330,7 @@ impl Leader {
             Ok(counts) if counts != self.counts => {
                 self.counts = counts;
                 self.changed = (true, true);
+                self.notice_accounts();
             }
             Ok(_) => {}
             Err(error) => tracing::warn!("the outbox cannot be counted: {error}"),
@@ -267,15 +352,29 @@ impl Leader {
         });
     }
 
+    /// The earliest that it can be by the clock here and those of the servers that were measured. Nothing expires on
+    /// the word of this clock alone: it may have been set forward ten years.
+    fn confirmed_now(&self, at: &At) -> Option<Timestamp> {
+        let offsets = self.published.iter().filter_map(|status| status.connectivity.evidence.clock_offset_ms);
+        let server = offsets.map(|offset| Timestamp(at.wall.0.saturating_add(offset))).min()?;
+        Some(server.min(at.wall))
+    }
+
     fn prune(&mut self, at: &At) {
         if self.pruned.is_some_and(|last| at.mono < last + PRUNE_EVERY) {
             return;
         }
+        let Some(now) = self.confirmed_now(at) else { return };
         self.pruned = Some(at.mono);
-        let keep = i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX);
-        let reply = self.store.prune(Timestamp(at.wall.0.saturating_sub(keep)));
+        let before = |keep: Duration| {
+            let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
+            Timestamp(now.0.saturating_sub(keep))
+        };
+        let history = self.store.prune(before(self.keep));
+        let vault = self.store.prune_vault(before(self.vault.keep), self.vault.most);
         tokio::spawn(async move {
-            if let Err(error) = reply.await {
+            let pruned = async { history.await.and(vault.await) };
+            if let Err(error) = pruned.await {
                 tracing::warn!("old rows could not be removed: {error}");
             }
         });

@@ -14,13 +14,7 @@ mod follower;
 mod leader;
 mod network;
 
-use std::{
-    fs::{File, OpenOptions, TryLockError},
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -31,6 +25,7 @@ use crate::{
         sync_status::{Leadership, SourceStatus, SyncRequest},
         time::Clock,
     },
+    runtime::clock::zone_offset,
     store::Store,
 };
 
@@ -79,7 +74,8 @@ pub struct Engine {
 
 impl Engine {
     /// Starts the thread. `report` is called on it and must not block.
-    pub fn start(setup: EngineSetup, report: impl Fn(EngineEvent) + Send + Sync + 'static) -> Self {
+    pub fn start(mut setup: EngineSetup, report: impl Fn(EngineEvent) + Send + Sync + 'static) -> Self {
+        setup.settings.zone_offset = zone_offset();
         let (commands, incoming) = unbounded_channel();
         let report: Report = Arc::new(report);
         let run = move || {
@@ -123,11 +119,10 @@ impl Drop for Engine {
 
 /// Follows until the lock is free, then leads until the end.
 async fn run(setup: EngineSetup, mut commands: UnboundedReceiver<Command>, report: Report) {
-    let path = setup.store.dir().join("leader.lock");
     let mut told = Leadership::None;
     let mut follower = None;
     loop {
-        match try_lock(&path) {
+        match setup.store.lock_leader() {
             Ok(Some(lock)) => {
                 report(EngineEvent::Leadership(Leadership::This));
                 leader::lead(setup, commands, report).await;
@@ -140,7 +135,7 @@ async fn run(setup: EngineSetup, mut commands: UnboundedReceiver<Command>, repor
                     report(EngineEvent::Leadership(told));
                 }
             }
-            Err(error) => tracing::error!("`{}` cannot be locked: {error}", path.display()),
+            Err(error) => tracing::error!("the sync of this data cannot be taken: {error}"),
         }
         if follower.is_none() {
             follower = follower::Follower::new(&setup)
@@ -181,13 +176,4 @@ fn forward(setup: &EngineSetup, request: SyncRequest) {
             tracing::error!("a wish could not be written for the leader: {error}");
         }
     });
-}
-
-fn try_lock(path: &Path) -> std::io::Result<Option<File>> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
 }

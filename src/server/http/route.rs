@@ -14,6 +14,7 @@ use super::{
     stream,
     write::{self, read_body},
 };
+use crate::model::wire::DATABASE_HEADER;
 use crate::server::{
     Shared,
     rules::{Right, Rules},
@@ -43,9 +44,11 @@ impl Asked {
 }
 
 pub(in crate::server) async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Answer {
-    match answer(&shared, request).await {
-        Ok(answer) | Err(answer) => answer,
+    let (Ok(mut answer) | Err(mut answer)) = answer(&shared, request).await;
+    if let Some(identity) = &shared.identity {
+        answer.headers_mut().insert(DATABASE_HEADER, identity.clone());
     }
+    answer
 }
 
 async fn answer(shared: &Arc<Shared>, request: Request) -> Result<Answer, Answer> {

@@ -34,13 +34,15 @@ pub(in crate::server) struct Opened {
     pub(in crate::server) writer: Connection,
     /// The access rules stored with the data.
     pub(in crate::server) rules: Option<String>,
+    /// Names this database among all others; kept in its file.
+    pub(in crate::server) identity: String,
     /// To be held while anything writes; the system unlocks it if the process is killed.
     pub(in crate::server) lock: File,
 }
 
 impl Database {
-    /// Opens or creates the file. Without a path the data lies in a temporary directory and is not synced to disk.
-    pub(in crate::server) fn open(path: Option<&Path>) -> Result<Opened, String> {
+    /// Opens or creates the file; a database without an identity is given `new_identity`. Without a path the data lies in a temporary directory and is not synced to disk.
+    pub(in crate::server) fn open(path: Option<&Path>, new_identity: &str) -> Result<Opened, String> {
         let (path, temporary) = match path {
             Some(path) => (path.to_owned(), None),
             None => {
@@ -55,6 +57,7 @@ impl Database {
         let (known, writer) = writer.map_err(|error| error.to_string())?;
         known?;
         let rules = super::write::fact(&writer, "rules").map_err(|error| error.to_string())?;
+        let identity = identity(&writer, new_identity).map_err(|error| error.to_string())?;
         let database = Self {
             path,
             durable,
@@ -62,7 +65,7 @@ impl Database {
             permits: Arc::new(Semaphore::new(READERS)),
             _temporary: temporary,
         };
-        Ok(Opened { database: Arc::new(database), writer, rules, lock })
+        Ok(Opened { database: Arc::new(database), writer, rules, identity, lock })
     }
 
     /// Runs a read on a thread that may block. Waits while too many others read.
@@ -98,6 +101,14 @@ impl Database {
             idle.push(connection);
         }
     }
+}
+
+fn identity(writer: &Connection, new: &str) -> rusqlite::Result<String> {
+    if let Some(known) = super::write::fact(writer, "identity")? {
+        return Ok(known);
+    }
+    super::write::set_fact(writer, "identity", new)?;
+    Ok(new.to_owned())
 }
 
 fn lock(path: &Path) -> Result<File, String> {

@@ -365,7 +365,7 @@ mod tests {
 
     #[test]
     fn pages_are_range_scans_and_children_are_read_by_their_index() {
-        let opened = Database::open(None).unwrap();
+        let opened = Database::open(None, "here").unwrap();
         let connection = &opened.writer;
         let members: Vec<String> = (0..2_100).map(|n| format!("\"k{n}\":{{\"n\":{n}}}")).collect();
         let tree = Tree::parse(&format!("{{\"c\":{{{}}}}}", members.join(",")), 0, 0).unwrap();

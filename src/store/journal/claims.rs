@@ -3,11 +3,12 @@
 //! **Invariant:** a claim is committed, with the exact precondition, before the first byte is sent (write-ahead); at most
 //! one op per record is `in_flight` or `in_doubt` (I3), because only the oldest pending op of a record can be claimed.
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 use serde_json::Value;
 
 use crate::{
     model::{
+        conflict::Side,
         edit::Change,
         ids::{RecordId, Revision, Seq, SourceName},
         json,
@@ -19,7 +20,7 @@ use crate::{
         Claim, Outcome, Settle,
         error::{Result, StoreError},
         journal::{
-            Journal, Place, conflicts,
+            Journal, Place, accounts, conflicts,
             ops::{self, Standing},
             shadow,
             vault::{self, VaultReason},
@@ -28,13 +29,15 @@ use crate::{
 };
 
 pub(in crate::store) fn claim(journal: &Journal, claim: &Claim) -> Result<Option<Op>> {
-    let Some(head) = journal.op(claim.head)? else { return Ok(None) };
+    let Some(mut head) = journal.op(claim.head)? else { return Ok(None) };
     let place = journal.place(&head.record)?;
-    let chain = journal.chain(&place)?;
+    let chain = journal.standing(&place)?;
+    let absorbed = claim.absorbs.iter().map(|seq| journal.op(*seq)).collect::<Result<Vec<_>>>()?;
     let fits = chain.first().is_some_and(|first| first.seq == claim.head)
         && matches!(head.state, OpState::Queued | OpState::InDoubt)
         && chain.len() > claim.absorbs.len()
-        && chain.iter().skip(1).zip(&claim.absorbs).all(|(op, seq)| op.seq == *seq && op.is_untouched())
+        && chain.iter().skip(1).zip(&claim.absorbs).all(|(op, seq)| op.seq == *seq)
+        && absorbed.iter().all(|op| op.as_ref().is_some_and(Op::is_untouched))
         && (claim.absorbs.is_empty() || head.is_untouched());
     if !fits {
         return Ok(None);
@@ -46,17 +49,20 @@ pub(in crate::store) fn claim(journal: &Journal, claim: &Claim) -> Result<Option
             head.seq
         )));
     }
-    let mut changes = head.changes;
-    let mut document = head.document;
-    for absorbed in chain.into_iter().skip(1).take(claim.absorbs.len()) {
-        changes = ops::compose(changes, absorbed.changes);
-        document = absorbed.document;
+    for seq in std::iter::once(head.seq).chain(claim.absorbs.iter().copied()) {
+        if accounts::keeps_back(journal, &place, seq, claim.at)? {
+            return Ok(None);
+        }
+    }
+    let is_coalesced = !absorbed.is_empty();
+    for absorbed in absorbed.into_iter().flatten() {
+        head.changes = ops::compose(head.changes, absorbed.changes);
+        head.document = absorbed.document;
         journal.set_state(absorbed.seq, OpState::Superseded, claim.at)?;
     }
-    let absorbed = !claim.absorbs.is_empty();
-    if absorbed && claim.kind != OpKind::Update {
-        let to = (claim.kind == OpKind::Create).then(|| document.clone()).flatten();
-        changes = vec![Change { pointer: Pointer::root(), from: head.base.clone(), to }];
+    if is_coalesced && claim.kind != OpKind::Update {
+        let to = (claim.kind == OpKind::Create).then(|| head.document.clone()).flatten();
+        head.changes = vec![Change { pointer: Pointer::root(), from: head.base.clone(), to }];
     }
     journal
         .connection
@@ -73,29 +79,58 @@ pub(in crate::store) fn claim(journal: &Journal, claim: &Claim) -> Result<Option
             claim.kind.word(),
             ops::text_of(claim.sent_document.as_ref()),
         ])?;
-    if absorbed {
+    if is_coalesced {
         journal.connection.prepare_cached("UPDATE ops SET changes = ?2, document = ?3 WHERE seq = ?1")?.execute(
             params![
                 head.seq.0,
-                serde_json::to_string(&changes).expect("changes are plain JSON"),
-                ops::text_of(document.as_ref()),
+                serde_json::to_string(&head.changes).expect("changes are plain JSON"),
+                ops::text_of(head.document.as_ref()),
             ],
         )?;
     }
-    if absorbed || claim.kind != head.kind {
+    if is_coalesced || claim.kind != head.kind {
         shadow::refresh(journal, &place)?;
     } else {
         shadow::restate(journal, &place)?;
     }
-    journal.op(head.seq)
+    Ok(Some(Op {
+        state: OpState::InFlight,
+        kind: claim.kind,
+        attempts: head.attempts + 1,
+        sent_at: Some(claim.at),
+        next_attempt_at: None,
+        request_hash: Some(claim.request_hash.clone()),
+        precondition: Some(claim.precondition.clone()),
+        sent_document: claim.sent_document.clone(),
+        ..head
+    }))
+}
+
+/// Most settles: applied, in one look at the row without its documents. `None`: the long way tells why not.
+fn acknowledge(journal: &Journal, seq: Seq, at: Timestamp) -> Result<Option<()>> {
+    let found = journal
+        .connection
+        .prepare_cached("SELECT collection, key, record FROM ops WHERE seq = ?1 AND settled_at IS NULL")?
+        .query_row([seq.0], |row| Ok(Place { collection: row.get(0)?, key: row.get(1)?, id: RecordId(row.get(2)?) }))
+        .optional()?;
+    let Some(place) = found else { return Ok(None) };
+    journal.set_state(seq, OpState::Acked, at)?;
+    follow_acknowledged(journal, &place)?;
+    journal.settle_order(&place, at)?;
+    shadow::refresh(journal, &place)?;
+    Ok(Some(()))
 }
 
 pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()> {
-    let op = journal.expect_op(settle.seq)?;
     let at = settle.at;
+    if settle.outcome == Outcome::Acked && acknowledge(journal, settle.seq, at)?.is_some() {
+        return Ok(());
+    }
+    let op = journal.expect_op(settle.seq)?;
     if !op.state.is_pending() {
         return match (&settle.outcome, op.state) {
             (Outcome::Acked, OpState::Acked) | (Outcome::Discarded, OpState::Discarded) => Ok(()),
+            (Outcome::Decided { .. }, OpState::Superseded | OpState::Discarded) => Ok(()),
             _ => Err(StoreError::Refused(format!("change {} is {} already", op.seq, op.state.label()))),
         };
     }
@@ -119,13 +154,8 @@ pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()>
     };
     let sent = op.state == OpState::InFlight;
     match &settle.outcome {
-        Outcome::Acked => {
-            journal.set_state(op.seq, OpState::Acked, at)?;
-            follow_acknowledged(journal, &place)?;
-            journal.settle_order(&place, at)?;
-            shadow::refresh(journal, &place)?;
-            return Ok(());
-        }
+        // Every pending op was acknowledged above.
+        Outcome::Acked => return Ok(()),
         Outcome::Queued { .. } if !matches!(op.state, OpState::InFlight | OpState::InDoubt | OpState::Queued) => {
             return Err(StoreError::Refused(format!("change {} is {} meanwhile", op.seq, op.state.label())));
         }
@@ -136,9 +166,11 @@ pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()>
         Outcome::InDoubt { error, next_attempt_at } => set(OpState::InDoubt, Some(error), *next_attempt_at, 0)?,
         Outcome::Auth { error } => set(OpState::Auth, Some(error), None, if sent { -1 } else { 0 })?,
         Outcome::Rejected { error } => set(OpState::Rejected, Some(error), None, 0)?,
-        Outcome::Conflict { theirs, theirs_revision, base } => {
-            set(OpState::Conflict, None, None, 0)?;
+        Outcome::Conflict { theirs, theirs_revision, base, note } => {
+            set(OpState::Conflict, note.as_ref(), None, 0)?;
             conflicts::open(journal, &place, &op, base.as_ref(), theirs.as_ref(), theirs_revision.as_ref(), at)?;
+            journal.settle_order(&place, at)?;
+            return shadow::refresh(journal, &place).map(|_| ());
         }
         Outcome::Rebased { op: new } => {
             let standing = journal.place_of(op.seq)?;
@@ -146,6 +178,36 @@ pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()>
             if journal.known(new.op_id)?.is_none() {
                 journal.insert(new, &place, OpState::Queued, op.after, Standing::At(standing), None)?;
                 journal.rebase_behind(&place, standing, new.document.as_ref(), None)?;
+            }
+            journal.settle_order(&place, at)?;
+            shadow::refresh(journal, &place)?;
+            return Ok(());
+        }
+        Outcome::Decided { op: new, copy, theirs, theirs_revision, lost } => {
+            for version in lost {
+                let reason = match version.side {
+                    Side::Mine => VaultReason::LocalOverwritten,
+                    Side::Theirs => VaultReason::RemoteOverwritten,
+                };
+                let revision = version.revision.as_ref().map(Revision::as_str);
+                vault::keep(journal, &place, &ops::text(&version.document), revision, reason, at)?;
+            }
+            let standing = journal.place_of(op.seq)?;
+            match new {
+                Some(new) => {
+                    journal.set_state(op.seq, OpState::Superseded, at)?;
+                    journal.insert(new, &place, OpState::Queued, op.after, Standing::At(standing), None)?;
+                    journal.rebase_behind(&place, standing, new.document.as_ref(), None)?;
+                }
+                None => {
+                    journal.set_state(op.seq, OpState::Discarded, at)?;
+                    journal.rebase_behind(&place, standing, theirs.as_ref(), theirs_revision.as_ref())?;
+                }
+            }
+            if let Some(copy) = copy {
+                let beside = journal.place(&copy.record)?;
+                journal.insert(copy, &beside, OpState::Queued, None, Standing::Last, None)?;
+                shadow::refresh(journal, &beside)?;
             }
             journal.settle_order(&place, at)?;
             shadow::refresh(journal, &place)?;
@@ -219,7 +281,9 @@ pub(in crate::store) fn recover(journal: &Journal) -> Result<u64> {
 pub(in crate::store) fn release_auth(journal: &Journal, source: &SourceName) -> Result<u64> {
     let mut select = journal.connection.prepare_cached(
         "SELECT o.collection, o.key, o.record, o.seq FROM ops o JOIN collections c ON c.id = o.collection \
-         WHERE o.state = 'auth' AND c.source = ?1",
+         LEFT JOIN accounts a ON a.source = c.source \
+         WHERE o.state = 'auth' AND c.source = ?1 \
+         AND (o.author = '' OR o.author IS coalesce(a.principal, o.author) OR o.confirmed_as IS a.principal)",
     )?;
     let found = select
         .query_map([source.as_str()], |row| {

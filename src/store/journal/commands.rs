@@ -127,9 +127,15 @@ pub(in crate::store) fn undo(journal: &Journal, op_id: OpId, at: Timestamp) -> R
         )?
         .query_row([], |row| row.get(0))
         .optional()?;
-    let Some(newest) = newest.map(Seq) else { return Ok(None) };
+    // An answer to a conflict stands at the place of the edit it answers, but was made later.
+    let answer = conflicts::newest_answer(journal)?;
+    let Some(newest) = newest.map(Seq).max(answer) else { return Ok(None) };
     let op = journal.expect_op(newest)?;
     let may_stand = op.state.may_be_applied() || (op.attempts > 0 && op.was_in_doubt);
+    if !may_stand && let Some(conflict) = conflicts::answered_by(journal, &op)? {
+        conflicts::reopen(journal, &conflict, &op, at)?;
+        return Ok(Some(newest));
+    }
     if !may_stand {
         discard(journal, &op, VaultReason::Undone, at)?;
         let row = Activity::new(at, Severity::Info, "outbox", format!("change #{newest} of {} taken back", op.record))

@@ -192,6 +192,59 @@ pub(in crate::store) fn resolve(journal: &Journal, resolve: &Resolve) -> Result<
     Ok(made)
 }
 
+/// The edit that the newest answer to a conflict made, where it still waits.
+pub(in crate::store) fn newest_answer(journal: &Journal) -> Result<Option<Seq>> {
+    let found: Option<i64> = journal
+        .connection
+        .prepare_cached(&format!(
+            "SELECT o.seq FROM conflicts f JOIN ops o ON {ANSWERS} WHERE o.settled_at IS NULL \
+             ORDER BY f.resolved_at DESC, f.id DESC LIMIT 1"
+        ))?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(found.map(Seq))
+}
+
+/// The conflict that an edit is the answer to.
+pub(in crate::store) fn answered_by(journal: &Journal, op: &Op) -> Result<Option<Conflict>> {
+    let found: Option<i64> = journal
+        .connection
+        .prepare_cached(&format!("SELECT f.id FROM conflicts f JOIN ops o ON {ANSWERS} WHERE o.seq = ?1"))?
+        .query_row([op.seq.0], |row| row.get(0))
+        .optional()?;
+    match found {
+        Some(id) => find(&journal.connection, id),
+        None => Ok(None),
+    }
+}
+
+/// The op `o` was made by the answer to the conflict `f`: at the same instant, at the place of the op it answered.
+const ANSWERS: &str = "o.collection = f.collection AND o.key = f.key AND o.seq > f.seq AND o.created_at = f.resolved_at \
+     AND f.resolution IS NOT NULL AND o.place = (SELECT w.place FROM ops w WHERE w.seq = f.seq)";
+
+/// Takes an answer back that was not sent: the conflict is open again, as it was before.
+pub(in crate::store) fn reopen(journal: &Journal, conflict: &Conflict, answer: &Op, at: Timestamp) -> Result<()> {
+    let place = journal.place(&answer.record)?;
+    let standing = journal.place_of(answer.seq)?;
+    let text = answer.document.as_ref().map(ops::text);
+    if let Some(text) = text {
+        let revision = answer.base_revision.as_ref().map(Revision::as_str);
+        vault::keep(journal, &place, &text, revision, VaultReason::Undone, at)?;
+    }
+    journal.set_state(answer.seq, OpState::Discarded, at)?;
+    journal.set_state(conflict.seq, OpState::Conflict, at)?;
+    journal
+        .connection
+        .prepare_cached("UPDATE conflicts SET resolved_at = NULL, resolution = NULL WHERE id = ?1")?
+        .execute([conflict.id])?;
+    journal.rebase_behind(&place, standing, conflict.mine.as_ref(), None)?;
+    journal.settle_order(&place, at)?;
+    shadow::refresh(journal, &place)?;
+    let text = format!("the answer to conflict c{} of {} is taken back", conflict.id, answer.record);
+    let row = Activity::new(at, Severity::Info, "conflict", text).with_hint("it waits for an answer again");
+    activity::note(journal, &[row])
+}
+
 /// Every side that is not what was wanted goes to the vault; a delete that lost has nothing to keep.
 fn keep_losers(
     journal: &Journal,

@@ -1,6 +1,7 @@
 //! The journal's writer: everything that exists only here. One file per subject; each function is one intention and runs
 //! inside a transaction of the writer.
 
+pub(super) mod accounts;
 pub(super) mod activity;
 pub(super) mod claims;
 pub(super) mod commands;
@@ -11,6 +12,7 @@ pub(super) mod ops;
 pub(super) mod requests;
 pub(super) mod sessions;
 pub(super) mod shadow;
+pub(super) mod spent;
 pub(super) mod vault;
 
 use std::{
@@ -147,7 +149,7 @@ impl Journal {
         ] {
             self.connection.execute(sql, [before.0])?;
         }
-        vault::prune(self, before)
+        Ok(())
     }
 
     /// The mirror's present base of a record: its change number, text and revision.

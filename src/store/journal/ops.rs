@@ -5,8 +5,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
+    merge::{self, Followed},
     model::{
-        edit::{self, Change},
+        edit::Change,
         ids::{CollectionKey, OpId, RecordId, RecordKey, Revision, Seq},
         json::Pointer,
         op::{NewOp, Op, OpError, OpKind, OpState},
@@ -116,21 +117,6 @@ pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Op> {
 
 pub(in crate::store) fn kind_of(word: &str) -> Option<OpKind> {
     [OpKind::Create, OpKind::Update, OpKind::Delete].into_iter().find(|kind| kind.word() == word)
-}
-
-/// What an op makes of a document. An update whose record is gone shows the document the user meant, whole.
-pub(in crate::store) fn apply(
-    local: Option<Value>,
-    kind: OpKind,
-    changes: &[Change],
-    document: Option<&Value>,
-) -> Option<Value> {
-    match kind {
-        OpKind::Delete => None,
-        OpKind::Create => document.cloned().or_else(|| edit::apply(local.as_ref(), changes)),
-        OpKind::Update if local.is_none() => document.cloned().or_else(|| edit::apply(None, changes)),
-        OpKind::Update => edit::apply(local.as_ref(), changes),
-    }
 }
 
 /// The changes of `earlier` then `later` as one list: a place set again keeps its first `from` and its last `to`.
@@ -245,7 +231,9 @@ impl Journal {
                  base_revision, author, changes, document, base) \
                  VALUES (:op_id, :format, :collection, :key, :record, :kind, :state, \
                  coalesce(:place, (SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'ops'), 1), \
-                 :after, :undoes, :created_at, :base_revision, :author, :changes, :document, :base)",
+                 :after, :undoes, :created_at, :base_revision, \
+                 CASE WHEN :author <> '' THEN :author ELSE coalesce((SELECT a.principal FROM accounts a \
+                 JOIN collections c ON c.source = a.source WHERE c.id = :collection), '') END, :changes, :document, :base)",
             )?
             .execute(named_params! {
                 ":op_id": op.op_id.to_string(),
@@ -307,17 +295,9 @@ impl Journal {
                 continue;
             }
             let base = local.clone();
-            let kind = match (op.kind, &base) {
-                (OpKind::Update, None) => OpKind::Create,
-                (OpKind::Create, Some(_)) => OpKind::Update,
-                (kind, _) => kind,
-            };
-            // A whole-document create that became an update sets the whole document.
-            let changes = match op.kind {
-                _ if kind == op.kind => op.changes,
-                _ => edit::diff(base.as_ref(), op.document.as_ref()),
-            };
-            local = apply(base.clone(), kind, &changes, op.document.as_ref());
+            let Followed { kind, changes, document } =
+                merge::follow(base.as_ref(), op.kind, op.changes, op.document.as_ref());
+            local = document;
             self.connection
                 .prepare_cached(
                     "UPDATE ops SET kind = ?2, changes = ?3, document = ?4, base = ?5, base_revision = ?6 WHERE seq = ?1",
@@ -354,6 +334,7 @@ pub(in crate::store) fn is_trouble(state: OpState) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::edit;
     use serde_json::json;
 
     fn change(pointer: &str, from: Option<Value>, to: Option<Value>) -> Change {

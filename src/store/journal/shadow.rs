@@ -8,6 +8,7 @@ use rusqlite::{OptionalExtension, named_params};
 use serde_json::Value;
 
 use crate::{
+    merge,
     model::{
         ids::{RecordId, RecordKey},
         op::{NewOp, Op, OpKind, OpState},
@@ -66,7 +67,7 @@ fn marks(chain: &[Standee], exists: bool) -> i64 {
 
 /// The base with the ops applied in order (I1).
 pub(in crate::store) fn local(base: Option<Value>, chain: &[Op]) -> Option<Value> {
-    chain.iter().fold(base, |local, op| ops::apply(local, op.kind, &op.changes, op.document.as_ref()))
+    chain.iter().fold(base, |local, op| merge::apply(local, op.kind, &op.changes, op.document.as_ref()))
 }
 
 fn parse(base: Option<&MirrorBase>) -> Option<Value> {
@@ -91,11 +92,8 @@ fn present(journal: &Journal, place: &Place) -> Result<Option<Present>> {
 /// Computes the row of a record anew. True where what it says changed.
 pub(in crate::store) fn refresh(journal: &Journal, place: &Place) -> Result<bool> {
     let chain = journal.chain(place)?;
+    let Some(last) = chain.last() else { return remove(journal, place) };
     let before = present(journal, place)?;
-    let Some(last) = chain.last() else {
-        remove(journal, place)?;
-        return Ok(before.is_some());
-    };
     let base = journal.base(place)?;
     let document = ops::text_of(local(parse(base.as_ref()), &chain).as_ref());
     let base_change = base.map_or(0, |base| base.change);
@@ -123,21 +121,26 @@ pub(in crate::store) fn append(journal: &Journal, place: &Place, op: &NewOp) -> 
         Some(_) => return refresh(journal, place).map(|_| ()),
         None => parse(base.as_ref()),
     };
-    let document = ops::apply(before, op.kind, &op.changes, op.document.as_ref());
+    let document = merge::apply(before, op.kind, &op.changes, op.document.as_ref());
     write(journal, place, ops::text_of(document.as_ref()), base_change, op.created_at)
 }
 
 /// After a change of states only: marks and head follow, the document stays.
 pub(in crate::store) fn restate(journal: &Journal, place: &Place) -> Result<()> {
-    match present(journal, place)? {
-        Some(present) => restate_on(journal, place, present.document.is_some(), None),
+    let exists: Option<bool> = journal
+        .connection
+        .prepare_cached("SELECT document IS NOT NULL FROM shadow WHERE collection = ?1 AND key = ?2")?
+        .query_row((place.collection, &place.key), |row| row.get(0))
+        .optional()?;
+    match exists {
+        Some(exists) => restate_on(journal, place, exists, None),
         None => refresh(journal, place).map(|_| ()),
     }
 }
 
 fn restate_on(journal: &Journal, place: &Place, exists: bool, base_change: Option<i64>) -> Result<()> {
     let chain = journal.standing(place)?;
-    let Some(head) = chain.first() else { return remove(journal, place) };
+    let Some(head) = chain.first() else { return remove(journal, place).map(|_| ()) };
     journal
         .connection
         .prepare_cached(
@@ -158,12 +161,13 @@ fn restate_on(journal: &Journal, place: &Place, exists: bool, base_change: Optio
     Ok(())
 }
 
-fn remove(journal: &Journal, place: &Place) -> Result<()> {
-    journal
+/// True where there was a row.
+fn remove(journal: &Journal, place: &Place) -> Result<bool> {
+    let removed = journal
         .connection
         .prepare_cached("DELETE FROM shadow WHERE collection = ?1 AND key = ?2")?
         .execute((place.collection, &place.key))?;
-    Ok(())
+    Ok(removed > 0)
 }
 
 /// New content under a new change number, so that the search index sees it.

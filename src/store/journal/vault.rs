@@ -1,68 +1,16 @@
 //! The vault: losing versions, kept once per content, compressed.
 
-use rusqlite::params;
-use serde::{Deserialize, Serialize};
+use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
+pub use crate::model::vault::VaultReason;
 use crate::{
-    model::{
-        ids::{RecordKey, Revision},
-        time::Timestamp,
-    },
+    model::time::Timestamp,
     store::{
         error::{Result, StoreError},
         journal::{Journal, Place},
     },
 };
-
-/// Why a version lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum VaultReason {
-    /// An op was taken out of the outbox.
-    Discarded,
-    /// An edit was taken back.
-    Undone,
-    /// A conflict was resolved against the local version.
-    LocalOverwritten,
-    /// A conflict was resolved against the server's version.
-    RemoteOverwritten,
-    /// The record was gone on the server.
-    RemovedByPull,
-}
-
-impl VaultReason {
-    pub const ALL: [VaultReason; 5] =
-        [Self::Discarded, Self::Undone, Self::LocalOverwritten, Self::RemoteOverwritten, Self::RemovedByPull];
-
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Discarded => "discarded",
-            Self::Undone => "undone",
-            Self::LocalOverwritten => "local_overwritten",
-            Self::RemoteOverwritten => "remote_overwritten",
-            Self::RemovedByPull => "removed_by_pull",
-        }
-    }
-
-    pub(in crate::store) fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.word() == word)
-    }
-}
-
-/// One kept version. Its text is read by [`crate::store::Reader::vault_text`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct VaultEntry {
-    pub id: i64,
-    pub record: RecordKey,
-    pub reason: VaultReason,
-    pub at: Timestamp,
-    pub revision: Option<Revision>,
-    /// Hex SHA-256 of the text.
-    pub hash: String,
-    /// Bytes of the text.
-    pub size: u64,
-}
 
 /// Keeps a version. The same text again takes no space.
 pub(in crate::store) fn keep(
@@ -92,9 +40,22 @@ pub(in crate::store) fn keep(
     Ok(())
 }
 
-/// Drops what is older than `before`.
-pub(in crate::store) fn prune(journal: &Journal, before: Timestamp) -> Result<()> {
+/// Drops what is older than `before`, then the oldest until what is left takes at most `most` bytes on disk. A text kept
+/// for several reasons counts once, for the newest.
+pub(in crate::store) fn prune(journal: &Journal, before: Timestamp, most: u64) -> Result<()> {
     journal.connection.execute("DELETE FROM vault WHERE at < ?1", [before.0])?;
+    let too_much: Option<i64> = journal
+        .connection
+        .prepare_cached(
+            "SELECT id FROM (SELECT v.id AS id, sum(CASE WHEN EXISTS (SELECT 1 FROM vault w WHERE w.hash = v.hash AND \
+             w.id > v.id) THEN 0 ELSE length(b.body) END) OVER (ORDER BY v.id DESC) AS kept \
+             FROM vault v JOIN vault_blobs b ON b.hash = v.hash) WHERE kept > ?1 ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row([i64::try_from(most).unwrap_or(i64::MAX)], |row| row.get(0))
+        .optional()?;
+    if let Some(newest) = too_much {
+        journal.connection.execute("DELETE FROM vault WHERE id <= ?1", [newest])?;
+    }
     journal.connection.execute(
         "DELETE FROM vault_blobs WHERE NOT EXISTS (SELECT 1 FROM vault v WHERE v.hash = vault_blobs.hash)",
         [],

@@ -182,24 +182,25 @@ pub(in crate::store) fn bury_all(
     Ok(())
 }
 
-/// New bases after acknowledgements.
+/// New bases after answers to our own writes. The settle that follows brings the record's shadow along; until then
+/// readers see by its number that the base is another.
 pub(in crate::store) fn acknowledge(mirror: &Mirror, bases: &[NewBase]) -> Result<()> {
     for base in bases {
         let collection = mirror.collection(&base.record.collection)?;
-        let watch = mirror.watch(&base.record.collection)?;
-        store_base(mirror, &watch, collection, base)?;
+        store_base(mirror, None, collection, base)?;
     }
     mirror.keep_change()
 }
 
-fn store_base(mirror: &Mirror, watch: &Watch<'_>, collection: i64, base: &NewBase) -> Result<()> {
+fn store_base(mirror: &Mirror, watch: Option<&Watch<'_>>, collection: i64, base: &NewBase) -> Result<()> {
     let key = keys::of(&base.record.id);
+    let moved = |key: &[u8]| watch.map_or(Ok(()), |watch| watch.moved(key, &base.record.id));
     let row = mirror.row(collection, &key)?;
     let Some(document) = &base.document else {
         if let Some(row) = row {
             mirror.remove(row.change)?;
             mirror.count(collection, -1)?;
-            watch.moved(&key, &base.record.id)?;
+            moved(&key)?;
         }
         return Ok(());
     };
@@ -222,7 +223,7 @@ fn store_base(mirror: &Mirror, watch: &Watch<'_>, collection: i64, base: &NewBas
     }
     upsert(mirror, collection, &key, &record, base.at.0)?;
     mirror.count(collection, 1)?;
-    watch.moved(&key, &base.record.id)
+    moved(&key)
 }
 
 /// Before a resolution: the server's side of the conflict becomes the base, unless a newer copy is here already.
@@ -245,5 +246,7 @@ pub(in crate::store) fn take_theirs(mirror: &Mirror, conflict: i64) -> Result<()
         revision: conflict.theirs_revision,
         at: conflict.detected_at,
     };
-    acknowledge(mirror, &[base])
+    let watch = mirror.watch(&base.record.collection)?;
+    store_base(mirror, Some(&watch), collection, &base)?;
+    mirror.keep_change()
 }

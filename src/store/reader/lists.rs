@@ -12,13 +12,14 @@ use crate::{
         session::{SavedSession, SessionInfo},
         sync_status::SourceStatus,
         time::Timestamp,
+        vault::{KeptVersion, VaultQuery},
     },
     store::{
         Reader, StoreError, VaultEntry, VaultReason,
         error::Result,
         files,
         journal::{ops, sessions},
-        sql,
+        keys, sql,
     },
 };
 
@@ -213,33 +214,48 @@ impl Reader {
         before: Option<i64>,
         limit: usize,
     ) -> Result<Vec<VaultEntry>, StoreError> {
+        let query = VaultQuery { collection: collection.cloned(), ..VaultQuery::default() };
+        self.vault_search(&query, before, limit)
+    }
+
+    /// Kept versions that match, newest first, before `before`.
+    pub fn vault_search(
+        &mut self,
+        query: &VaultQuery,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<VaultEntry>, StoreError> {
         self.look("reading the vault", |reader| {
-            let wanted = match collection {
+            let wanted = match &query.collection {
                 Some(key) => Some(reader.journal_collection(key)?.unwrap_or(-1)),
                 None => None,
             };
-            let mut select = reader.connection.prepare_cached(
-                "SELECT v.id, c.source, c.name, v.record, v.reason, v.at, v.revision, hex(v.hash), b.size \
-                 FROM main.vault v JOIN main.collections c ON c.id = v.collection JOIN main.vault_blobs b ON b.hash = v.hash \
-                 WHERE v.id < ?1 AND (?2 IS NULL OR v.collection = ?2) ORDER BY v.id DESC LIMIT ?3",
-            )?;
+            let key = query.id.as_ref().map(keys::of);
+            let mut select = reader.connection.prepare_cached(&format!(
+                "{VAULT} WHERE v.id < ?1 AND (?2 IS NULL OR v.collection = ?2) AND (?3 IS NULL OR v.key = ?3) AND \
+                 (?4 = '' OR instr(lower(c.source || '/' || c.name || '/' || v.record), ?4) > 0) \
+                 ORDER BY v.id DESC LIMIT ?5",
+            ))?;
+            let text = query.text.trim().to_lowercase();
             let found = select
-                .query_map(params![before.unwrap_or(i64::MAX), wanted, sql(limit)], |row| {
-                    let reason: String = row.get(4)?;
-                    Ok(VaultEntry {
-                        id: row.get(0)?,
-                        record: CollectionKey::new(row.get::<_, String>(1)?, row.get::<_, String>(2)?)
-                            .record(row.get::<_, String>(3)?),
-                        reason: VaultReason::parse(&reason).unwrap_or(VaultReason::Discarded),
-                        at: Timestamp(row.get(5)?),
-                        revision: row.get::<_, Option<String>>(6)?.map(Revision),
-                        hash: row.get::<_, String>(7)?.to_lowercase(),
-                        size: u64::try_from(row.get::<_, i64>(8)?).unwrap_or(0),
-                    })
-                })?
+                .query_map(params![before.unwrap_or(i64::MAX), wanted, key, text, sql(limit)], vault_entry)?
                 .collect::<rusqlite::Result<_>>()?;
             Ok(found)
         })
+    }
+
+    /// One kept version beside what there is of its record now; `None` where the vault has no such number.
+    pub fn kept_version(&mut self, id: i64) -> Result<Option<KeptVersion>, StoreError> {
+        let entry = self.look("reading the vault", |reader| {
+            let mut select = reader.connection.prepare_cached(&format!("{VAULT} WHERE v.id = ?1"))?;
+            Ok(select.query_row([id], vault_entry).optional()?)
+        })?;
+        let (Some(entry), Some(text)) = (entry, self.vault_text(id)?) else { return Ok(None) };
+        let document = serde_json::from_str(&text)
+            .map_err(|error| StoreError::Refused(format!("version {id} of the vault is no JSON: {error}")))?;
+        let view = self.record(&entry.record)?;
+        let revision = view.base.and_then(|base| base.revision);
+        Ok(Some(KeptVersion { entry, document, local: view.local, revision }))
     }
 
     /// The text of a kept version.
@@ -260,6 +276,23 @@ impl Reader {
             Ok(Some(text))
         })
     }
+}
+
+const VAULT: &str = "SELECT v.id, c.source, c.name, v.record, v.reason, v.at, v.revision, hex(v.hash), b.size \
+     FROM main.vault v JOIN main.collections c ON c.id = v.collection JOIN main.vault_blobs b ON b.hash = v.hash";
+
+/// A row of [`VAULT`].
+fn vault_entry(row: &Row<'_>) -> rusqlite::Result<VaultEntry> {
+    let reason: String = row.get(4)?;
+    Ok(VaultEntry {
+        id: row.get(0)?,
+        record: CollectionKey::new(row.get::<_, String>(1)?, row.get::<_, String>(2)?).record(row.get::<_, String>(3)?),
+        reason: VaultReason::parse(&reason).unwrap_or(VaultReason::Discarded),
+        at: Timestamp(row.get(5)?),
+        revision: row.get::<_, Option<String>>(6)?.map(Revision),
+        hash: row.get::<_, String>(7)?.to_lowercase(),
+        size: u64::try_from(row.get::<_, i64>(8)?).unwrap_or(0),
+    })
 }
 
 fn draft_key(row: &Row<'_>, from: usize) -> rusqlite::Result<Option<DraftKey>> {

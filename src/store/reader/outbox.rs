@@ -7,12 +7,14 @@ use crate::{
         conflict::Conflict,
         ids::{CollectionKey, RecordId, RecordKey, Seq, SourceName},
         op::{LateOriginal, Op, OpState, OutboxCounts},
+        spend::SpentRow,
+        sync_status::Account,
         time::Timestamp,
     },
     store::{
         Reader, StoreError,
         error::Result,
-        journal::{conflicts, guards, ops},
+        journal::{accounts, conflicts, guards, ops, spent},
         keys,
         reader::Chain,
         sql,
@@ -118,6 +120,21 @@ impl Reader {
     /// What may not be brought back yet, and what was not looked at since (see [`crate::store::Store::settle_guarded`]).
     pub fn guards(&mut self) -> Result<Vec<LateOriginal>, StoreError> {
         self.look("reading the guards", |reader| guards::all(&reader.connection))
+    }
+
+    /// Bytes of a day (see [`crate::model::spend::day_of`]).
+    pub fn spent(&mut self, day: i64) -> Result<Vec<SpentRow>, StoreError> {
+        self.look("reading the bytes of a day", |reader| spent::of_day(&reader.connection, day))
+    }
+
+    /// Since when the user keeps this data dir off the network.
+    pub fn forced_offline(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        self.look("reading the switches", |reader| spent::forced_offline(&reader.connection))
+    }
+
+    /// Who is signed in where, and what waits for others there.
+    pub fn accounts(&mut self) -> Result<Vec<(SourceName, Account)>, StoreError> {
+        self.look("reading the accounts", |reader| accounts::all(&reader.connection))
     }
 
     /// Open conflicts, oldest first; `resolved` adds the settled ones.

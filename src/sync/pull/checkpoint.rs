@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::ids::RecordId;
+use super::Origin;
+use crate::model::{ids::RecordId, sync_status::GuardFound};
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -50,6 +51,30 @@ pub(super) struct Checkpoint {
     /// True once a sweep was carried out to its end, even while the next one runs.
     #[serde(default)]
     pub(super) whole: bool,
+    /// Where the copies came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) origin: Option<Origin>,
+    /// What a guard stopped for, until it is answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) stopped: Option<GuardFound>,
+    /// So many deletions the user accepted, until a sweep is carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) accepted: Option<u64>,
+}
+
+/// What a stored checkpoint says to people.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Position {
+    /// A guard stopped the collection and asks; also while it is detached.
+    pub guard: Option<GuardFound>,
+    /// Not pulled any more, by the user's choice.
+    pub is_detached: bool,
+}
+
+/// Reads a checkpoint as the mirror keeps it, for those who show it without a running sync.
+pub fn position(checkpoint: Option<&str>) -> Position {
+    let checkpoint = Checkpoint::read(checkpoint);
+    Position { guard: checkpoint.stopped, is_detached: checkpoint.phase == Phase::Detached }
 }
 
 impl Checkpoint {

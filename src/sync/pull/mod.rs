@@ -10,8 +10,11 @@
 //! Whatever breaks leads back to `Cold` with a timer: the checkpoint in the mirror, written in the transaction of the
 //! rows it covers, is the only position that counts (**I5**).
 
+pub use checkpoint::{Position, position};
+
 mod checkpoint;
 mod feed;
+mod guard;
 mod sweep;
 
 use std::{
@@ -21,6 +24,7 @@ use std::{
 
 use checkpoint::{Checkpoint, Mode, Phase};
 use feed::Feed;
+use guard::Origin;
 use sweep::{Delta, Ending, Sweep};
 
 use crate::{
@@ -66,10 +70,21 @@ pub(super) struct Pull {
     /// When the keys are counted again under `pull = "delta"`.
     audit_at: Option<Duration>,
     failures: u32,
-    /// The user accepted the deletions the guard stopped.
-    /// The user asked for everything before the checkpoint was read: what was swept a moment ago is swept again.
+    /// The user asked for everything, and no reading has come to its end since: what was swept a moment ago is swept
+    /// again, however often the server fails meanwhile.
     wished: bool,
-    accepted: bool,
+    /// An answer that came before the checkpoint was read.
+    answer: Option<GuardAnswer>,
+    /// The checkpoint was read at least once.
+    is_known: bool,
+    /// It is known whether the source is the one the copies came from.
+    is_compared: bool,
+    /// The source answered in this run.
+    is_reached: bool,
+    /// A checkpoint on its way to disk, written for its own sake.
+    noting: Option<Ticket>,
+    /// Where the collection is pulled from now.
+    origin: Origin,
     echoes: Echoes,
     /// Since when some reading of the collection is open.
     reading_since: Option<Duration>,
@@ -96,13 +111,15 @@ enum Stage {
     Auditing(Ticket, Option<u64>),
     Resting,
     Reuploading(Ticket),
-    Stopped(String),
+    Stopped,
     Detached,
 }
 
 impl Pull {
-    pub(super) fn new(key: CollectionKey, spec: CollectionSpec, settings: SyncSettings) -> Self {
+    /// `url` is the source's.
+    pub(super) fn new(key: CollectionKey, url: &str, spec: CollectionSpec, settings: SyncSettings) -> Self {
         let shown = CollectionStatus::new(key.clone());
+        let origin = Origin::new(url, &spec.path);
         Self {
             key,
             spec,
@@ -116,7 +133,12 @@ impl Pull {
             audit_at: None,
             failures: 0,
             wished: false,
-            accepted: false,
+            answer: None,
+            is_known: false,
+            is_compared: false,
+            is_reached: false,
+            noting: None,
+            origin,
             echoes: Echoes::default(),
             reading_since: None,
             touched: BTreeSet::new(),
@@ -143,11 +165,11 @@ impl Pull {
 
     /// Nothing can be done now that would not have to wait for a time or a person.
     pub(super) fn is_idle(&self, is_open: bool) -> bool {
-        let writing = self.applying.is_some() || self.ending.is_some();
+        let writing = self.applying.is_some() || self.ending.is_some() || self.noting.is_some();
         let quiet = self.touching.is_empty() && self.touched.is_empty() && self.incoming.is_empty();
         let resting = match &self.stage {
             Stage::Cold | Stage::Ready => !is_open || self.next_at.is_some(),
-            Stage::Resting | Stage::Stopped(_) | Stage::Detached => true,
+            Stage::Resting | Stage::Stopped | Stage::Detached => true,
             Stage::Feed(feed) => feed.is_live(),
             Stage::Sweep(sweep) => !is_open && !sweep.is_waiting(),
             _ => false,
@@ -179,6 +201,7 @@ impl Pull {
     ) -> CollectionStatus {
         let mut shown = self.shown.clone();
         shown.phase = self.phase(is_open);
+        shown.guard = self.question().cloned();
         let moving = matches!(shown.phase, PullPhase::Backfill | PullPhase::Sweep | PullPhase::Delta);
         shown.rate = if moving { self.rate.per_second(mono) } else { None };
         let next = self.next_at.filter(|_| matches!(self.stage, Stage::Cold | Stage::Ready | Stage::Resting));
@@ -190,8 +213,8 @@ impl Pull {
         let begun = self.checkpoint.whole || self.checkpoint.phase == Phase::Backfill || self.pulled > 0;
         let unfinished = if begun { PullPhase::Stalled } else { PullPhase::NeverSynced };
         match &self.stage {
-            Stage::Stopped(text) => PullPhase::Stopped(text.clone()),
-            Stage::Detached => PullPhase::Stopped("left as it is, by your choice".to_owned()),
+            Stage::Stopped => PullPhase::Stopped(self.stopped_text()),
+            Stage::Detached => PullPhase::Detached,
             Stage::Resting => PullPhase::Settled,
             Stage::Feed(feed) if feed.is_live() => PullPhase::Live,
             _ if !is_open => unfinished,
@@ -220,7 +243,7 @@ impl Pull {
     pub(super) fn sync_now(&mut self, now: Duration) {
         match self.stage {
             Stage::Cold | Stage::ReadingCheckpoint(_) | Stage::Ready => (self.next_at, self.wished) = (None, true),
-            Stage::Resting => self.next_at = Some(now),
+            Stage::Resting => (self.next_at, self.wished) = (Some(now), true),
             _ => {}
         }
     }
@@ -234,40 +257,15 @@ impl Pull {
 
     /// Fetch this record when there is a moment.
     pub(super) fn touch(&mut self, id: RecordId) {
-        self.touched.insert(id);
+        if !self.is_elsewhere() {
+            self.touched.insert(id);
+        }
     }
 
     /// The lane stored a new base of its own making.
     pub(super) fn note_own_write(&mut self, record: &RecordKey, document: Option<&serde_json::Value>, now: Duration) {
         if self.reading_since.is_some() || !self.touching.is_empty() {
             self.echoes.note(&record.id, document, now);
-        }
-    }
-
-    pub(super) fn answer_guard(&mut self, cx: &mut Cx<'_>, answer: GuardAnswer) {
-        match answer {
-            GuardAnswer::Accept => {
-                self.accepted = true;
-                if matches!(self.stage, Stage::Stopped(_) | Stage::Detached) {
-                    self.checkpoint.phase = if self.checkpoint.whole { Phase::Complete } else { Phase::Never };
-                    self.stage = Stage::Ready;
-                    (self.next_at, self.failures) = (None, 0);
-                    // Proof is gathered anew: the answer was about what was shown, not about what may be there now.
-                    self.checkpoint.swept_at = None;
-                }
-            }
-            GuardAnswer::Reupload if matches!(self.stage, Stage::Stopped(_)) => {
-                let ticket = cx.ticket();
-                cx.out.push(Effect::Reupload { ticket, collection: self.key.clone() });
-                self.stage = Stage::Reuploading(ticket);
-            }
-            GuardAnswer::Detach if matches!(self.stage, Stage::Stopped(_)) => {
-                self.checkpoint.phase = Phase::Detached;
-                self.stage = Stage::Detached;
-                let ticket = cx.ticket();
-                self.write_page(cx, ticket, Vec::new(), Some(self.checkpoint.write()), None);
-            }
-            GuardAnswer::Reupload | GuardAnswer::Detach => {}
         }
     }
 
@@ -280,18 +278,19 @@ impl Pull {
         self.continue_feed(cx);
         let oldest = self.touching.values().map(|(_, began)| *began).chain(self.reading_since).min();
         self.echoes.forget(cx.at.mono, oldest);
+        let due = self.next_at.is_none_or(|next| next <= cx.at.mono);
+        // Without a network too: what a guard stopped for is on disk, and asks.
+        if due && matches!(self.stage, Stage::Cold) && (is_open || !self.is_known) {
+            self.next_at = None;
+            let ticket = cx.ticket();
+            cx.out.push(Effect::ReadCheckpoint { ticket, collection: self.key.clone() });
+            self.stage = Stage::ReadingCheckpoint(ticket);
+        }
         if !is_open {
             return;
         }
         self.start_touches(cx, push);
-        let due = self.next_at.is_none_or(|next| next <= cx.at.mono);
         match self.stage {
-            Stage::Cold if due => {
-                self.next_at = None;
-                let ticket = cx.ticket();
-                cx.out.push(Effect::ReadCheckpoint { ticket, collection: self.key.clone() });
-                self.stage = Stage::ReadingCheckpoint(ticket);
-            }
             Stage::Ready if due => {
                 self.next_at = None;
                 self.start(cx);
@@ -318,7 +317,16 @@ impl Pull {
                 if self.checkpoint.phase == Phase::Backfill {
                     (self.shown.done, self.shown.total) = (self.checkpoint.done, self.checkpoint.total);
                 }
-                self.stage = if self.checkpoint.phase == Phase::Detached { Stage::Detached } else { Stage::Ready };
+                self.stage = match (self.checkpoint.phase, &self.checkpoint.stopped) {
+                    (Phase::Detached, _) => Stage::Detached,
+                    (_, Some(_)) => Stage::Stopped,
+                    _ => Stage::Ready,
+                };
+                self.is_known = true;
+                if let Some(answer) = self.answer.take() {
+                    self.answer_guard(cx, answer);
+                }
+                self.compare_origin(cx);
             }
             Err(message) => self.fail_locally(cx, &message),
         }
@@ -346,7 +354,6 @@ impl Pull {
             },
             _ => self.count(cx),
         }
-        self.wished = false;
     }
 
     /// How long the next timed sweep is away.
@@ -502,6 +509,9 @@ impl Pull {
         result: StoreResult<AppliedPage>,
         push: &Push,
     ) {
+        if self.noting == Some(ticket) {
+            self.noting = None;
+        }
         let applied = match result {
             Ok(applied) => applied,
             Err(message) => {
@@ -516,7 +526,11 @@ impl Pull {
         };
         for (record, kind) in &applied.vanished {
             if *kind == OpKind::Update && !push.is_working_on(record) {
-                cx.out.push(Effect::KeepConflict { record: record.clone(), at: cx.at.wall });
+                match self.spec.conflicts.policy.settles_deletions() {
+                    // The sender meets the deletion, and the policy decides.
+                    true => cx.signals.push(Signal::OutboxChanged),
+                    false => cx.out.push(Effect::KeepConflict { record: record.clone(), at: cx.at.wall }),
+                }
             }
         }
         if self.applying.is_some_and(|(expected, _)| expected == ticket) {
@@ -611,33 +625,6 @@ impl Pull {
     fn close_feed(&self, cx: &mut Cx<'_>) {
         if let Stage::Feed(feed) = &self.stage {
             cx.out.push(Effect::CloseFeed { ticket: feed.ticket(), collection: self.key.clone() });
-        }
-    }
-
-    fn stop(&mut self, cx: &mut Cx<'_>, text: String) {
-        self.close_feed(cx);
-        let hint = "nothing was deleted here: accept, upload yours again, or leave both as they are";
-        cx.log(Severity::Problem, "sync", text.clone(), Some(hint));
-        self.stage = Stage::Stopped(text);
-        self.ending = None;
-        self.reading_since = None;
-    }
-
-    pub(super) fn reuploaded(&mut self, cx: &mut Cx<'_>, ticket: Ticket, result: StoreResult<u64>) {
-        if !matches!(self.stage, Stage::Reuploading(expected) if expected == ticket) {
-            return;
-        }
-        match result {
-            Ok(count) => {
-                let text = format!("{count} records of `{}` are queued to be uploaded again", self.key);
-                cx.log(Severity::Info, "sync", text, None);
-                // Every missing row has a pending create now and is kept by the sweep that follows.
-                self.accepted = true;
-                self.stage = Stage::Ready;
-                self.checkpoint.swept_at = None;
-                cx.signals.push(Signal::OutboxChanged);
-            }
-            Err(message) => self.stop(cx, format!("the records could not be queued: {message}")),
         }
     }
 }

@@ -19,7 +19,6 @@ use crate::{
         effect::{Effect, Ticket},
         event::{MissingRows, PageData, StoreResult},
         lane::{Cx, Signal},
-        policy,
     },
 };
 
@@ -241,15 +240,15 @@ impl Pull {
         if missing.missing == 0 {
             return self.note_end(cx);
         }
-        if policy::is_mass_deletion(missing.missing, missing.rows) && !self.accepted {
-            let text = policy::guard_text(&self.key.to_string(), missing.missing, missing.rows);
-            return self.stop(cx, text);
+        if !self.may_delete(cx, &missing) {
+            return;
         }
-        let ticket = cx.ticket();
         if matches!(self.stage, Stage::Feed(_)) {
             // A snapshot is one look at the whole collection: what it lacks is gone.
             return self.finish_sweep(cx, HashSet::new());
         }
+        let Some(ending) = self.ending.as_mut() else { return };
+        let ticket = cx.ticket();
         ending.step = Step::Proof(ticket);
         cx.out.push(Effect::ReadKeys { ticket, collection: self.key.clone() });
     }
@@ -294,6 +293,7 @@ impl Pull {
         self.checkpoint.mode = self.mode;
         self.checkpoint.after = None;
         self.checkpoint.swept_at = Some(cx.at.wall.0);
+        self.checkpoint.accepted = None;
         let mut noted = self.checkpoint.clone();
         noted.whole = true;
         self.write_page(cx, ticket, Vec::new(), Some(noted.write()), None);
@@ -302,7 +302,7 @@ impl Pull {
     /// The reading is whole, and says so on disk.
     fn swept(&mut self, cx: &mut Cx<'_>) {
         self.ending = None;
-        self.accepted = false;
+        self.wished = false;
         self.shown.last_error = None;
         self.shown.checkpoint = None;
         self.shown.last_pull = Some(cx.at.wall);

@@ -3,6 +3,7 @@
 use super::*;
 use crate::model::{
     activity::Activity,
+    spend::{Spent, SpentRow, day_of, end_of},
     sync_status::{Evidence, SourceStatus},
 };
 
@@ -250,4 +251,127 @@ fn forced_offline_asks_for_nothing_whatever_happens() {
     };
     assert!(!script.asked.iter().any(asks), "{:?}", script.asked);
     assert_eq!(status(&script).push.waiting_for.as_deref(), Some("forced offline"));
+}
+
+// --- what it costs ----------------------------------------------------------------------------------------------------
+
+fn budgeted(bytes: u64) -> Script {
+    let mut script = Script::new(PullMode::Windows, SyncSettings { daily_budget: Some(bytes), ..settings() });
+    script.probe(Ok(()));
+    script
+}
+
+fn reads(effect: &Effect) -> bool {
+    matches!(effect, Effect::ReadKeys { .. } | Effect::ReadPage { .. } | Effect::ReadCheckpoint { .. })
+}
+
+#[test]
+fn a_used_up_budget_stops_what_is_fetched_by_itself_and_never_an_edit() {
+    let mut script = budgeted(10_000);
+    script.checkpoint(None);
+    let rows = vec![SpentRow {
+        day: day_of(script.at().wall, 0),
+        source: "s".into(),
+        collection: None,
+        spent: Spent { sent: 5_000, received: 5_000 },
+    }];
+    script.asked.retain(|effect| !reads(effect));
+    script.tell(Event::SpentRead(rows));
+    assert!(status(&script).spent.is_used_up);
+    assert!(
+        logged(&mut script)
+            .iter()
+            .any(|row| row.text == "today's budget of `s` is used up: nothing more is fetched by itself")
+    );
+    script.pass(400);
+    assert!(!script.asked.iter().any(reads), "{:?}", script.asked);
+    script.send(chain(vec![create(1, "a")], None), accepted("r1"));
+    assert!(script.base_stored().is_some());
+    assert_eq!(script.settled().len(), 1);
+}
+
+#[test]
+fn a_sync_that_was_asked_for_and_midnight_fetch_again() {
+    let mut script = budgeted(10_000);
+    script.checkpoint(None);
+    script.keys(&["a"]);
+    let big = Exchange { bytes_down: 20_000, ..exchange() };
+    let ticket = script.take_ticket(|effect| match effect {
+        Effect::ReadPage { ticket, .. } => Some(*ticket),
+        _ => None,
+    });
+    let result = Ok(PageData { records: vec![row("a")], next: None });
+    script.tell(Event::PageRead { ticket, collection: collection(), result, exchange: big });
+    script.applied();
+    script.missing(0, 1);
+    script.applied();
+    script.asked.retain(|effect| !reads(effect));
+    script.pass(1_000);
+    assert!(!script.asked.iter().any(reads), "{:?}", script.asked);
+    assert!(status(&script).spent.is_used_up);
+    script.tell(Event::Request(SyncRequest::Sync { source: None }));
+    assert!(script.asked.iter().any(reads), "asked for");
+    let mut script = budgeted(10_000);
+    script.asked.retain(|effect| !reads(effect));
+    let wall = script.at().wall;
+    let spent = Spent { sent: 0, received: 10_000 };
+    script.tell(Event::SpentRead(vec![SpentRow { day: day_of(wall, 0), source: "s".into(), collection: None, spent }]));
+    let midnight = end_of(day_of(wall, 0), 0).since(wall);
+    script.seconds += midnight.as_secs() + 1;
+    script.tell(Event::Tick);
+    assert!(!status(&script).spent.is_used_up);
+}
+
+#[test]
+fn what_a_source_costs_is_shown_and_written_down_with_the_requests() {
+    let mut script = Script::sender(4);
+    script.send(chain(vec![create(1, "a")], None), accepted("r1"));
+    let head = Exchange { head_bytes_up: 3_000, head_bytes_down: 2_000, ..exchange() };
+    probe_with(&mut script, Ok(()), head);
+    let total = status(&script).spent.total;
+    assert_eq!(total, Spent { sent: 3_000, received: 2_000 });
+    let rows = script.take(|effect| match effect {
+        Effect::SaveSpent(rows) => Some(rows.clone()),
+        _ => None,
+    });
+    let rows = rows.expect("written down");
+    assert_eq!(rows.iter().map(|row| row.spent.total()).sum::<u64>(), 5_000);
+    assert!(script.machine.stop(&At::test(9_999)).is_empty(), "nothing is left to write");
+}
+
+// --- credentials ------------------------------------------------------------------------------------------------------
+
+#[test]
+fn four_refusals_at_once_are_one_refresh_and_a_late_one_is_none() {
+    let mut script = Script::sender(8);
+    let ops: Vec<Op> = (1..=5).map(|n| create(n, &format!("r{n}"))).collect();
+    script.outbox(ops.iter().map(|op| chain(vec![op.clone()], None)).collect());
+    script.grant(&ops);
+    let mut sent: Vec<_> = std::iter::from_fn(|| script.pushed()).collect();
+    assert_eq!(sent.len(), 5);
+    let (late_ticket, late) = sent.pop().unwrap();
+    logged(&mut script);
+    for push in sent {
+        script.answer(push, Answer::Unauthorized { message: "expired".to_owned() });
+    }
+    let forgotten = |script: &Script| {
+        script.asked.iter().filter(|effect| matches!(effect, Effect::ForgetCredentials { .. })).count()
+    };
+    let outcomes = script.settled();
+    assert_eq!(outcomes.len(), 4);
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Auth { .. })));
+    assert_eq!(forgotten(&script), 1);
+    script.seconds += 2;
+    script.probe(Ok(()));
+    assert_eq!(state(&script), ConnectivityState::Online);
+    // Sent before the refresh, refused after it.
+    let exchange = Exchange { round_trip: Some(Duration::from_secs(5)), ..Exchange::default() };
+    let answer = Answer::Unauthorized { message: "expired".to_owned() };
+    script.tell(Event::Pushed { ticket: late_ticket, record: late.record, answer, exchange });
+    assert_eq!(forgotten(&script), 1, "the new credentials were not refused");
+    assert_eq!(state(&script), ConnectivityState::Online);
+    script.settled();
+    script.asked.retain(|effect| !matches!(effect, Effect::ReleaseAuth { .. }));
+    script.probe(Ok(()));
+    assert!(script.asked.iter().any(|effect| matches!(effect, Effect::ReleaseAuth { .. })), "what it parked goes too");
 }

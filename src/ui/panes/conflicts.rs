@@ -1,4 +1,7 @@
-//! Draws the conflict resolver: both sides' differing fields, the one at the cursor, and what will be sent.
+//! Draws the conflict resolver: what happened, every differing field with its three values, the one at the cursor,
+//! and the record as it will be.
+
+mod field;
 
 use serde_json::Value;
 
@@ -6,15 +9,11 @@ use crate::{
     app::{
         App,
         geometry::{Area, Place, conflict_split},
-        list,
-        panes::{
-            conflicts::{FieldRow, How},
-            outbox::dotted,
-            record::pretty,
-        },
+        panes::conflicts::name,
         tree, words,
     },
-    model::conflict::{Conflict, Take},
+    merge::{Field, How, Pick},
+    model::conflict::Conflict,
     ui::{
         canvas::{Border, Canvas},
         panes::{say, select},
@@ -32,33 +31,59 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
     };
     let areas = conflict_split(place.area);
     story(app, canvas, areas.story, conflict);
-    fields(app, canvas, areas.fields);
-    field(app, canvas, areas.field, conflict);
+    fields(app, canvas, areas.fields, conflict);
+    field::draw(app, canvas, areas.field, conflict);
     if areas.result.height > 0 {
         result(app, canvas, areas.result, conflict);
     }
 }
 
+/// The first characters of the server's revision.
+pub(super) fn revision(conflict: &Conflict) -> Option<String> {
+    let revision = conflict.theirs_revision.as_ref()?;
+    Some(text::line(&revision.as_str().chars().take(8).collect::<String>()).into_owned())
+}
+
 fn story(app: &App, canvas: &mut Canvas<'_>, area: Area, conflict: &Conflict) {
+    let pane = app.conflicts();
     let now = app.now().wall;
     let mine = if conflict.mine.is_some() { "changed" } else { "deleted" };
-    let theirs = if conflict.theirs.is_some() { "changed" } else { "deleted" };
-    let first = format!(
-        "You {mine} this record (op {}). The server {theirs} it meanwhile; noticed {}.",
-        conflict.seq,
-        words::ago(now, conflict.detected_at)
-    );
-    let both = app.conflicts().fields().iter().filter(|field| field.how == How::Both).count();
-    let doubt = if conflict.was_in_doubt { " An answer was lost: your version may have been there once." } else { "" };
-    let second = format!(
-        "{} differ, {both} changed on both sides. Nothing is sent until you press w. esc = decide later.{doubt}",
-        words::count(app.conflicts().fields().len() as u64, "field", "fields")
-    );
+    let theirs = match (&conflict.theirs, revision(conflict)) {
+        (None, _) => "deleted it".to_owned(),
+        (Some(_), Some(revision)) => format!("moved to rev {revision}"),
+        (Some(_), None) => "changed it".to_owned(),
+    };
+    let trouble = trouble(app, conflict);
+    let open = pane.undecided().len();
     if area.height < 3 {
-        let brief = format!("You {mine} it (op {}), the server {theirs} it. w queues your choice.", conflict.seq);
+        let brief = match trouble {
+            Some(trouble) => format!("! {trouble}"),
+            None => format!("You {mine} this record (op {}); the server {theirs}.", conflict.seq),
+        };
         canvas.put(area.x + 1, area.y, &brief, usize::from(area.width.saturating_sub(2)), Role::Text);
         return;
     }
+    let when = pane.op().map(|op| format!(" {}", words::ago(now, op.created_at))).unwrap_or_default();
+    let noticed = words::ago(now, conflict.detected_at);
+    let first = format!(
+        "You {mine} this record{when} (op {}). Since then the server {theirs} (noticed {noticed}).",
+        conflict.seq
+    );
+    let differ = pane.fields().iter().filter(|field| field.how != How::Unchanged).count();
+    let needs = match open {
+        0 => "all is decided".to_owned(),
+        1 => "1 needs you".to_owned(),
+        open => format!("{open} need you"),
+    };
+    let second = match (trouble, pane.whole()) {
+        (Some(trouble), _) => format!("{trouble} {} need you.", words::count(open as u64, "field", "fields")),
+        (None, Some(_)) => "Nothing is sent until you press w. esc = decide later.".to_owned(),
+        (None, None) => format!(
+            "{}, {} merged by themselves, {needs}. Nothing is sent until you press w. esc = decide later.",
+            words::count(differ as u64, "field differs", "fields differ"),
+            merged(app)
+        ),
+    };
     canvas.frame(area, &Border { title: "What happened", ..Border::default() });
     let inner = area.inner();
     for (row, line) in (0_u16..).zip([first, second]) {
@@ -67,134 +92,191 @@ fn story(app: &App, canvas: &mut Canvas<'_>, area: Area, conflict: &Conflict) {
     }
 }
 
-fn show(value: Option<&Value>, room: usize) -> String {
-    value.map_or_else(|| "(none)".to_owned(), |value| tree::preview(value, room.max(8)))
+fn merged(app: &App) -> usize {
+    let by_itself = |field: &&Field| field.how != How::Unchanged && field.result.is_some();
+    app.conflicts().fields().iter().filter(by_itself).count()
 }
 
-fn name(field: &FieldRow) -> String {
-    if field.pointer.is_root() { "the record".to_owned() } else { dotted(&field.pointer) }
+/// What makes this conflict more than two edits at once.
+fn trouble(app: &App, conflict: &Conflict) -> Option<String> {
+    if conflict.was_in_doubt {
+        return Some("In doubt: an answer was lost, your version may have been there once.".to_owned());
+    }
+    let error = app.conflicts().op()?.last_error.as_ref()?;
+    Some(format!("{}.", error.message.trim_end_matches('.')))
 }
 
-fn fields(app: &App, canvas: &mut Canvas<'_>, area: Area) {
+pub(super) fn show(value: Option<&Value>, room: usize) -> String {
+    let Some(value) = value else { return "(none)".to_owned() };
+    let preview = tree::preview(value, room.max(8));
+    // A few scalars too many for the spaced form may fit without its spaces.
+    let whole = || value.to_string();
+    if preview.len() < 8 && value.is_array() && whole().chars().count() <= room { whole() } else { preview }
+}
+
+/// How a field comes to its result, in words and in one word.
+fn how(app: &App, field: &Field) -> (String, &'static str) {
     let pane = app.conflicts();
-    let chosen = pane.chosen();
-    let state = match chosen {
-        Some(take) => format!("{} chosen, w queues it", take.word()),
-        None => "to decide".to_owned(),
-    };
+    if pane.has_whole_document() && !field.pointer.is_root() {
+        return ("from your editor".to_owned(), "editor");
+    }
+    match (pane.pick(field), field.how) {
+        (Some(Pick::Mine), _) => ("mine, you chose it".to_owned(), "mine"),
+        (Some(Pick::Theirs), _) => ("theirs, you chose it".to_owned(), "theirs"),
+        (Some(Pick::Base), _) => ("base, you chose it".to_owned(), "base"),
+        (Some(Pick::Value(_)), _) => ("typed by you".to_owned(), "typed"),
+        (Some(Pick::Absent), _) => ("left out by you".to_owned(), "left out"),
+        (None, How::Unchanged) => ("unchanged".to_owned(), "same"),
+        (None, How::OnlyMine) => ("mine (only you changed)".to_owned(), "mine"),
+        (None, How::OnlyTheirs) => ("theirs (only they changed)".to_owned(), "theirs"),
+        (None, How::Same) => ("same on both sides".to_owned(), "same"),
+        (None, How::Rule(rule)) => (format!("by the rule `{}`", rule.word()), "rule"),
+        (None, How::Merged) => ("merged by itself".to_owned(), "merged"),
+        (None, How::Undecided) if pane.is_half_typed(field) => ("half typed, e goes on".to_owned(), "typing"),
+        (None, How::Undecided) if field.pointer.is_root() => ("choose m / t / E".to_owned(), "?"),
+        (None, How::Undecided) => ("choose m / t / b / e".to_owned(), "?"),
+    }
+}
+
+fn fields(app: &App, canvas: &mut Canvas<'_>, area: Area, conflict: &Conflict) {
+    let pane = app.conflicts();
+    let open = pane.undecided().len();
+    let state = if open == 0 { "all decided, w queues it".to_owned() } else { format!("{open} to decide") };
     canvas.frame(area, &Border { title: "Fields", bottom_right: &state, focused: true, ..Border::default() });
     let inner = area.inner();
-    let rows = pane.fields();
-    let cursor = pane.field_index();
     let wide = inner.width >= 80;
-    let height = usize::from(inner.height).saturating_sub(usize::from(wide));
-    let top = list::view(0, cursor, height, rows.len());
-    let widths = if wide { split(usize::from(inner.width)) } else { [usize::from(inner.width) - 14, 0, 10] };
+    let columns = Columns::of(usize::from(inner.width));
     if wide {
-        let at = inner.row(0);
-        let mut x = at.x + 4;
-        for (title, width) in
-            [("FIELD", widths[0]), ("BASE", widths[1]), ("MINE", widths[1]), ("THEIRS", widths[1]), ("HOW", widths[2])]
-        {
-            canvas.put(x, at.y, title, width, Role::Dim);
-            x += u16::try_from(width + 2).unwrap_or(0);
-        }
+        heading(app, canvas, inner.row(0), &columns, conflict);
     }
-    for (row, (index, field)) in (u16::from(wide)..inner.height).zip(rows.iter().enumerate().skip(top)) {
+    let (top, above) = pane.window(inner.size());
+    let height = pane.table_height(inner.size());
+    let first = u16::try_from(above).unwrap_or(0);
+    let last = first.saturating_add(u16::try_from(height).unwrap_or(u16::MAX)).min(inner.height);
+    for (row, (index, field)) in (first..last).zip(pane.fields().iter().enumerate().skip(top)) {
         let at = inner.row(row);
-        let sign = if field.how == How::Both && chosen.is_none() { "!" } else { " " };
-        canvas.put(at.x + 1, at.y, sign, 1, Role::Conflict);
-        let mut x = at.x + 4;
-        canvas.put(x, at.y, &name(field), widths[0], Role::Key);
-        x += u16::try_from(widths[0] + 2).unwrap_or(0);
-        if wide {
-            let (mine, theirs) = match chosen {
-                Some(Take::Mine) => (Role::Accent, Role::Dim),
-                Some(Take::Theirs) => (Role::Dim, Role::Accent),
-                _ => (Role::Text, Role::Text),
-            };
-            for (value, role) in [(&field.base, Role::Dim), (&field.mine, mine), (&field.theirs, theirs)] {
-                canvas.put(x, at.y, &show(value.as_ref(), widths[1]), widths[1], role);
-                x += u16::try_from(widths[1] + 2).unwrap_or(0);
-            }
-            canvas.put(x, at.y, field.how.words(), widths[2], Role::Dim);
-        } else {
-            let how = match field.how {
-                How::Both => "both",
-                How::OnlyMine => "mine",
-                How::OnlyTheirs => "theirs",
-                How::Same => "same",
-            };
-            canvas.put_right(at.right().saturating_sub(1), at.y, how, 8, Role::Dim);
-        }
-        if index == cursor {
+        line(app, canvas, at, &columns, field);
+        if index == pane.field_index() {
             select(canvas, at, true);
         }
     }
+    foot(app, canvas, inner, wide);
 }
 
-/// Widths of the field name, of each value, and of the last column.
-fn split(width: usize) -> [usize; 3] {
-    let how = 21;
-    let name = (width / 6).clamp(10, 24);
-    let value = width.saturating_sub(4 + name + 2 + 6 + how + 1) / 3;
-    [name, value, how]
+struct Columns {
+    name: usize,
+    value: usize,
+    how: usize,
 }
 
-fn field(app: &App, canvas: &mut Canvas<'_>, area: Area, conflict: &Conflict) {
-    let pane = app.conflicts();
-    let Some(field) = pane.fields().get(pane.field_index()) else {
-        canvas.frame(area, &Border { title: "Field", ..Border::default() });
-        return say(canvas, area.inner(), &["Both sides hold the same document"]);
-    };
-    let title = name(field);
-    canvas.frame(area, &Border { title: &title, ..Border::default() });
-    let inner = area.inner();
-    let room = usize::from(inner.width.saturating_sub(5));
-    let revision = conflict.theirs_revision.as_ref().map(|revision| {
-        let short: String = revision.as_str().chars().take(8).collect();
-        format!("THEIRS  rev {}", text::line(&short))
-    });
-    let blocks = [
-        ("BASE".to_owned(), field.base.as_ref()),
-        (format!("MINE  op {}, you", conflict.seq), field.mine.as_ref()),
-        (revision.unwrap_or_else(|| "THEIRS".to_owned()), field.theirs.as_ref()),
-    ];
-    let mut lines: Vec<(String, Role)> = Vec::new();
-    for (title, value) in blocks {
-        lines.push((title, Role::Dim));
-        let whole = value.map_or_else(|| "(none)".to_owned(), pretty);
-        let most = usize::from(inner.height).saturating_sub(8) / 3;
-        lines.extend(whole.lines().take(most.max(1)).map(|line| (format!("  {line}"), Role::Text)));
-        lines.push((String::new(), Role::Text));
+impl Columns {
+    fn of(width: usize) -> Self {
+        if width < 80 {
+            return Self { name: width.saturating_sub(14), value: 0, how: 9 };
+        }
+        let (name, how) = (16 + (width - 80) / 12, 26);
+        Self { name, how, value: (width.saturating_sub(4 + name + how)) / 4 }
     }
-    lines.push(match pane.chosen() {
-        Some(take) => (format!("The whole record: {} is chosen", take.word()), Role::Accent),
-        None => ("Choose for the whole record:".to_owned(), Role::Text),
+}
+
+fn heading(app: &App, canvas: &mut Canvas<'_>, at: Area, columns: &Columns, conflict: &Conflict) {
+    let base = app.conflicts().op().and_then(|op| op.base_revision.as_ref()).map(|revision| {
+        let short: String = revision.as_str().chars().take(8).collect();
+        format!("BASE rev {}", text::line(&short))
     });
-    lines.push(("m  mine     t  theirs     w  queue the result".to_owned(), Role::Hint));
-    for (row, (line, role)) in (0..inner.height).zip(&lines) {
+    let theirs = revision(conflict).map(|revision| format!("THEIRS rev {revision}"));
+    let titles = [
+        base.unwrap_or_else(|| "BASE".to_owned()),
+        format!("MINE op {}", conflict.seq),
+        theirs.unwrap_or_else(|| "THEIRS".to_owned()),
+        "RESULT".to_owned(),
+    ];
+    canvas.put(at.x + 4, at.y, "FIELD", columns.name - 1, Role::Dim);
+    let mut x = at.x + 4 + u16::try_from(columns.name).unwrap_or(0);
+    for title in titles {
+        canvas.put(x, at.y, &title, columns.value - 1, Role::Dim);
+        x += u16::try_from(columns.value).unwrap_or(0);
+    }
+    canvas.put(x, at.y, "HOW", columns.how, Role::Dim);
+}
+
+fn line(app: &App, canvas: &mut Canvas<'_>, at: Area, columns: &Columns, field: &Field) {
+    let pane = app.conflicts();
+    let result = pane.result(field);
+    let (long, short) = how(app, field);
+    let sign = if result.is_none() { "!" } else { " " };
+    canvas.put(at.x + 2, at.y, sign, 1, Role::Conflict);
+    let role = if field.how == How::Unchanged { Role::Dim } else { Role::Key };
+    canvas.put(at.x + 4, at.y, &name(field), columns.name - 1, role);
+    if columns.value == 0 {
+        canvas.put_right(at.right().saturating_sub(1), at.y, short, columns.how, Role::Dim);
+        return;
+    }
+    let chosen = |side: bool| if side { Role::Accent } else { Role::Text };
+    let pick = pane.pick(field);
+    let sides = [
+        (&field.base, if matches!(pick, Some(Pick::Base)) { Role::Accent } else { Role::Dim }),
+        (&field.mine, chosen(matches!(pick, Some(Pick::Mine)))),
+        (&field.theirs, chosen(matches!(pick, Some(Pick::Theirs)))),
+    ];
+    let mut x = at.x + 4 + u16::try_from(columns.name).unwrap_or(0);
+    for (value, role) in sides {
+        canvas.put(x, at.y, &show(value.as_ref(), columns.value - 1), columns.value - 1, role);
+        x += u16::try_from(columns.value).unwrap_or(0);
+    }
+    let shown = match &result {
+        None => "?".to_owned(),
+        Some(value) => show(value.as_ref(), columns.value - 1),
+    };
+    canvas.put(x, at.y, &shown, columns.value - 1, if result.is_none() { Role::Conflict } else { Role::Title });
+    x += u16::try_from(columns.value).unwrap_or(0);
+    canvas.put(x, at.y, &long, columns.how, Role::Dim);
+}
+
+fn foot(app: &App, canvas: &mut Canvas<'_>, inner: Area, wide: bool) {
+    let pane = app.conflicts();
+    let same = words::count(pane.unchanged() as u64, "unchanged field", "unchanged fields");
+    let toggle = if pane.shows_unchanged() { "hides" } else { "shows" };
+    let lines = match (wide, pane.whole()) {
+        (_, Some(_)) => [String::new(), String::new()],
+        (true, _) => [
+            format!("+ {same}   (. {toggle} them)"),
+            "M take all mine   T take all theirs   a redo automatic merge".to_owned(),
+        ],
+        (false, _) => [format!("{} unchanged (.)", pane.unchanged()), "M T all  a redo merge".to_owned()],
+    };
+    for (row, line) in (inner.height.saturating_sub(2)..inner.height).zip(lines) {
         let at = inner.row(row);
-        canvas.put(at.x + 1, at.y, line, room + 3, *role);
+        canvas.put(at.x + 2, at.y, &line, usize::from(at.width.saturating_sub(3)), Role::Hint);
     }
 }
 
 fn result(app: &App, canvas: &mut Canvas<'_>, area: Area, conflict: &Conflict) {
-    let chosen = app.conflicts().chosen();
-    let (title, document) = match chosen {
-        Some(Take::Mine) => ("Result: mine, sent again on top of theirs", conflict.mine.as_ref()),
-        Some(Take::Theirs) => ("Result: theirs, your change goes to the vault", conflict.theirs.as_ref()),
-        _ => ("Result", None),
+    let pane = app.conflicts();
+    let open = pane.undecided().len();
+    let title = match revision(conflict) {
+        Some(revision) => format!("Result preview (will be sent on rev {revision})"),
+        None => "Result preview".to_owned(),
     };
-    let state = if chosen.is_some() { "w queues it" } else { "not decided" };
-    canvas.frame(area, &Border { title, bottom_right: state, ..Border::default() });
+    let state = match open {
+        0 => "complete: w queues it".to_owned(),
+        open => format!("incomplete: {open} to decide"),
+    };
+    canvas.frame(area, &Border { title: &title, bottom_right: &state, ..Border::default() });
     let inner = area.inner();
-    if chosen.is_none() {
-        return say(canvas, inner, &["Choose m or t to see what the record will be"]);
-    }
-    let whole = document.map_or_else(|| "(the record is deleted)".to_owned(), pretty);
-    for (row, line) in (0..inner.height).zip(whole.lines()) {
+    let preview = pane.preview();
+    let at_cursor = pane.field().and_then(|field| preview.places.get(&field.pointer)).copied();
+    let top = pane.preview_top(usize::from(inner.height));
+    for (row, (index, line)) in (0..inner.height).zip(preview.lines.iter().enumerate().skip(top)) {
         let at = inner.row(row);
-        canvas.put(at.x + 1, at.y, line, usize::from(at.width.saturating_sub(2)), Role::Text);
+        let role = match (line.is_open, at_cursor == Some(index)) {
+            (true, _) => Role::Conflict,
+            (false, true) => Role::Accent,
+            (false, false) => Role::Text,
+        };
+        if line.is_open {
+            canvas.put(at.x + 1, at.y, "?", 1, Role::Accent);
+        }
+        canvas.put(at.x + 3, at.y, &line.text, usize::from(at.width.saturating_sub(4)), role);
     }
 }

@@ -118,8 +118,49 @@ fn lines(app: &App, source: &SourceSpec, room: usize, full: bool, canvas: &Canva
     if let Some(failed) = evidence.last_failure.filter(|_| full) {
         lines.push((format!("last failure {}", failed.clock_time(zone)), Role::Dim));
     }
+    lines.extend(account(status, full));
     if let Some(offset) = evidence.clock_offset_ms.filter(|offset| offset.abs() > CLOCK_OFF_MS) {
         lines.push((clock_off(offset, evidence.clock_uncertainty_ms), Role::Degraded));
+    }
+    lines.extend(cost(status, full));
+    lines
+}
+
+/// What it cost today; on a small pane only where that stops something.
+fn cost(status: &SourceStatus, full: bool) -> Vec<(String, Role)> {
+    let spent = &status.spent;
+    let budget = spent.budget.map(words::bytes);
+    let mut lines = Vec::new();
+    if let Some(budget) = budget.as_ref().filter(|_| spent.is_used_up) {
+        lines.push((format!("{budget} of today are used up: edits go, nothing is fetched"), Role::Degraded));
+    }
+    if full && spent.total.total() > 0 {
+        let of = budget.as_ref().map(|budget| format!(" of {budget}")).unwrap_or_default();
+        let (sent, received) = (words::bytes(spent.total.sent), words::bytes(spent.total.received));
+        lines.push((format!("today {sent} sent, {received} received{of}"), Role::Dim));
+    }
+    if full {
+        let mut collections: Vec<_> = spent.collections.iter().collect();
+        collections.sort_by_key(|(_, cost)| std::cmp::Reverse(cost.total()));
+        for (name, cost) in collections.into_iter().take(4).filter(|(_, cost)| cost.total() >= 1_000) {
+            let (sent, received) = (words::bytes(cost.sent), words::bytes(cost.received));
+            lines.push((format!("      {name} {sent} sent, {received} received"), Role::Dim));
+        }
+    }
+    lines
+}
+
+/// Who is signed in, and whose edits wait for that.
+fn account(status: &SourceStatus, full: bool) -> Vec<(String, Role)> {
+    let account = &status.account;
+    let Some(principal) = &account.principal else { return Vec::new() };
+    let mut lines = Vec::new();
+    for foreign in &account.foreign {
+        let edits = words::count(foreign.ops, "edit", "edits");
+        lines.push((format!("{edits} made as {} wait (A)", foreign.author), Role::Degraded));
+    }
+    if full {
+        lines.push((format!("signed in as {principal}"), Role::Dim));
     }
     lines
 }

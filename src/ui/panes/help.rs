@@ -68,6 +68,7 @@ fn scopes(about: PaneName) -> Vec<Scope> {
         PaneName::Conflicts => vec![Scope::Conflicts, Scope::List],
         PaneName::Editor => vec![Scope::Editor],
         PaneName::Sessions => vec![Scope::Sessions, Scope::List],
+        PaneName::Vault => vec![Scope::Vault, Scope::List],
         PaneName::Palette | PaneName::Goto | PaneName::Help => vec![Scope::Input],
         PaneName::Log | PaneName::Welcome => vec![Scope::List],
     }

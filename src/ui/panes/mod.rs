@@ -14,6 +14,7 @@ pub mod record;
 pub mod records;
 pub mod sessions;
 pub mod sync;
+pub mod vault;
 pub mod welcome;
 
 use ratatui::layout::Rect;
@@ -46,6 +47,7 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
         PaneName::Palette => palette::draw(app, canvas, place),
         PaneName::Goto => goto::draw(app, canvas, place),
         PaneName::Sessions => sessions::draw(app, canvas, place),
+        PaneName::Vault => vault::draw(app, canvas, place),
         PaneName::Welcome => welcome::draw(app, canvas, place),
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     },
     model::{
         ids::CollectionKey,
-        sync_status::{CollectionStatus, PullPhase},
+        sync_status::{CollectionStatus, GuardFound, GuardReason, PullPhase},
     },
     ui::{
         canvas::{Border, Canvas},
@@ -94,6 +94,7 @@ fn phase(app: &App, key: &CollectionKey) -> (String, Role) {
             (format!("{percent}STALLED"), Role::Degraded)
         }
         PullPhase::Stopped(_) => ("STOPPED".to_owned(), Role::Problem),
+        PullPhase::Detached => ("DETACHED".to_owned(), Role::Dim),
     }
 }
 
@@ -122,7 +123,18 @@ fn detail(app: &App, key: &CollectionKey, room: usize, full: bool, canvas: &Canv
     }
     if let PullPhase::Stopped(found) = &status.phase {
         lines.extend(text::wrap(found, room).into_iter().map(|line| (line, Role::Problem)));
-        lines.push(("A accept  U upload  D detach".to_owned(), Role::Hint));
+        let guard = status.guard.as_ref().filter(|_| full);
+        lines.extend(guard.map_or_else(
+            || {
+                let answers = text::wrap("A accept  U upload  D detach", room);
+                answers.into_iter().map(|line| (line, Role::Hint)).collect()
+            },
+            |guard| question(app, guard, room),
+        ));
+    }
+    if status.phase == PullPhase::Detached {
+        lines.push(("not pulled, by your choice".to_owned(), Role::Dim));
+        lines.push(("D attach it again".to_owned(), Role::Hint));
     }
     if full {
         if let Some(at) = status.last_pull {
@@ -134,6 +146,39 @@ fn detail(app: &App, key: &CollectionKey, room: usize, full: bool, canvas: &Canv
         if let Some(error) = &status.last_error {
             lines.push((error.clone(), Role::Degraded));
         }
+    }
+    lines
+}
+
+/// What a guard found, what each answer does, and what it would do to.
+fn question(app: &App, guard: &GuardFound, room: usize) -> Vec<(String, Role)> {
+    let since = guard.since.clock_time(app.setup().zone_offset);
+    let mut lines = vec![(format!("stopped at {since}; nothing was changed here"), Role::Dim)];
+    let accept = match guard.reason {
+        GuardReason::MassDeletion => "A  accept: delete here what is gone there, the vault keeps it",
+        GuardReason::OtherServer => "A  accept: go on with this server; you are asked before much is deleted",
+        GuardReason::OlderRecords => "A  accept: take the older versions, the vault keeps what is here",
+    };
+    let answers = [
+        accept,
+        "U  upload again: queue what is here and gone there as new edits",
+        match guard.reason {
+            GuardReason::OtherServer => "D  detach: leave both as they are, pull it no more; edits wait",
+            _ => "D  detach: leave both as they are, pull it no more; edits are still sent",
+        },
+    ];
+    for answer in answers {
+        lines.extend(text::wrap(answer, room).into_iter().map(|line| (line, Role::Hint)));
+    }
+    if guard.sample.is_empty() {
+        return lines;
+    }
+    let counted = format!("{} of {} records here:", words::grouped(guard.affected), words::grouped(guard.rows));
+    lines.push((counted, Role::Text));
+    lines.extend(guard.sample.iter().take(8).map(|id| (format!("  {id}"), Role::Text)));
+    let more = guard.affected.saturating_sub(8.min(guard.sample.len() as u64));
+    if more > 0 {
+        lines.push((format!("  and {} more", words::grouped(more)), Role::Dim));
     }
     lines
 }

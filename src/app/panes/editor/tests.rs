@@ -15,11 +15,11 @@ use crate::{
         world::World,
     },
     model::{
-        conflict::ConflictPolicy,
         ids::{CollectionKey, CollectionName, SessionName, SourceName},
         json::Pointer,
         op::{NewOp, OpKind},
         record::{Base, RecordMark},
+        rules::ConflictRules,
         source::{AuthSpec, CollectionSpec, PullMode, SourceKind, SourceSpec},
         time::{At, Timestamp},
     },
@@ -33,7 +33,7 @@ fn setup() -> Setup {
         title: None,
         pull: PullMode::Auto,
         updated_at: None,
-        conflicts: ConflictPolicy::default(),
+        conflicts: ConflictRules::default(),
     };
     let source = SourceSpec {
         name: SourceName::from("acme"),
@@ -42,6 +42,7 @@ fn setup() -> Setup {
         auth: AuthSpec::None,
         read_only: false,
         allow_plain: false,
+        user: None,
         collections: vec![users],
     };
     Setup {

@@ -16,13 +16,13 @@ use crate::{
         world::World,
     },
     model::{
-        conflict::ConflictPolicy,
         draft::{Draft, DraftKey, DraftWrite},
         edit,
         ids::{CollectionKey, OpId, RecordKey, Seq},
         json::Pointer,
         op::{Op, OpKind, OpState},
         record::{Base, RecordMark, RecordView},
+        rules::ConflictRules,
         source::{AuthSpec, CollectionSpec, PullMode, SourceKind, SourceSpec},
         time::{At, Timestamp},
     },
@@ -40,7 +40,7 @@ fn setup() -> Setup {
         title: None,
         pull: PullMode::Auto,
         updated_at: None,
-        conflicts: ConflictPolicy::default(),
+        conflicts: ConflictRules::default(),
     };
     let source = SourceSpec {
         name: "acme-prod".into(),
@@ -49,6 +49,7 @@ fn setup() -> Setup {
         auth: AuthSpec::None,
         read_only: false,
         allow_plain: false,
+        user: None,
         collections: vec![users],
     };
     Setup {

@@ -1,0 +1,282 @@
+//! The story of the resolver: what merges, what is chosen, what survives.
+
+use serde_json::json;
+
+use super::*;
+use crate::{
+    app::{Setup, settings::UiSettings, world::World},
+    model::{
+        ids::SessionName,
+        time::{At, Timestamp},
+    },
+};
+
+fn setup() -> Setup {
+    Setup {
+        sources: Vec::new(),
+        session: SessionName::from("default"),
+        settings: UiSettings::default(),
+        read_only: false,
+        demo: false,
+        zone_offset: 0,
+        places: Vec::new(),
+        size: (120, 36),
+        no_color: false,
+    }
+}
+
+fn conflict(id: i64, base: Option<Value>, mine: Option<Value>, theirs: Option<Value>) -> Conflict {
+    Conflict {
+        id,
+        record: CollectionKey::new("acme", "products").record(format!("p_{id}")),
+        seq: Seq(100 + id),
+        detected_at: Timestamp(0),
+        base,
+        mine,
+        theirs,
+        theirs_revision: None,
+        was_in_doubt: false,
+        resolved_at: None,
+        resolution: None,
+    }
+}
+
+fn mugs() -> Conflict {
+    conflict(
+        1,
+        Some(json!({"price": 12, "title": "Mug", "stock": 40, "tags": ["a"], "dims": {"h": 9, "w": 8}})),
+        Some(json!({"price": 12.5, "title": "Mug, blue", "stock": 40, "tags": ["b"], "dims": {"h": 10, "w": 8}})),
+        Some(json!({"price": 13, "title": "Mug", "stock": 38, "tags": ["c"], "dims": {"h": 10, "w": 8}})),
+    )
+}
+
+/// The pane with its conflicts, and what it is acted on with.
+struct Desk {
+    pane: Conflicts,
+    setup: Setup,
+    world: World,
+    at: At,
+    said: Vec<String>,
+}
+
+impl Desk {
+    fn new(conflicts: Vec<Conflict>) -> Self {
+        let mut desk = Self {
+            pane: Conflicts::default(),
+            setup: setup(),
+            world: World::default(),
+            at: At::test(1),
+            said: Vec::new(),
+        };
+        desk.load(conflicts);
+        desk
+    }
+
+    fn load(&mut self, conflicts: Vec<Conflict>) {
+        let cx = Cx { at: &self.at, setup: &self.setup, world: &self.world, room: (118, 14) };
+        let outcome = self.pane.load(&Need::Conflicts, &Found::Conflicts(conflicts), &cx);
+        self.said.extend(outcome.notices.into_iter().map(|notice| notice.text));
+    }
+
+    fn act(&mut self, action: Action) -> Outcome {
+        let cx = Cx { at: &self.at, setup: &self.setup, world: &self.world, room: (118, 14) };
+        let outcome = self.pane.handle(&action, &cx);
+        self.said.extend(outcome.notices.iter().map(|notice| notice.text.clone()));
+        outcome
+    }
+
+    fn type_text(&mut self, text: &str) {
+        let cx = Cx { at: &self.at, setup: &self.setup, world: &self.world, room: (118, 14) };
+        self.pane.paste(text, &cx);
+    }
+
+    /// What `w` sends: the side and the document; `None` where it is refused.
+    fn queued(&mut self) -> Option<(Take, Option<Value>)> {
+        self.act(Action::QueueResult).effects.into_iter().find_map(|effect| match effect {
+            Effect::Resolve { take, document, .. } => Some((take, document)),
+            _ => None,
+        })
+    }
+}
+
+fn names(fields: &[Field]) -> Vec<String> {
+    fields.iter().map(name).collect()
+}
+
+#[test]
+fn what_needs_a_person_comes_first_and_the_rest_merged_by_itself() {
+    let mut desk = Desk::new(vec![mugs()]);
+    assert_eq!(names(desk.pane.fields()), ["price", "tags", "title", "stock", "dims.h"]);
+    assert_eq!(desk.pane.undecided().len(), 2);
+    assert_eq!(desk.pane.unchanged(), 1, "dims.w");
+    desk.act(Action::ToggleUnchanged);
+    assert_eq!(names(desk.pane.fields()).last().unwrap(), "dims.w");
+    assert_eq!(desk.queued(), None);
+    assert!(desk.said.last().unwrap().contains("2 fields still need a decision: price, tags"), "{:?}", desk.said);
+}
+
+#[test]
+fn the_result_is_what_was_chosen_on_top_of_what_merged() {
+    let mut desk = Desk::new(vec![mugs()]);
+    desk.act(Action::TakeMine);
+    desk.act(Action::NextUndecided);
+    assert_eq!(name(desk.pane.field().unwrap()), "tags");
+    desk.act(Action::TakeTheirs);
+    let expected = json!({"price": 12.5, "title": "Mug, blue", "stock": 38, "tags": ["c"], "dims": {"h": 10, "w": 8}});
+    assert_eq!(desk.queued(), Some((Take::Merged, Some(expected))));
+    desk.act(Action::RedoMerge);
+    assert_eq!(desk.queued(), None);
+    desk.act(Action::Undo);
+    assert!(desk.queued().is_some());
+    desk.act(Action::Undo);
+    assert_eq!(desk.pane.undecided().len(), 1, "step by step");
+    desk.act(Action::Undo);
+    assert!(!desk.act(Action::Undo).used, "then it is the program's undo");
+}
+
+#[test]
+fn all_of_one_side_is_first_where_it_is_needed_then_everywhere() {
+    let mut desk = Desk::new(vec![mugs()]);
+    desk.act(Action::TakeAllMine);
+    let (take, document) = desk.queued().unwrap();
+    assert_eq!((take, &document.unwrap()["stock"]), (Take::Merged, &json!(38)), "their stock stays");
+    desk.act(Action::TakeAllMine);
+    assert_eq!(desk.queued(), Some((Take::Mine, mugs().mine)));
+    desk.act(Action::TakeAllTheirs);
+    desk.act(Action::TakeAllTheirs);
+    assert_eq!(desk.queued(), Some((Take::Theirs, mugs().theirs)));
+}
+
+#[test]
+fn a_typed_value_is_checked_kept_half_typed_and_taken() {
+    let mut desk = Desk::new(vec![mugs()]);
+    desk.act(Action::TypeValue);
+    assert!(desk.pane.takes_text());
+    desk.type_text("\"fourteen");
+    desk.act(Action::Open);
+    assert!(desk.said.last().unwrap().contains("Not a JSON value yet"), "{:?}", desk.said);
+    desk.act(Action::Back);
+    assert!(!desk.pane.takes_text() && desk.pane.is_half_typed(desk.pane.field().unwrap()));
+    let session = serde_json::to_string(&desk.pane.session()).unwrap();
+    let seen = Seen { at: &desk.at.clone(), setup: &desk.setup.clone(), drafts: &[] };
+    desk.pane = Conflicts::restore(serde_json::from_str(&session).unwrap(), &seen);
+    desk.load(vec![mugs()]);
+    desk.act(Action::TypeValue);
+    assert_eq!(desk.pane.typed().unwrap().text(), "\"fourteen");
+    desk.type_text("\"");
+    desk.act(Action::Open);
+    assert_eq!(desk.pane.result(desk.pane.field().unwrap()), Some(Some(json!("fourteen"))));
+    desk.act(Action::TypeValue);
+    desk.type_text("null");
+    desk.act(Action::Open);
+    assert_eq!(desk.pane.result(desk.pane.field().unwrap()), Some(None), "null leaves it out");
+}
+
+#[test]
+fn a_deletion_against_an_edit_is_one_question_about_the_record() {
+    let mut desk = Desk::new(vec![conflict(1, Some(json!({"a": 1})), Some(json!({"a": 2})), None)]);
+    assert_eq!(desk.pane.whole(), Some(Whole::DeletedThere));
+    desk.act(Action::TakeTheirs);
+    assert_eq!(desk.queued(), Some((Take::Theirs, None)));
+    desk.act(Action::TakeMine);
+    assert_eq!(desk.queued(), Some((Take::Mine, Some(json!({"a": 2})))));
+    let mut desk = Desk::new(vec![conflict(1, Some(json!({"a": 1})), None, Some(json!({"a": 3})))]);
+    assert_eq!(desk.pane.whole(), Some(Whole::DeletedHere));
+    desk.act(Action::TakeMine);
+    assert_eq!(desk.queued(), Some((Take::Mine, None)));
+}
+
+#[test]
+fn a_choice_is_dropped_only_where_the_other_side_changed_under_it_and_aloud() {
+    let mut desk = Desk::new(vec![mugs()]);
+    desk.act(Action::TakeAllMine);
+    desk.load(vec![mugs()]);
+    assert!(desk.queued().is_some(), "the same again changes nothing");
+    let mut newer = mugs();
+    newer.theirs.as_mut().unwrap()["price"] = json!(14);
+    newer.theirs.as_mut().unwrap()["stock"] = json!(37);
+    desk.load(vec![newer.clone()]);
+    assert_eq!(desk.said.last().unwrap(), "products/p_1 changed again on the server: price");
+    assert_eq!(names(&desk.pane.undecided().into_iter().cloned().collect::<Vec<_>>()), ["price"], "tags stay chosen");
+    desk.load(Vec::new());
+    assert_eq!(desk.pane.session().work.len(), 0, "what is resolved needs no choices");
+}
+
+#[test]
+fn a_text_from_the_editor_becomes_choices_or_the_whole_document() {
+    let mut desk = Desk::new(vec![mugs()]);
+    let effects = desk.act(Action::EditExternally).effects;
+    let [Effect::OpenEditor { text, .. }] = effects.as_slice() else { panic!("{effects:?}") };
+    desk.pane.returned(Ok(text.clone()));
+    assert_eq!(desk.pane.undecided().len(), 2, "an undecided text is not taken");
+    let again = desk.act(Action::EditExternally).effects;
+    assert_eq!(&again, &effects, "and not lost");
+    let document = json!({"price": 12.5, "title": "Mug, blue", "stock": 38, "tags": ["x"], "dims": {"h": 10, "w": 8}});
+    desk.pane.returned(Ok(document.to_string()));
+    assert_eq!(desk.pane.pick(&desk.pane.fields()[0]), Some(&Pick::Mine));
+    assert_eq!(desk.pane.pick(&desk.pane.fields()[1]), Some(&Pick::Value(json!(["x"]))));
+    assert_eq!(desk.pane.pick(&desk.pane.fields()[2]), None, "what merged so needs no choice");
+    assert_eq!(desk.queued(), Some((Take::Merged, Some(document.clone()))));
+    let mut other = document;
+    other["dims"]["w"] = json!(99);
+    desk.pane.returned(Ok(other.to_string()));
+    assert!(desk.pane.has_whole_document());
+    assert_eq!(desk.queued(), Some((Take::Merged, Some(other))), "also what no side had touched");
+    desk.act(Action::Undo);
+    assert!(!desk.pane.has_whole_document());
+}
+
+#[test]
+fn next_goes_to_the_next_conflict_once_all_is_decided_here() {
+    let mut second = mugs();
+    (second.id, second.seq) = (2, Seq(102));
+    let mut desk = Desk::new(vec![mugs(), second]);
+    desk.act(Action::NextUndecided);
+    assert_eq!((desk.pane.place(), name(desk.pane.field().unwrap())), ((1, 2), "tags".to_owned()));
+    desk.act(Action::NextUndecided);
+    assert_eq!(name(desk.pane.field().unwrap()), "price", "around");
+    desk.act(Action::TakeAllMine);
+    desk.act(Action::NextUndecided);
+    assert_eq!(desk.pane.place(), (2, 2));
+    assert_eq!(desk.pane.undecided().len(), 2, "each conflict has choices of its own");
+    desk.act(Action::PreviousTab);
+    assert!(desk.pane.undecided().is_empty());
+}
+
+#[test]
+fn dropping_my_change_asks_first() {
+    let mut desk = Desk::new(vec![mugs()]);
+    let outcome = desk.act(Action::DropMine);
+    let [Request::Confirm(question)] = outcome.requests.as_slice() else { panic!("{outcome:?}") };
+    assert!(question.lines.iter().any(|line| line.contains("kept in the vault")));
+    assert!(matches!(question.then.effects[0], Effect::Resolve { take: Take::Theirs, .. }));
+}
+
+#[test]
+fn a_session_of_an_older_version_loads() {
+    let old = r#"{"conflict": 3, "field": "/price", "chosen": {"3": "mine"}}"#;
+    let session: ConflictsSession = serde_json::from_str(old).unwrap();
+    assert_eq!((session.conflict, session.field), (Some(3), Pointer::parse("/price")));
+}
+
+#[test]
+fn a_choice_says_what_it_would_do_as_a_rule_in_the_other_open_conflicts() {
+    let mut second = mugs();
+    (second.id, second.seq) = (2, Seq(102));
+    let mut third = mugs();
+    (third.id, third.seq) = (3, Seq(103));
+    third.mine.as_mut().unwrap()["price"] = json!(12);
+    let mut desk = Desk::new(vec![mugs(), second, third]);
+    assert_eq!(desk.pane.lesson(), None);
+    desk.act(Action::TakeTheirs);
+    let taught = desk.pane.lesson().unwrap();
+    assert_eq!((taught.lesson.pattern.to_string(), taught.lesson.rule.word()), ("/price".to_owned(), "theirs"));
+    assert_eq!((taught.decides, taught.of), (2, 3), "in the third only the server changed it");
+    desk.act(Action::MoveDown);
+    assert_eq!(desk.pane.lesson(), None, "nothing is chosen there");
+    desk.act(Action::MoveUp);
+    desk.act(Action::TypeValue);
+    desk.type_text("13");
+    desk.act(Action::Open);
+    assert_eq!(desk.pane.lesson().unwrap().lesson.rule.word(), "max", "the greater of the two");
+}

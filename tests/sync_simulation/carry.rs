@@ -1,0 +1,123 @@
+//! One effect of the sync machine after the other, as the runtime carries them out.
+
+use ebbtide::sync::{Effect, Event};
+
+use crate::world::{Happening, World};
+
+impl World<'_> {
+    pub fn carry_out(&mut self, client: usize, effect: Effect) {
+        match effect {
+            Effect::Log(activity) => self.note(client, || format!("says {}", activity.text)),
+            Effect::Publish(_) | Effect::SaveSpent(_) | Effect::Idle => {}
+            Effect::ForgetCredentials { .. } => self.clients[client].line.is_expired = false,
+            Effect::Push { ticket, request } => self.send(client, ticket, request),
+            Effect::Fetch { .. }
+            | Effect::ReadKeys { .. }
+            | Effect::ReadPage { .. }
+            | Effect::ReadDelta { .. }
+            | Effect::OpenFeed { .. }
+            | Effect::Reupload { .. }
+            | Effect::Probe { .. } => {
+                let delay = self.dice(client).between(1, 60);
+                let fault = self.meets(client);
+                self.later(client, delay, Happening::Read(effect, fault));
+            }
+            Effect::NextOfFeed { ticket, .. } => {
+                if let Some(feed) = self.clients[client].feeds.get_mut(&ticket) {
+                    feed.asked = true;
+                }
+                self.serve_feeds();
+            }
+            Effect::CloseFeed { ticket, .. } => {
+                self.clients[client].feeds.remove(&ticket);
+            }
+            // The runtime reads at once, on a connection of its own.
+            Effect::ReadOutbox { ticket, source, now, exclude, limit } => {
+                let slice = self.clients[client].disk.read_outbox(&source, now, &exclude, limit);
+                self.later(client, 0, Happening::Deliver(Event::OutboxRead { ticket, source, result: Ok(slice) }));
+            }
+            Effect::ReadCheckpoint { ticket, collection } => {
+                let found = self.clients[client].disk.reader().checkpoint(&collection).map_err(|e| e.to_string());
+                self.later(client, 0, Happening::Deliver(Event::CheckpointRead { ticket, collection, result: found }));
+            }
+            Effect::StoreBase { .. }
+            | Effect::ApplyPage { .. }
+            | Effect::ReadMissing { .. }
+            | Effect::FinishSweep { .. } => self.hand_over(client, effect, true),
+            Effect::Claim { .. }
+            | Effect::Settle { .. }
+            | Effect::EndGuards { .. }
+            | Effect::ReleaseAuth { .. }
+            | Effect::KeepConflict { .. } => {
+                self.hand_over(client, effect, false);
+            }
+        }
+    }
+
+    fn hand_over(&mut self, client: usize, effect: Effect, mirror: bool) {
+        let takes = self.dice(client).between(1, 4);
+        let known = &mut self.clients[client];
+        let free_at = if mirror { &mut known.mirror_free_at } else { &mut known.journal_free_at };
+        *free_at = (*free_at).max(self.now) + takes;
+        let delay = *free_at - self.now;
+        self.later(client, delay, Happening::Store(effect));
+    }
+
+    /// A writer thread gets to a request.
+    pub fn store(&mut self, client: usize, effect: Effect) {
+        self.stirred = true;
+        self.clients[client].moved = true;
+        self.at(client);
+        let event = match effect {
+            Effect::Claim { ticket, claim } => self.claim(client, ticket, claim),
+            Effect::StoreBase { ticket, base } => {
+                let id = base.record.id.clone();
+                let stored = base.record.clone();
+                let result = self.clients[client].disk.store_base(base);
+                self.check_record(client, &id, "after a new base");
+                Event::BaseStored { ticket, record: stored, result }
+            }
+            Effect::Settle { ticket, record, settles, guard } => self.settle(client, ticket, record, settles, guard),
+            Effect::EndGuards { record, until } => {
+                let ended = self.clients[client].disk.store().end_guards(record, until).wait();
+                if let Err(error) = ended {
+                    self.breaks(format!("store: {error}"));
+                }
+                return;
+            }
+            Effect::ReleaseAuth { ticket, source } => {
+                let result = self.clients[client].disk.store().release_auth(source.clone()).wait();
+                Event::AuthReleased { ticket, source, result: result.map_err(|error| error.to_string()) }
+            }
+            Effect::KeepConflict { record, at } => {
+                let id = record.id.clone();
+                let kept = self.clients[client].disk.store().conflict_from_pull(record, None, None, at).wait();
+                if let Err(error) = kept {
+                    self.breaks(format!("store: {error}"));
+                }
+                return self.check_record(client, &id, "after a conflict was kept");
+            }
+            Effect::ApplyPage { ticket, page } => {
+                let collection = page.collection.clone();
+                let pending = self.clients[client].disk.pending().len();
+                let result = self.clients[client].disk.apply_page(page);
+                self.check_page(client, pending);
+                Event::PageApplied { ticket, collection, result }
+            }
+            Effect::ReadMissing { ticket, collection, sweep } => {
+                let result = self.clients[client].disk.missing(collection.clone(), sweep);
+                Event::MissingRead { ticket, collection, result }
+            }
+            Effect::FinishSweep { ticket, collection, sweep, keep, at } => {
+                let pending = self.clients[client].disk.pending().len();
+                let rows = self.clients[client].disk.rows(&collection);
+                let result = self.clients[client].disk.finish_sweep(&collection, sweep, &keep, at);
+                self.check_deletion(client, rows, result.as_ref().map_or(0, |applied| applied.deleted));
+                self.check_page(client, pending);
+                Event::PageApplied { ticket, collection, result }
+            }
+            other => return self.breaks(format!("an effect that is not for the store: {other:?}")),
+        };
+        self.later(client, 0, Happening::Deliver(event));
+    }
+}

@@ -1,0 +1,327 @@
+//! What must hold after every step, and at the end. Each broken promise begins with its name on page 3 of the design.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use ebbtide::{
+    merge,
+    model::{
+        ids::{RecordId, RecordKey, Seq},
+        op::{LateOriginal, Op, OpState},
+        time::At,
+        wire::PushRequest,
+    },
+    sync::{
+        Event,
+        effect::{ClaimOp, Outcome, SettleOp, Ticket},
+    },
+};
+use serde_json::Value;
+
+use crate::{
+    people::mentions,
+    server::Origin,
+    world::{SHARED, World, collection, record},
+};
+
+/// A timer may be this much later than what it is for: the least wait of a generous reading, and the guard's.
+const SLACK: Duration = Duration::from_millis(1_500);
+const GUARD: Duration = Duration::from_secs(121);
+
+impl World<'_> {
+    // --- one record -------------------------------------------------------------------------------------------------
+
+    /// I1, I3 and P5 of one record.
+    pub fn check_record(&mut self, client: usize, id: &RecordId, when: &str) {
+        let (ops, base, local) = self.clients[client].disk.look(&record(id));
+        let applied = merge::local(&ops, base.as_ref().map(|base| &base.document));
+        if !merge::same_document(local.as_ref(), applied.as_ref()) {
+            self.breaks(format!("I1: {id} of client {client} shows {local:?}, its ops make {applied:?} ({when})"));
+        }
+        let on_the_way = ops.iter().filter(|op| op.state.may_be_applied()).count();
+        if on_the_way > 1 || (on_the_way == 1 && !ops[0].state.may_be_applied()) {
+            self.breaks(format!("I3: {on_the_way} ops of {id} of client {client} are on their way ({when})"));
+        }
+        if let Some(saved) = self.own.get(&(client, id.clone()))
+            && !merge::same_document(local.as_ref(), saved.as_ref())
+        {
+            let text =
+                format!("P5: {id}, touched by client {client} only, shows {local:?} instead of {saved:?} ({when})");
+            self.breaks(text);
+        }
+    }
+
+    /// Every record that somebody has something on.
+    pub fn check_all(&mut self, client: usize, when: &str) {
+        let pending = self.clients[client].disk.pending();
+        let mut ids: BTreeSet<RecordId> = pending.into_iter().map(|op| op.record.id).collect();
+        ids.extend(self.own.keys().filter(|(owner, _)| *owner == client).map(|(_, id)| id.clone()));
+        for id in ids {
+            self.check_record(client, &id, when);
+        }
+        self.check_position(client);
+    }
+
+    /// P7: nobody's collection is emptied without being asked.
+    pub fn check_deletion(&mut self, client: usize, rows: usize, deleted: u64) {
+        let all = deleted > 0 && deleted >= rows as u64;
+        let accepted = self.clients[client].accepted;
+        if (all || deleted > 25.max(rows as u64 / 10)) && !accepted {
+            self.breaks(format!("P7: {deleted} of {rows} rows of client {client} were deleted unasked"));
+        }
+    }
+
+    /// After rows of the server went in, or rows went out.
+    pub fn check_page(&mut self, client: usize, pending_before: usize) {
+        let pending = self.clients[client].disk.pending().len();
+        if pending != pending_before {
+            self.breaks(format!("I2: a pull changed {pending_before} pending ops of client {client} into {pending}"));
+        }
+        self.check_all(client, "after a page");
+    }
+
+    /// I5: everything up to the stored position is here. Records nobody deletes tell.
+    fn check_position(&mut self, client: usize) {
+        if self.wiped {
+            return;
+        }
+        let text = self.clients[client].disk.reader().checkpoint(&collection()).expect("a checkpoint");
+        let Some(position) = text.and_then(|text| serde_json::from_str::<Value>(&text).ok()) else { return };
+        let whole = position.get("whole").and_then(Value::as_bool).unwrap_or(false);
+        let after = position.get("after").and_then(Value::as_str).map(str::to_owned);
+        for n in 0..SHARED {
+            let id = RecordId(format!("r{n:02}"));
+            let covered = whole || after.as_ref().is_some_and(|after| id.as_str() <= after.as_str());
+            if covered && self.server.records.contains_key(&id) {
+                let (_, base, _) = self.clients[client].disk.look(&record(&id));
+                if base.is_none() && !self.server.was_deleted(&id) {
+                    return self
+                        .breaks(format!("I5: the checkpoint of client {client} covers {id}, which is not here"));
+                }
+            }
+        }
+    }
+
+    // --- claims and outcomes ----------------------------------------------------------------------------------------
+
+    pub fn claim(&mut self, client: usize, ticket: Ticket, claim: ClaimOp) -> Event {
+        let key = claim.request.record.clone();
+        let (chain, ..) = self.clients[client].disk.look(&key);
+        if let Some(head) = chain.iter().find(|op| op.seq == claim.head && op.state == OpState::InDoubt)
+            && (head.precondition.as_ref() != Some(&claim.request.precondition)
+                || head.sent_document != claim.request.document)
+        {
+            self.breaks(format!("doubt: op {} of {key} would be repeated as another write", claim.head));
+        }
+        let absorbs = claim.absorbs.clone();
+        let (seq, request) = (claim.head, claim.request.clone());
+        let result = self.clients[client].disk.claim(claim);
+        if let Ok(Some(op)) = &result {
+            let joined = |op: &&Op| absorbs.contains(&op.seq) || (op.seq == seq && !absorbs.is_empty());
+            let attempted = chain.iter().filter(joined).find(|op| op.attempts > 0);
+            if let Some(attempted) = attempted {
+                self.breaks(format!("I2: op {} was attempted and is still coalesced into op {seq}", attempted.seq));
+            }
+            if op.precondition.as_ref() != Some(&request.precondition) {
+                self.breaks(format!("claim: op {seq} was claimed without its precondition"));
+            }
+            self.clients[client].claims.insert(key.id.clone(), seq);
+        }
+        self.note(client, || format!("claims op {seq} of {} with {absorbs:?}: {}", key.id, result.is_ok()));
+        self.check_record(client, &key.id, "after a claim");
+        Event::Claimed { ticket, record: key, result: result.map(|op| op.map(Box::new)) }
+    }
+
+    /// What leaves for the server was claimed, durably, exactly as it is.
+    pub fn check_sent(&mut self, client: usize, request: &PushRequest) -> Origin {
+        let id = &request.record.id;
+        let (chain, ..) = self.clients[client].disk.look(&request.record);
+        let sent = chain.first().filter(|op| {
+            op.state == OpState::InFlight
+                && op.precondition.as_ref() == Some(&request.precondition)
+                && op.sent_document == request.document
+        });
+        let Some(op) = sent else {
+            self.breaks(format!("claim: a write of {id} by client {client} leaves without being claimed as it is"));
+            return (client, 0);
+        };
+        (client, self.root(client, op.seq).0)
+    }
+
+    fn root(&self, client: usize, seq: Seq) -> Seq {
+        self.clients[client].roots.get(&seq).copied().unwrap_or(seq)
+    }
+
+    pub fn settle(
+        &mut self,
+        client: usize,
+        ticket: Ticket,
+        key: RecordKey,
+        settles: Vec<SettleOp>,
+        mut guard: Option<LateOriginal>,
+    ) -> Event {
+        let mut result = Ok(());
+        for settle in settles {
+            let (before, base, _) = self.clients[client].disk.look(&key);
+            let (seq, outcome) = (settle.seq, settle.outcome.clone());
+            let settled = self.clients[client].disk.settle(settle, guard.take());
+            self.note(client, || format!("op {seq} of {} settled: {}", key.id, word(&outcome)));
+            if settled.is_ok() {
+                let op = before.iter().find(|op| op.seq == seq).cloned();
+                if let Some(op) = &op {
+                    self.check_outcome(client, op, &outcome, base.as_ref().map(|base| &base.document));
+                }
+                self.check_left(client, &key, &before, seq, &outcome);
+                if let Outcome::Rebased { op: new } = &outcome
+                    && let Some(new) = self.clients[client].disk.reader().op_by_id(new.op_id).expect("the outbox")
+                {
+                    let root = self.root(client, seq);
+                    self.clients[client].roots.insert(new.seq, root);
+                }
+            }
+            result = result.and(settled);
+        }
+        self.check_record(client, &key.id, "after an outcome");
+        Event::Settled { ticket, record: key, result }
+    }
+
+    /// I2: what an acknowledgement says is so, and its new base is stored.
+    fn check_outcome(&mut self, client: usize, op: &Op, outcome: &Outcome, base: Option<&Value>) {
+        let id = &op.record.id;
+        match outcome {
+            Outcome::Acked => {
+                let marks: Vec<String> = self.saved.keys().filter(|mark| mentions(op, mark)).cloned().collect();
+                for mark in marks {
+                    let held = |side: Option<&Value>| side.is_some_and(|document| document.get(&mark).is_some());
+                    if !self.server.marks.contains(&mark) {
+                        self.breaks(format!("I2: op {} of {id} is acknowledged, but {mark} never arrived", op.seq));
+                    } else if held(self.server.records.get(id)) && !held(base) {
+                        self.breaks(format!("I2: op {} of {id} is acknowledged before its new base is here", op.seq));
+                    }
+                }
+            }
+            Outcome::Discarded if op.attempts > 0 => {
+                self.breaks(format!("I2: op {} of {id} was sent, and the engine discards it", op.seq));
+            }
+            Outcome::Queued { .. } if op.was_in_doubt || op.state == OpState::InDoubt => {
+                self.breaks(format!("doubt: op {} of {id} was in doubt and is queued again", op.seq));
+            }
+            Outcome::Auth { .. } if op.state == OpState::InFlight => {
+                let after = self.clients[client].disk.reader().op(op.seq).expect("the outbox");
+                if after.is_some_and(|after| after.state != OpState::Auth || after.attempts + 1 != op.attempts) {
+                    self.breaks(format!("auth: op {} of {id} lost an attempt to missing credentials", op.seq));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// I2: nothing but what was settled for good leaves the pending set.
+    fn check_left(&mut self, client: usize, key: &RecordKey, before: &[Op], seq: Seq, outcome: &Outcome) {
+        let (after, ..) = self.clients[client].disk.look(key);
+        let may_leave = matches!(outcome, Outcome::Acked | Outcome::Rebased { .. } | Outcome::Discarded);
+        let left = before.iter().filter(|op| !after.iter().any(|other| other.seq == op.seq));
+        let wrong: Vec<Seq> = left.map(|op| op.seq).filter(|gone| *gone != seq || !may_leave).collect();
+        if let Some(gone) = wrong.first() {
+            self.breaks(format!("I2: op {gone} of {} left the outbox by {}", key.id, word(outcome)));
+        }
+    }
+
+    /// What a command took out of the outbox is kept.
+    pub fn check_vault(&mut self, client: usize, before: &[Op]) {
+        let vault = self.clients[client].disk.vault();
+        for op in before {
+            let now = self.clients[client].disk.reader().op(op.seq).expect("the outbox");
+            let discarded = now.is_some_and(|now| now.state == OpState::Discarded);
+            let Some(document) = op.document.as_ref().filter(|_| discarded) else { continue };
+            let kept = |(key, kept): &(RecordKey, Value)| *key == op.record && kept == document;
+            if !vault.iter().any(kept) {
+                self.breaks(format!(
+                    "I2: op {} of {} was discarded, and the vault does not have it",
+                    op.seq, op.record
+                ));
+            }
+        }
+    }
+
+    /// The server counts.
+    pub fn check_once(&mut self, origin: Origin) {
+        let count = self.server.effects.get(&origin).copied().unwrap_or(0);
+        if count > 1 {
+            self.breaks(format!("once: op {} of client {} was applied {count} times", origin.1, origin.0));
+        }
+    }
+
+    // --- time -------------------------------------------------------------------------------------------------------
+
+    /// I4: what waits for a time has a timer, and not a much later one. Asked when no answer is on its way.
+    pub fn check_timers(&mut self, client: usize, at: &At) {
+        if !self.clients[client].moved || self.is_jumpy() {
+            return;
+        }
+        self.clients[client].moved = false;
+        let Some(machine) = self.machine(client) else { return };
+        let wake = machine.wake_at();
+        let open = machine.status(at).iter().all(|source| source.push.waiting_for.is_none());
+        if !open {
+            if wake.is_none() {
+                self.breaks(format!("I4: the lane of client {client} is closed, and nothing will look again"));
+            }
+            return;
+        }
+        let source = collection().source;
+        let reader = self.clients[client].disk.reader();
+        let next = reader.next_attempt(&source).expect("the outbox").filter(|next| *next > at.wall);
+        let ready = reader.ready(&source, at.wall, &[], 1).expect("the outbox");
+        let in_time = |limit: Duration| wake.is_some_and(|wake| wake <= at.mono + limit);
+        if let Some(next) = next
+            && !in_time(next.since(at.wall) + SLACK)
+        {
+            let late = wake.map(|wake| wake.saturating_sub(at.mono));
+            self.breaks(format!(
+                "I4: client {client} has an op that waits {:?}, and wakes up after {late:?}",
+                next.since(at.wall)
+            ));
+        }
+        if !ready.is_empty() && !in_time(GUARD) {
+            self.breaks(format!("I4: client {client} has an op that may go, and no timer"));
+        }
+    }
+
+    // --- the end ----------------------------------------------------------------------------------------------------
+
+    /// Everything has settled: is everything there, once?
+    pub fn judge(&mut self) -> Result<(), String> {
+        let vaults: Vec<Vec<(RecordKey, Value)>> = match self.wiped {
+            true => self.clients.iter_mut().map(|client| client.disk.vault()).collect(),
+            false => Vec::new(),
+        };
+        let kept = |mark: &str| vaults.iter().flatten().any(|(_, document)| document.get(mark).is_some());
+        for (mark, (client, id)) in &self.saved {
+            let there = self.server.records.get(id);
+            let is_there = there.is_some_and(|document| document.get(mark).is_some());
+            // What others wrote and nobody pulled before the server lost it is nowhere.
+            let excused = self.wiped && (*client == usize::MAX || kept(mark));
+            if !is_there && !excused {
+                return Err(format!("lost: {mark}, saved by client {client} in {id}, is nowhere; there is {there:?}"));
+            }
+        }
+        for ((client, id), saved) in &self.own {
+            let there = self.server.records.get(id);
+            if !merge::same_document(there, saved.as_ref()) {
+                return Err(format!("lost: {id}, touched by client {client} only, is {there:?} instead of {saved:?}"));
+            }
+        }
+        for (index, client) in self.clients.iter().enumerate() {
+            let wrong = client.disk.store().rebuild_shadow().wait().map_err(|error| error.to_string())?;
+            if wrong > 0 {
+                return Err(format!("I1: {wrong} rows of client {index} were not what their ops make of them"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn word(outcome: &Outcome) -> String {
+    let text = format!("{outcome:?}");
+    text.split([' ', '{', '(']).next().unwrap_or_default().to_owned()
+}

@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::{Command, EngineEvent, EngineSetup, LOCK_EVERY, LOOK_EVERY, Report, feeds::Feeds};
+use super::{Command, EngineEvent, EngineSetup, LOCK_EVERY, LOOK_EVERY, Report, feeds::Feeds, network};
 use crate::{
     model::{
         activity::{Activity, Severity},
@@ -54,6 +54,7 @@ pub(super) async fn lead(setup: EngineSetup, mut commands: UnboundedReceiver<Com
         leader.wish(request);
     }
     leader.take_requests();
+    let _watch = setup.settings.watch_network.then(|| network::watch(answers));
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

@@ -7,12 +7,14 @@ use std::{collections::BTreeMap, io::IsTerminal, process::ExitCode, sync::Arc};
 
 use clap::Args;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::{
     DONE, Outcome,
-    output::{count, grouped, talk},
+    output::{self, Data, count, grouped, talk},
     report::Failure,
+    shapes,
     signals::Stop,
     status::{Picture, phase_word},
     world::{self, NOTHING_CONFIGURED, World},
@@ -21,10 +23,14 @@ use crate::{
     config::Config,
     model::{
         display,
+        ids::CollectionKey,
+        source::SourceSpec,
         sync_status::{ConnectivityState, GuardAnswer, PullPhase, SourceStatus, SyncRequest},
+        time::Timestamp,
     },
     runtime::engine::{Engine, EngineEvent, EngineSetup},
-    store::Store,
+    store::{Reader, Store},
+    sync::position,
 };
 
 /// Pull and push until nothing is left that can be done now
@@ -37,6 +43,9 @@ pub(super) struct SyncArgs {
     /// End forced offline first, for every process of the data dir
     #[arg(long)]
     online: bool,
+    /// Compare every record with the server, of one collection or of all, heal what differs and report it
+    #[arg(long, value_name = "C", num_args = 0..=1, default_missing_value = "", conflicts_with = "watch")]
+    verify: Option<String>,
     /// A pull of this collection stopped before deleting much: delete here what is gone there (the vault keeps it)
     #[arg(long, value_name = "C")]
     accept: Vec<String>,
@@ -53,7 +62,9 @@ Exit codes: 0 nothing waits, 1 a source could not be reached, 3 work is still pe
 4 unresolved conflicts, 5 rejected edits.
 
 JSON:
-  as `ebbtide status` prints it, after the sync";
+  as `ebbtide status` prints it, after the sync; with --verify an array instead, one member for each
+  collection that was compared: {\"source\", \"collection\", \"checked\", \"differing\", \"missing\" here,
+  \"extra\" here, \"healed\", \"took_ms\", \"verified_at\", \"differences\": [the first ids]}";
 
 pub(super) fn run(world: &World, args: &SyncArgs) -> Outcome {
     let config = world.config()?;
@@ -64,6 +75,13 @@ pub(super) fn run(world: &World, args: &SyncArgs) -> Outcome {
         return Err(Failure::usage("a sync needs the network, and --offline forbids it").hint("leave --offline out"));
     }
     let mut answers = answers(&config, args)?;
+    let compared = verified_keys(&config, args)?;
+    let began = world.now();
+    match compared.as_slice() {
+        [] => {}
+        [one] => answers.push(SyncRequest::Verify { collection: Some(one.clone()) }),
+        _ => answers.push(SyncRequest::Verify { collection: None }),
+    }
     let store = world.store()?;
     if args.online {
         answers.insert(0, SyncRequest::ForceOffline(false));
@@ -87,9 +105,13 @@ pub(super) fn run(world: &World, args: &SyncArgs) -> Outcome {
     if !ended.interrupted {
         check_reached(&ended.statuses, picture.counts.pending())?;
     }
-    if world.json {
+    if !compared.is_empty() && !report_verified(world, &mut reader, &compared, began)? {
+        report_stopped(&ended.statuses);
+        return Ok(ExitCode::FAILURE);
+    }
+    if world.json && compared.is_empty() {
         picture.print(world)?;
-    } else {
+    } else if !world.json {
         talk(&summary(&ended.statuses, picture.counts.pending(), picture.conflicts));
     }
     let stopped = report_stopped(&ended.statuses);
@@ -250,6 +272,59 @@ fn answers(config: &Config, args: &SyncArgs) -> Result<Vec<SyncRequest>, Failure
         }
     }
     Ok(answers)
+}
+
+fn verified_keys(config: &Config, args: &SyncArgs) -> Result<Vec<CollectionKey>, Failure> {
+    match args.verify.as_deref() {
+        None => Ok(Vec::new()),
+        Some("") => Ok(config.sources.iter().flat_map(SourceSpec::keys).collect()),
+        Some(name) => Ok(vec![world::find(config, name)?.key()]),
+    }
+}
+
+/// Prints what the comparisons found. False where one did not come to its end.
+fn report_verified(
+    world: &World,
+    reader: &mut Reader,
+    keys: &[CollectionKey],
+    began: Timestamp,
+) -> Result<bool, Failure> {
+    let mut shown = Vec::new();
+    let mut data = Data::new();
+    for overview in reader.overview(keys)? {
+        let found = position(overview.checkpoint.as_deref()).verified.filter(|found| found.at >= began);
+        let Some(found) = found else {
+            talk(&format!("`{}` could not be compared to the end", overview.key));
+            continue;
+        };
+        if !world.json {
+            let counts = format!("missing {}, differing {}, extra {}", found.missing, found.differing, found.extra);
+            data.line(&format!(
+                "{}  {} records, {} differences ({counts}), {} healed",
+                overview.key,
+                grouped(found.checked),
+                found.count(),
+                found.healed
+            ))?;
+        }
+        shown.push(json!({
+            "source": overview.key.source,
+            "collection": overview.key.collection,
+            "checked": found.checked,
+            "differing": found.differing,
+            "missing": found.missing,
+            "extra": found.extra,
+            "healed": found.healed,
+            "took_ms": found.took_ms,
+            "verified_at": shapes::time(found.at),
+            "differences": found.differences,
+        }));
+    }
+    if world.json {
+        output::json(&shown)?;
+    }
+    data.finish()?;
+    Ok(shown.len() == keys.len())
 }
 
 /// A source that cannot be reached is a failure; what waits for it is safe and said to be.

@@ -100,6 +100,30 @@ pub enum PullPhase {
     Detached,
 }
 
+/// What comparing a whole collection with the server found. Differences are healed as they are found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    /// When it ended; while it goes on, when it began.
+    pub at: Timestamp,
+    pub checked: u64,
+    /// Here and there, with other content.
+    pub differing: u64,
+    /// There and not here.
+    pub missing: u64,
+    /// Here and not there.
+    pub extra: u64,
+    pub healed: u64,
+    pub took_ms: u64,
+    /// The first of them.
+    pub differences: Vec<RecordId>,
+}
+
+impl Verified {
+    pub fn count(&self) -> u64 {
+        self.differing + self.missing + self.extra
+    }
+}
+
 /// What made a guard stop a collection before a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -152,6 +176,9 @@ pub struct CollectionStatus {
     /// What it stopped for; also while it is detached.
     #[serde(default)]
     pub guard: Option<GuardFound>,
+    /// The last comparison with the server that came to its end.
+    #[serde(default)]
+    pub verified: Option<Verified>,
 }
 
 impl CollectionStatus {
@@ -168,6 +195,7 @@ impl CollectionStatus {
             next_at: None,
             last_error: None,
             guard: None,
+            verified: None,
         }
     }
 }
@@ -236,6 +264,10 @@ pub enum SyncRequest {
     /// Pull and push everything now; forgets backoff.
     Sync {
         source: Option<SourceName>,
+    },
+    /// Compare whole collections with the server, and heal what differs.
+    Verify {
+        collection: Option<CollectionKey>,
     },
     Probe {
         source: Option<SourceName>,

@@ -144,6 +144,10 @@ impl Machine {
     fn request(&mut self, at: &At, effects: &mut Vec<Effect>, request: &SyncRequest) {
         match request {
             SyncRequest::Sync { source } => self.each(at, effects, source.as_ref(), Lane::sync_now),
+            SyncRequest::Verify { collection } => {
+                let source = collection.as_ref().map(|key| &key.source);
+                self.each(at, effects, source, |lane, _| lane.verify(collection.as_ref()));
+            }
             SyncRequest::Probe { source } => self.each(at, effects, source.as_ref(), Lane::probe_now),
             SyncRequest::Pause { source } => {
                 self.each(at, effects, source.as_ref(), |lane, cx| lane.pause(cx, true));

@@ -158,6 +158,8 @@ pub struct AppliedPage {
     pub updated: u64,
     pub unchanged: u64,
     pub deleted: u64,
+    /// The first records that changed by it.
+    pub changed: Vec<RecordId>,
     /// Gone there, kept here because of pending ops; with the kind of the oldest.
     pub vanished: Vec<(RecordKey, OpKind)>,
 }

@@ -352,6 +352,10 @@ impl Lane {
         }
     }
 
+    pub(super) fn verify(&mut self, only: Option<&CollectionKey>) {
+        self.pulls.iter_mut().filter(|pull| only.is_none_or(|key| pull.key() == key)).for_each(Pull::verify);
+    }
+
     pub(super) fn pull_mut(&mut self, key: &CollectionKey) -> Option<&mut Pull> {
         self.pulls.iter_mut().find(|pull| pull.key() == key)
     }

@@ -290,6 +290,7 @@ impl Disk {
             updated: applied.updated,
             unchanged: applied.unchanged,
             deleted: applied.deleted,
+            changed: applied.changed.unwrap_or_default(),
             vanished,
         }
     }

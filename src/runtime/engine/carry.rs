@@ -357,6 +357,7 @@ impl Leader {
             updated: applied.updated,
             unchanged: applied.unchanged,
             deleted: applied.deleted,
+            changed: applied.changed.unwrap_or_default().into_iter().take(100).collect(),
             vanished: kept,
         }
     }

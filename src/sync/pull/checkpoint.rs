@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::Origin;
-use crate::model::{ids::RecordId, sync_status::GuardFound};
+use crate::model::{
+    ids::RecordId,
+    sync_status::{GuardFound, Verified},
+};
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -60,6 +63,11 @@ pub(super) struct Checkpoint {
     /// So many deletions the user accepted, until a sweep is carried out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) accepted: Option<u64>,
+    /// What a comparison that goes on has found so far, and what the last one found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) verifying: Option<Verified>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) verified: Option<Verified>,
 }
 
 /// What a stored checkpoint says to people.
@@ -69,12 +77,15 @@ pub struct Position {
     pub guard: Option<GuardFound>,
     /// Not pulled any more, by the user's choice.
     pub is_detached: bool,
+    /// The last comparison with the server.
+    pub verified: Option<Verified>,
 }
 
 /// Reads a checkpoint as the mirror keeps it, for those who show it without a running sync.
 pub fn position(checkpoint: Option<&str>) -> Position {
     let checkpoint = Checkpoint::read(checkpoint);
-    Position { guard: checkpoint.stopped, is_detached: checkpoint.phase == Phase::Detached }
+    let is_detached = checkpoint.phase == Phase::Detached;
+    Position { guard: checkpoint.stopped, is_detached, verified: checkpoint.verified }
 }
 
 impl Checkpoint {

@@ -163,6 +163,7 @@ impl Pull {
         self.reading_since = None;
         self.incoming.clear();
         self.checkpoint.accepted = None;
+        self.checkpoint.verifying = None;
         self.checkpoint.stopped = Some(found);
         self.begin_anew();
         self.write_checkpoint(cx);

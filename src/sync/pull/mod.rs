@@ -16,6 +16,7 @@ mod checkpoint;
 mod feed;
 mod guard;
 mod sweep;
+mod verify;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -73,6 +74,8 @@ pub(super) struct Pull {
     /// The user asked for everything, and no reading has come to its end since: what was swept a moment ago is swept
     /// again, however often the server fails meanwhile.
     wished: bool,
+    /// The user wants everything compared with the server.
+    verify_wished: bool,
     /// An answer that came before the checkpoint was read.
     answer: Option<GuardAnswer>,
     /// The checkpoint was read at least once.
@@ -133,6 +136,7 @@ impl Pull {
             audit_at: None,
             failures: 0,
             wished: false,
+            verify_wished: false,
             answer: None,
             is_known: false,
             is_compared: false,
@@ -174,7 +178,8 @@ impl Pull {
             Stage::Sweep(sweep) => !is_open && !sweep.is_waiting(),
             _ => false,
         };
-        resting && !writing && (quiet || !is_open)
+        let wishes = is_open && self.may_verify();
+        resting && !wishes && !writing && (quiet || !is_open)
     }
 
     /// A bounded pull that the sender may wait for.
@@ -202,6 +207,7 @@ impl Pull {
         let mut shown = self.shown.clone();
         shown.phase = self.phase(is_open);
         shown.guard = self.question().cloned();
+        shown.verified = self.checkpoint.verified.clone();
         let moving = matches!(shown.phase, PullPhase::Backfill | PullPhase::Sweep | PullPhase::Delta);
         shown.rate = if moving { self.rate.per_second(mono) } else { None };
         let next = self.next_at.filter(|_| matches!(self.stage, Stage::Cold | Stage::Ready | Stage::Resting));
@@ -290,6 +296,9 @@ impl Pull {
             return;
         }
         self.start_touches(cx, push);
+        if self.may_verify() {
+            return self.begin_verify(cx);
+        }
         match self.stage {
             Stage::Ready if due => {
                 self.next_at = None;
@@ -344,6 +353,10 @@ impl Pull {
 
     /// From the checkpoint on.
     fn start(&mut self, cx: &mut Cx<'_>) {
+        // The first reading of a run would heal what a comparison is to find.
+        if self.verify_wished && self.checkpoint.whole {
+            return self.begin_verify(cx);
+        }
         match (self.mode, self.checkpoint.phase) {
             (Some(Mode::Stream), _) => self.open_feed(cx, None),
             (Some(_), Phase::Backfill) => self.begin_sweep(cx, true),
@@ -524,6 +537,7 @@ impl Pull {
                 return;
             }
         };
+        self.tally(ticket, &applied);
         for (record, kind) in &applied.vanished {
             if *kind == OpKind::Update && !push.is_working_on(record) {
                 match self.spec.conflicts.policy.settles_deletions() {

@@ -288,8 +288,9 @@ impl Pull {
         let Some(ending) = &mut self.ending else { return };
         let ticket = cx.ticket();
         ending.step = Step::Noting(ticket);
-        self.checkpoint.phase = Phase::Complete;
         self.checkpoint.sweep = ending.number;
+        self.note_verified(cx);
+        self.checkpoint.phase = Phase::Complete;
         self.checkpoint.mode = self.mode;
         self.checkpoint.after = None;
         self.checkpoint.swept_at = Some(cx.at.wall.0);

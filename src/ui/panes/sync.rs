@@ -140,6 +140,10 @@ fn detail(app: &App, key: &CollectionKey, room: usize, full: bool, canvas: &Canv
         if let Some(at) = status.last_pull {
             lines.push((format!("last pull {}", at.clock_time(app.setup().zone_offset)), Role::Dim));
         }
+        if let Some(verified) = &status.verified {
+            let ago = words::ago(app.now().wall, verified.at);
+            lines.push((format!("verified {ago}, {} differences", verified.count()), Role::Dim));
+        }
         if let Some(next) = status.next_at.filter(|next| *next > app.now().wall) {
             lines.push((format!("next at {}", next.clock_time(app.setup().zone_offset)), Role::Dim));
         }

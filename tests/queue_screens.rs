@@ -7,7 +7,8 @@ use ebbtide::{
     app::effect::Effect,
     model::{
         ids::{CollectionKey, Seq},
-        op::{OpState, Precondition},
+        op::{OpError, OpState, Precondition},
+        time::At,
     },
 };
 use serde_json::json;
@@ -128,6 +129,22 @@ fn a_choice_is_left_by_esc_and_never_takes_everything() {
     let mut bench = at(SIZES[0], 115);
     bench.press("s");
     assert!(bench.screen().contains("only one part; hold it instead"), "{}", bench.screen());
+}
+
+#[test]
+fn an_op_that_alone_does_not_go_through_says_so() {
+    for size in SIZES {
+        let mut data = data();
+        let op = data.find(Seq(113));
+        (op.attempts, op.next_attempt_at) = (4, Some(At::test(NOW + 90).wall));
+        let said =
+            OpError { at: At::test(NOW - 5).wall, status: Some(503), message: "no worker for this key".to_owned() };
+        op.last_error = Some(said.own());
+        let mut bench = Bench::new(setup(size), data, NOW);
+        bench.press("4zj");
+        kept("own_trouble", &bench, size);
+        assert!(bench.screen().contains("Other changes go through"), "{}", bench.screen());
+    }
 }
 
 #[test]

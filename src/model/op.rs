@@ -150,6 +150,21 @@ pub struct OpError {
     pub message: String,
 }
 
+/// What is added to the words where the trouble is the op's own.
+const OWN: &str = "; other changes go through";
+
+impl OpError {
+    /// The same, of an op that fails while others of its source do not.
+    pub fn own(self) -> Self {
+        Self { message: format!("{}{OWN}", self.message), ..self }
+    }
+
+    /// The words as they were given, and whether only this op meets them.
+    pub fn words(&self) -> (&str, bool) {
+        self.message.strip_suffix(OWN).map_or((self.message.as_str(), false), |words| (words, true))
+    }
+}
+
 /// What an original that got no answer may still find: the state its precondition stands for. Until then nothing may
 /// bring that state back.
 #[derive(Debug, Clone, PartialEq)]

@@ -20,7 +20,7 @@
 //! nothing.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
@@ -76,8 +76,8 @@ pub(super) struct Push {
     peek: bool,
     /// Read ops whose time has not come too: the user or a recovered link said so.
     generous: bool,
-    /// Records left alone until then (monotonic): refused claims, backoff of a generous reading.
-    not_before: HashMap<RecordKey, Duration>,
+    /// Records left alone for a while.
+    not_before: HashMap<RecordKey, Wait>,
     /// When an op that waits may go (monotonic).
     next_attempt: Option<Duration>,
     /// The store is in trouble: nothing new until then.
@@ -88,6 +88,8 @@ pub(super) struct Push {
     settling: HashMap<CollectionName, Settling>,
     /// Ops that met a lane-level failure, with the lane's successes then.
     suspects: HashMap<Seq, u64>,
+    /// Of these, the ones whose trouble is their own; said once.
+    odd: HashSet<Seq>,
     /// How often the reading of a record before its claim failed in a row, while the rest of the lane worked.
     unread: HashMap<RecordKey, u32>,
     last_look: Duration,
@@ -96,6 +98,15 @@ pub(super) struct Push {
     rate: Rate,
     total_done: u64,
     last_success: Option<Timestamp>,
+}
+
+/// Until when a record is left alone.
+#[derive(Clone, Copy)]
+struct Wait {
+    /// Monotonic.
+    until: Duration,
+    /// Written at the op too: a reading leaves it out by itself, and finds it as soon as the user ends the wait there.
+    at_op: bool,
 }
 
 /// A record that moves on the server each time its op is about to be sent.
@@ -132,6 +143,7 @@ struct Loading {
     ticket: Ticket,
     limit: usize,
     counts: bool,
+    generous: bool,
 }
 
 struct Job {
@@ -191,6 +203,7 @@ impl Push {
             races: HashMap::new(),
             settling: spec.collections.iter().map(settling).collect(),
             suspects: HashMap::new(),
+            odd: HashSet::new(),
             unread: HashMap::new(),
             last_look: Duration::ZERO,
             to_go: 0,
@@ -239,16 +252,21 @@ impl Push {
         let when_open = [
             self.next_attempt,
             self.store_hold,
-            self.not_before.values().min().copied(),
+            self.waits_until(),
             (self.to_go > 0).then_some(self.last_look + SAFETY),
         ];
         again.chain(self.late.wake_at()).chain(when_open.into_iter().flatten().filter(|_| is_open)).min()
     }
 
+    /// When the first record left alone may be looked at again.
+    fn waits_until(&self) -> Option<Duration> {
+        self.not_before.values().map(|wait| wait.until).min()
+    }
+
     pub(super) fn status(&self, cx_wall: Timestamp, mono: Duration) -> PushStatus {
         let in_flight =
             self.jobs.values().filter(|job| matches!(job.stage, Stage::Sending(..) | Stage::WantsSend(_))).count();
-        let waits = [self.next_attempt, self.not_before.values().min().copied(), self.late.next_end()];
+        let waits = [self.next_attempt, self.waits_until(), self.late.next_end()];
         let waits = waits.into_iter().flatten().min();
         PushStatus {
             done: self.done,
@@ -304,8 +322,8 @@ impl Push {
 
     fn let_time_pass(&mut self, cx: &mut Cx<'_>) {
         let now = cx.at.mono;
-        self.not_before.retain(|_, until| {
-            let waits = *until > now;
+        self.not_before.retain(|_, wait| {
+            let waits = wait.until > now;
             self.dirty |= !waits;
             waits
         });
@@ -424,17 +442,19 @@ impl Push {
             return;
         }
         let mut exclude: Vec<RecordKey> = self.jobs.keys().cloned().collect();
-        exclude.extend(self.not_before.keys().cloned());
+        let generous = std::mem::take(&mut self.generous);
+        let left_alone = self.not_before.iter().filter(|(_, wait)| generous || !wait.at_op);
+        exclude.extend(left_alone.map(|(record, _)| record.clone()));
         exclude.extend(self.late.held().cloned());
         for job in self.jobs.values_mut() {
             job.shadowed = true;
         }
         let ticket = cx.ticket();
         let limit = (self.parallel * 8).clamp(8, 64);
-        self.loading = Some(Loading { ticket, limit, counts: self.dirty });
+        self.loading = Some(Loading { ticket, limit, counts: self.dirty, generous });
         (self.dirty, self.peek) = (false, false);
         self.last_look = cx.at.mono;
-        let now = if self.generous { Timestamp(i64::MAX) } else { cx.at.wall };
+        let now = if generous { Timestamp(i64::MAX) } else { cx.at.wall };
         cx.out.push(Effect::ReadOutbox { ticket, source: self.source.clone(), now, exclude, limit });
     }
 
@@ -442,7 +462,10 @@ impl Push {
         let Some(loading) = self.loading.take_if(|loading| loading.ticket == ticket) else { return };
         let slice = match result {
             Ok(slice) => slice,
-            Err(message) => return self.store_failed(cx, &message),
+            Err(message) => {
+                self.generous |= loading.generous;
+                return self.store_failed(cx, &message);
+            }
         };
         if self.to_go == 0 && slice.to_go > 0 && self.jobs.is_empty() {
             self.done = 0;
@@ -451,10 +474,15 @@ impl Push {
         self.to_go = slice.to_go;
         if slice.chains.len() >= loading.limit {
             self.dirty = true;
+            self.generous |= loading.generous;
         } else {
-            self.generous = false;
             self.next_attempt =
                 slice.next_attempt.map(|due| cx.at.mono + due.since(cx.at.wall).max(Duration::from_millis(20)));
+        }
+        if !loading.generous {
+            // Found although it waited: the user ended that.
+            let found = |record: &RecordKey| slice.chains.iter().any(|chain| chain.record == *record);
+            self.not_before.retain(|record, wait| !(wait.at_op && found(record)));
         }
         // What may already be applied is settled first.
         let (doubted, fresh): (Vec<Chain>, Vec<Chain>) = slice
@@ -575,7 +603,7 @@ impl Push {
                     None => {
                         cx.signals.push(Signal::Good(exchange.clone()));
                         let wait = backoff::jitter_above(cx.at, 3, 5, Duration::from_secs(5), backoff::CAP);
-                        self.not_before.insert(record.clone(), cx.at.mono + wait);
+                        self.leave_alone(cx, record, wait);
                         let text = format!("`{record}` cannot be sent: {}", policy::words(&error));
                         cx.log(Severity::Warning, "outbox", text, None);
                     }
@@ -616,7 +644,7 @@ impl Push {
             }
             Ok(None) => {
                 // Held, discarded, or changed meanwhile: read it again, but not at once, should the store insist.
-                self.not_before.insert(record.clone(), cx.at.mono + Duration::from_millis(500));
+                self.leave_alone(cx, record, Duration::from_millis(500));
                 self.drop_job(record);
             }
             Err(message) => {
@@ -676,22 +704,26 @@ impl Push {
             Meaning::NotApplied { broken, after, counts, error } => {
                 let unsent = matches!(broken, Break::Link(_));
                 let own = !unsent && self.is_own_trouble(cx, head.seq);
-                if own {
+                let error = if own {
                     cx.signals.push(Signal::Odd(exchange.clone()));
+                    self.say_own(cx, record, head.seq, error)
                 } else {
                     cx.signals.push(Signal::Bad { broken, exchange: exchange.clone(), after });
-                }
+                    error
+                };
                 // Refused twice: let the others of the lane go first when it opens again.
                 let wait = (own || (counts && head.attempts > 1))
                     .then(|| after.unwrap_or_default().min(policy::MAX_RETRY_AFTER) + self.op_backoff(cx, &head));
                 self.put_back(cx, record, doubted, error, wait, counts);
             }
             Meaning::Unknown { broken, error } => {
-                if self.is_own_trouble(cx, head.seq) {
+                let error = if self.is_own_trouble(cx, head.seq) {
                     cx.signals.push(Signal::Odd(exchange.clone()));
+                    self.say_own(cx, record, head.seq, error)
                 } else {
                     cx.signals.push(Signal::Bad { broken, exchange: exchange.clone(), after: None });
-                }
+                    error
+                };
                 let wait = self.op_backoff(cx, &head);
                 self.doubt(cx, record, error, Some(wait));
             }
@@ -797,7 +829,7 @@ impl Push {
             if race.owned_rounds > MAX_REBASES {
                 let round = race.owned_rounds - MAX_REBASES;
                 let wait = backoff::jitter_above(cx.at, 7, round, Duration::from_millis(500), backoff::CAP);
-                self.not_before.insert(record.clone(), cx.at.mono + wait);
+                self.leave_alone(cx, record, wait);
             }
             return None;
         }
@@ -826,6 +858,7 @@ impl Push {
     /// The op left the outbox without having been applied.
     fn note_given_up(&mut self, record: &RecordKey, seq: Seq) {
         self.suspects.remove(&seq);
+        self.odd.remove(&seq);
         self.races.remove(record);
         self.to_go = self.to_go.saturating_sub(1);
     }
@@ -851,6 +884,7 @@ impl Push {
 
     fn note_acked(&mut self, cx: &Cx<'_>, record: &RecordKey, seq: Seq) {
         self.suspects.remove(&seq);
+        self.odd.remove(&seq);
         self.races.remove(record);
         self.done += 1;
         self.total_done += 1;
@@ -884,7 +918,7 @@ impl Push {
     fn doubt(&mut self, cx: &mut Cx<'_>, record: &RecordKey, error: OpError, wait: Option<Duration>) {
         let Some(seq) = self.jobs.get(record).and_then(|job| job.ops.first()).map(|op| op.seq) else { return };
         if let Some(wait) = wait {
-            self.not_before.insert(record.clone(), cx.at.mono + wait);
+            self.not_before.insert(record.clone(), Wait { until: cx.at.mono + wait, at_op: true });
         }
         let next_attempt_at = wait.map(|wait| cx.at.wall.plus(wait));
         let settle = SettleOp { seq, outcome: Outcome::InDoubt { error, next_attempt_at }, at: cx.at.wall };
@@ -906,7 +940,7 @@ impl Push {
         }
         let Some(seq) = self.jobs.get(record).and_then(|job| job.ops.first()).map(|op| op.seq) else { return };
         if let Some(wait) = wait {
-            self.not_before.insert(record.clone(), cx.at.mono + wait);
+            self.not_before.insert(record.clone(), Wait { until: cx.at.mono + wait, at_op: true });
         }
         let next_attempt_at = wait.map(|wait| cx.at.wall.plus(wait));
         let outcome = Outcome::Queued { error: Some(error), next_attempt_at, counts };
@@ -946,7 +980,22 @@ impl Push {
             let text = format!("`{record}` cannot be sent, because it cannot be read: {}", policy::words(error));
             cx.log(Severity::Warning, "outbox", text, Some("it is tried again by itself; nothing else waits for it"));
         }
-        self.not_before.insert(record.clone(), cx.at.mono + wait);
+        self.leave_alone(cx, record, wait);
+    }
+
+    /// Says once in the activity, and at the op every time, that only this one fails.
+    fn say_own(&mut self, cx: &mut Cx<'_>, record: &RecordKey, seq: Seq, error: OpError) -> OpError {
+        if self.odd.insert(seq) {
+            let text = format!("`{record}` fails while other changes go through: {}", error.message);
+            let hint = "it is tried again by itself, ever more rarely; hold, edit or discard it in the outbox";
+            cx.log(Severity::Warning, "outbox", text, Some(hint));
+        }
+        error.own()
+    }
+
+    /// A wait that is known here only.
+    fn leave_alone(&mut self, cx: &Cx<'_>, record: &RecordKey, wait: Duration) {
+        self.not_before.insert(record.clone(), Wait { until: cx.at.mono + wait, at_op: false });
     }
 
     /// Writes what is to be written for the record, in order: base, then settle.

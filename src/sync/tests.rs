@@ -4,6 +4,7 @@ mod conflicts;
 mod guards;
 mod late;
 mod link;
+mod own;
 mod unread;
 mod wish;
 
@@ -219,14 +220,15 @@ impl Script {
         self.tell(Event::Probed { ticket, source: "s".into(), result, chain: Vec::new(), exchange });
     }
 
-    /// Answers the next reading of the outbox that does not leave these records out.
+    /// Answers the next reading of the outbox that does not leave these records out, their time come.
     fn outbox(&mut self, chains: Vec<Chain>) {
         loop {
-            let (ticket, exclude) = self.pass_until(|effect| match effect {
-                Effect::ReadOutbox { ticket, exclude, .. } => Some((*ticket, exclude.clone())),
+            let (ticket, now, exclude) = self.pass_until(|effect| match effect {
+                Effect::ReadOutbox { ticket, now, exclude, .. } => Some((*ticket, *now, exclude.clone())),
                 _ => None,
             });
-            let is_left_out = chains.iter().any(|chain| exclude.contains(&chain.record));
+            let is_early = |chain: &Chain| chain.ops[0].next_attempt_at.is_some_and(|next| next > now);
+            let is_left_out = chains.iter().any(|chain| exclude.contains(&chain.record) || is_early(chain));
             let chains = if is_left_out { Vec::new() } else { chains.clone() };
             let slice = OutboxSlice { to_go: chains.len() as u64, chains, next_attempt: None };
             self.tell(Event::OutboxRead { ticket, source: "s".into(), result: Ok(slice) });

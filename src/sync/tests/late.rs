@@ -137,6 +137,7 @@ fn a_waiting_op_is_not_written_again_with_every_look() {
     script.outbox(vec![on_its_base(&deleted)]);
     deleted.next_attempt_at = Some(held_back(&mut script).0);
     script.tell(Event::JournalMoved);
+    script.tell(Event::Request(SyncRequest::Sync { source: None }));
     script.outbox(vec![on_its_base(&deleted)]);
     assert!(script.seconds < 100);
     assert!(!script.asked.iter().any(|effect| matches!(effect, Effect::Settle { .. } | Effect::Claim { .. })));

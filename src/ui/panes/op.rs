@@ -123,9 +123,10 @@ fn diff(app: &App, op: &Op, room: usize) -> Vec<Line> {
 fn why(app: &App, op: &Op, room: usize, lines: &mut Vec<Line>) {
     let zone = app.setup().zone_offset;
     let said = op.last_error.as_ref().map(|error| match error.status {
-        Some(status) => format!("Server said {status}: \"{}\"", error.message),
-        None => error.message.clone(),
+        Some(status) => format!("Server said {status}: \"{}\"", error.words().0),
+        None => error.words().0.to_owned(),
     });
+    let is_own = op.last_error.as_ref().is_some_and(|error| error.words().1);
     let (title, role, rest) = match op.state {
         OpState::Rejected => ("WHY IT STOPPED", Role::Rejected, "This will not fix itself: edit it, or discard it"),
         OpState::Conflict => {
@@ -146,6 +147,9 @@ fn why(app: &App, op: &Op, room: usize, lines: &mut Vec<Line>) {
     }
     if !rest.is_empty() {
         wrapped(lines, rest, room, Role::Text);
+    }
+    if is_own {
+        wrapped(lines, "Other changes go through: only this one waits, a little longer each time", room, Role::Text);
     }
     if let Some(next) = op.next_attempt_at.filter(|_| op.state == OpState::Queued) {
         lines.push(plain(format!("  Next try at {}", next.clock_time(zone))));

@@ -30,7 +30,7 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 
 /// What a task sends back to the loop.
 pub(super) enum Answer {
-    Event(Event),
+    Event(Box<Event>),
     /// A page or the end of a sweep: the loop looks up what kept vanished records alive before the machine hears of it.
     Applied {
         ticket: Ticket,
@@ -295,8 +295,8 @@ impl Leader {
     fn take(&mut self, answer: Answer) {
         match answer {
             Answer::Event(event) => {
-                let probed = matches!(event, Event::Probed { result: Ok(()), .. });
-                self.handle(event);
+                let probed = matches!(*event, Event::Probed { result: Ok(()), .. });
+                self.handle(*event);
                 if probed {
                     self.notice_accounts();
                 }

@@ -50,7 +50,7 @@ async fn follow(mut watcher: IfWatcher, answers: &UnboundedSender<Answer>) -> st
             }
         }
         if addresses.changed(watcher.iter().map(ipnet::IpNet::addr)) {
-            let _ = answers.send(Answer::Event(Event::NetworkChanged));
+            let _ = answers.send(Answer::Event(Box::new(Event::NetworkChanged)));
         }
     }
 }

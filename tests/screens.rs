@@ -10,7 +10,7 @@ use ebbtide::model::{
     activity::Severity,
     conflict::Conflict,
     ids::{CollectionKey, Revision},
-    op::OpState,
+    op::{OpError, OpState},
     spend::{Spent, SpentToday},
     sync_status::*,
     time::{At, Timestamp},
@@ -921,6 +921,122 @@ fn resolver(size: (u16, u16), change: impl Fn(&mut Conflict)) -> Bench {
     bench
 }
 
+/// A conflict that the loop guard made: the server writes two fields anew whenever the edit is about to be sent.
+fn rewritten(size: (u16, u16)) -> Bench {
+    let mut bench = resolver(size, |_| {});
+    let op = bench.data.ops.iter_mut().find(|op| op.record.id.as_str() == "p_003").unwrap();
+    op.last_error = Some(OpError {
+        at: op.created_at,
+        status: None,
+        message:
+            "the server changed `/price`, `/stock` each of 3 times the edit was about to be sent; if it writes that \
+                  by itself, `ebbtide conflicts teach products /price server-owned --apply` leaves it to the server"
+                .to_owned(),
+    });
+    bench.changed();
+    bench
+}
+
+/// Five conflicts of products: in four only the price needs a person, in the last one also the title.
+fn many_prices(size: (u16, u16)) -> Bench {
+    let mut data = few();
+    outbox(&mut data);
+    let side = |title: &str, price: i64| Some(json!({"title": title, "price": price}));
+    for (id, number) in (2..).zip([4, 5, 6, 7]) {
+        let record = key("products").record(format!("p_{number:03}"));
+        let seq = data.op(&record, side("Mug", 20 + id), OpState::Conflict, NOW - 600);
+        let mut conflict = Conflict { id, record, seq, base: side("Mug", 12), ..data.conflicts[0].clone() };
+        (conflict.mine, conflict.theirs) = (side("Mug", 20 + id), side("Mug", 30 + id));
+        if number == 7 {
+            (conflict.mine, conflict.theirs) = (side("Cup", 20 + id), side("Jug", 30 + id));
+        }
+        data.conflicts.push(conflict);
+    }
+    let first = &mut data.conflicts[0];
+    (first.base, first.mine, first.theirs) = (side("Mug", 12), side("Mug", 20), side("Mug", 30));
+    let mut bench = Bench::new(setup(size), data, NOW);
+    bench.status(online());
+    bench.press("C");
+    bench
+}
+
+fn open_conflicts(bench: &Bench) -> Vec<i64> {
+    let open = bench.data.conflicts.iter().filter(|conflict| conflict.resolved_at.is_none());
+    open.map(|conflict| conflict.id).collect()
+}
+
+#[test]
+fn a_rule_taught_by_example_settles_the_other_conflicts_and_reaches_the_sync() {
+    use ebbtide::model::sync_status::SyncRequest;
+    let mut bench = many_prices((120, 36));
+    bench.press("tw");
+    assert_eq!(open_conflicts(&bench), [2, 3, 4, 5], "the answer does not wait for the question");
+    bench.press("y");
+    assert_eq!(open_conflicts(&bench), [5], "the title of the last one still needs a person");
+    let learned = |effect: &Effect| matches!(effect, Effect::Sync(SyncRequest::Learn { .. }));
+    assert!(bench.effects.iter().any(learned), "{:?}", bench.effects);
+    let screen = bench.screen();
+    assert!(screen.contains("by the rule `theirs`"), "{screen}");
+    assert!(screen.contains("`\"/price\" = \"theirs\"` is kept in config.toml"), "{screen}");
+}
+
+#[test]
+fn a_rule_that_is_declined_or_cannot_be_kept_changes_nothing() {
+    for (key, read_only) in [("n", false), ("<esc>", false), ("y", true)] {
+        let mut bench = many_prices((120, 36));
+        bench.config_is_read_only = read_only;
+        bench.press("tw").press(key);
+        assert_eq!(open_conflicts(&bench), [2, 3, 4, 5], "{key}");
+        assert!(bench.app.confirm().is_none());
+        assert_eq!(bench.screen().contains("The rule is not kept"), read_only, "{}", bench.screen());
+        bench.press("tw");
+        assert_eq!(open_conflicts(&bench), [3, 4, 5], "and the next one is decided as ever");
+    }
+}
+
+#[test]
+fn a_kill_during_the_question_keeps_the_answer_and_asks_nothing() {
+    let mut bench = many_prices((120, 36));
+    bench.press("tw");
+    let mut bench = bench.restart();
+    assert!(bench.app.confirm().is_none());
+    assert_eq!(open_conflicts(&bench), [2, 3, 4, 5]);
+    bench.press("y");
+    assert_eq!(open_conflicts(&bench), [2, 3, 4, 5]);
+}
+
+#[test]
+fn a_place_that_the_server_rewrites_is_left_to_it_by_one_key() {
+    use ebbtide::model::sync_status::SyncRequest;
+    let mut bench = rewritten((120, 36));
+    let screen = bench.screen();
+    assert!(screen.contains("The server writes price, stock anew before each send; `A`"), "{screen}");
+    assert!(screen.contains("A  leave it to the server"), "{screen}");
+    bench.press("A");
+    assert!(bench.screen().contains("Always keep the server's /price in products?"), "{}", bench.screen());
+    bench.press("y");
+    let learned = |effect: &Effect| match effect {
+        Effect::Sync(SyncRequest::Learn { pattern, rule, .. }) => {
+            pattern.to_string() == "/price" && rule.word() == "server-owned"
+        }
+        _ => false,
+    };
+    assert!(bench.effects.iter().any(learned), "{:?}", bench.effects);
+    assert!(bench.screen().contains("by the rule `server-owned`"), "{}", bench.screen());
+}
+
+#[test]
+fn a_long_id_in_the_header_is_shortened_before_it_is_left_out() {
+    for size in [(200, 60), (120, 36), (80, 24)] {
+        let bench = resolver(size, |conflict| {
+            conflict.record = key("products").record("p_".to_owned() + &"0123456789".repeat(12));
+        });
+        let header = bench.lines().remove(0);
+        assert!(header.contains("Conflict 1 of 1 > products/p_01") || size.0 < 120, "{header}");
+        assert!(header.contains("Conflict 1 of 1"), "{header}");
+    }
+}
+
 #[test]
 fn the_resolver_in_every_state() {
     for size in SIZES {
@@ -942,6 +1058,13 @@ fn the_resolver_in_every_state() {
         states.push(("deleted_here", deleted_here));
         states.push(("both_created", resolver(size, |conflict| conflict.base = None)));
         states.push(("in_doubt", resolver(size, |conflict| conflict.was_in_doubt = true)));
+        states.push(("rewritten", rewritten(size)));
+        let mut teaching = many_prices(size);
+        teaching.press("tw");
+        states.push(("teaching", teaching));
+        let mut taught = many_prices(size);
+        taught.press("twy");
+        states.push(("taught", taught));
         for (name, bench) in states {
             kept("panes/conflicts", &format!("{name}_{}x{}", size.0, size.1), &bench.screen());
             if bench.app.confirm().is_none() {

@@ -98,6 +98,7 @@ pub enum Action {
     TakeAllTheirs,
     RedoMerge,
     ToggleUnchanged,
+    MakeRule,
     DropMine,
     QueueResult,
     NextUndecided,

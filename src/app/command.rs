@@ -310,6 +310,14 @@ pub const COMMANDS: &[Command] = &[
         [Conflicts]
     ),
     command!(
+        MakeRule,
+        "make_rule",
+        "rule",
+        "make the choice a rule",
+        "asks first, with what the rule would make of the open conflicts; it goes into the configuration",
+        [Conflicts]
+    ),
+    command!(
         DropMine,
         "drop_mine",
         "drop mine",

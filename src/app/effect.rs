@@ -1,13 +1,16 @@
 //! What the shell must do for the app. Plain data: no closures, no senders.
 
-use crate::model::{
-    conflict::Take,
-    draft::DraftKey,
-    ids::{OpId, RecordId, RecordKey, Seq},
-    json::Pointer,
-    op::{NewOp, OpCommand},
-    query::{Anchor, ListQuery},
-    sync_status::SyncRequest,
+use crate::{
+    merge::Lesson,
+    model::{
+        conflict::Take,
+        draft::DraftKey,
+        ids::{CollectionKey, OpId, RecordId, RecordKey, Seq},
+        json::Pointer,
+        op::{NewOp, OpCommand},
+        query::{Anchor, ListQuery},
+        sync_status::SyncRequest,
+    },
 };
 use serde_json::Value;
 
@@ -46,6 +49,13 @@ pub enum Effect {
         document: Option<Value>,
         op_id: OpId,
     },
+    /// Put the rule into the configuration; answered by `RuleKept` or `Refused`.
+    KeepRule(Box<Rule>),
+    /// Give the answers that a new rule gives, one op each; `text` says what the rule is.
+    SettleAll {
+        answers: Vec<Answer>,
+        text: String,
+    },
     Sync(SyncRequest),
     /// Put text on the clipboard (OSC 52), after a key press of the user's only.
     Copy {
@@ -63,6 +73,21 @@ pub enum Effect {
     },
     Suspend,
     Quit,
+}
+
+/// A rule for a place of a collection, as it stands in the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    pub collection: CollectionKey,
+    pub lesson: Lesson,
+}
+
+/// What becomes of one conflict.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    pub conflict: i64,
+    pub take: Take,
+    pub document: Option<Value>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What happened: every input, every answer to an effect, every change of the world the app must know.
 
 use crate::{
-    app::effect::{Need, Ticket},
+    app::effect::{Need, Rule, Ticket},
     model::{
         activity::Activity,
         conflict::Conflict,
@@ -65,6 +65,11 @@ pub enum Event {
     Refused {
         text: String,
         hint: Option<String>,
+    },
+    /// The rule holds from now on; `place` says where it is kept, `None`: nowhere, it ends with this run.
+    RuleKept {
+        rule: Box<Rule>,
+        place: Option<String>,
     },
     /// Local data changed under the panes (a pull, an acknowledgement, another process): reload what is visible.
     Changed(Changed),

@@ -67,6 +67,7 @@ impl App {
                 self.mark_changed(true);
             }
             Event::Refused { text, hint } => self.say(Severity::Warning, "outbox", text, hint),
+            Event::RuleKept { rule, place } => self.rule_kept(&rule, place.as_deref(), effects),
             Event::Changed(changed) => self.loads.mark(&changed),
             Event::Status { sources, leadership } => {
                 self.world.sources = sources;

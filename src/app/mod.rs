@@ -23,6 +23,7 @@ mod machine;
 pub mod pane;
 pub mod panes;
 mod requests;
+mod rules;
 mod saving;
 pub mod screen;
 pub mod settings;

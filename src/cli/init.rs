@@ -1,13 +1,13 @@
 //! `init`: writes the configuration of a backend, or adds one to a configuration that is there.
 
-use std::{io::Write, path::Path};
+use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use url::Url;
 
 use super::{
-    DONE, Outcome, logging,
+    DONE, Outcome,
     output::{self, Data, talk},
     report::Failure,
     world::World,
@@ -90,7 +90,8 @@ pub(super) fn run(world: &World, args: &InitArgs) -> Outcome {
             .fold(failure, |failure, error| failure.because(error.message.clone()))
             .hint("change the name, the URL or the collections; nothing was written")
     })?;
-    write(path, &text).map_err(|error| Failure::io(format!("could not write `{}`", path.display()), &error))?;
+    config::replace(path, &text)
+        .map_err(|error| Failure::io(format!("could not write `{}`", path.display()), &error))?;
     let source = written.sources.last().expect("one was added");
     if world.json {
         let names: Vec<&str> = source.collections.iter().map(|collection| collection.name.as_str()).collect();
@@ -128,16 +129,4 @@ fn name_of(url: &str) -> String {
         Some(_) => "local".to_owned(),
         None => "source".to_owned(),
     }
-}
-
-/// Replaces the file in one step, for the user's eyes alone (0600), following a link to where it points.
-pub(super) fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    logging::make_private(dir)?;
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(&target).map_err(|error| error.error)?;
-    Ok(())
 }

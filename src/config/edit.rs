@@ -1,8 +1,14 @@
 //! Changes a configuration file and leaves everything else in it as it is, comments included.
 
+use std::{
+    io::{self, Write as _},
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
+
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, TableLike, value};
 
-use super::{Config, sources::check_url};
+use super::{Config, ConfigErrors, parse, sources::check_url};
 use crate::model::{
     ids::CollectionKey,
     rules::{FieldRule, Pattern},
@@ -53,8 +59,53 @@ pub fn add_source(existing: &str, config: &Config, source: &NewSource) -> Result
     Ok(document.to_string())
 }
 
+/// Why a rule is not in the file; the file is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum RuleError {
+    #[error("could not read `{path}`")]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    #[error(transparent)]
+    Invalid(#[from] ConfigErrors),
+    #[error("could not write `{path}`")]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Keeps a rule for a field of a collection in the file; everything else in it stays, comments included.
+pub fn keep_rule(path: &Path, collection: &CollectionKey, pattern: &Pattern, rule: FieldRule) -> Result<(), RuleError> {
+    let existing = std::fs::read_to_string(path).map_err(|source| RuleError::Read { path: path.to_owned(), source })?;
+    let text = set_rule(&existing, collection, pattern, rule)?;
+    parse(&text, path)?;
+    replace(path, &text).map_err(|source| RuleError::Write { path: path.to_owned(), source })
+}
+
+/// Replaces the file in one step, for the user's eyes alone (0600), following a link to where it points. A file that
+/// was made read only stays as it is.
+pub fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if std::fs::metadata(&target).is_ok_and(|known| known.permissions().readonly()) {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is read only"));
+    }
+    let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(&target).map_err(|error| error.error)?;
+    Ok(())
+}
+
 /// The text of the file with a rule for a field of a collection; a rule the place has already is replaced.
-pub fn set_rule(
+pub(super) fn set_rule(
     existing: &str,
     collection: &CollectionKey,
     pattern: &Pattern,

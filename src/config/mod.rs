@@ -16,7 +16,7 @@ mod paths;
 mod sections;
 mod sources;
 
-pub use edit::{EditError, NewSource, add_source, set_rule};
+pub use edit::{EditError, NewSource, RuleError, add_source, keep_rule, replace};
 pub use paths::{HomeUnknown, Paths};
 
 use crate::{

@@ -258,7 +258,7 @@ fn a_rule_is_written_beside_the_others_and_every_comment_stays() {
                 [source.collection.fields]\n\"/x\" = \"mine\" # x\n";
     let rule = |text: &str, name: &str, place: &str, rule| {
         let key = crate::model::ids::CollectionKey::new("a", name);
-        set_rule(text, &key, &place.parse().unwrap(), rule).unwrap()
+        edit::set_rule(text, &key, &place.parse().unwrap(), rule).unwrap()
     };
     let mut written = rule(text, "c", "/stock", FieldRule::Theirs);
     written = rule(&written, "d", "/items/*/n", FieldRule::Add);
@@ -279,7 +279,31 @@ fn a_rule_is_written_beside_the_others_and_every_comment_stays() {
     );
     let unknown = crate::model::ids::CollectionKey::new("a", "zzz");
     assert_eq!(
-        set_rule(text, &unknown, &"/x".parse().unwrap(), FieldRule::Mine),
+        edit::set_rule(text, &unknown, &"/x".parse().unwrap(), FieldRule::Mine),
         Err(EditError::Unknown(unknown.clone()))
     );
+}
+
+#[test]
+fn a_rule_is_kept_in_the_file_and_a_file_that_cannot_be_written_stays_as_it_is() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.toml");
+    let text = "[[source]]\nname = \"a\"\nkind = \"firebase\"\nurl = \"https://a.example\"\n\n\
+                [[source.collection]]\nname = \"c\" # the first\n";
+    std::fs::write(&path, text).unwrap();
+    let key = crate::model::ids::CollectionKey::new("a", "c");
+    let place: crate::model::rules::Pattern = "/stock".parse().unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
+    let refused = keep_rule(&path, &key, &place, FieldRule::Theirs);
+    assert!(matches!(refused, Err(RuleError::Write { .. })), "{refused:?}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    keep_rule(&path, &key, &place, FieldRule::Theirs).unwrap();
+    let written = std::fs::read_to_string(&path).unwrap();
+    assert!(written.contains("# the first"), "{written}");
+    let rules = &load(&path).unwrap().sources[0].collections[0].conflicts;
+    assert_eq!(rules.rule_of(&place), Some(FieldRule::Theirs));
+    let gone = keep_rule(&dir.path().join("none.toml"), &key, &place, FieldRule::Theirs);
+    assert!(matches!(gone, Err(RuleError::Read { .. })), "{gone:?}");
 }

@@ -30,7 +30,7 @@ pub use fields::{Field, How, Merged, Pick, merge_conflict, merge_fields};
 pub use follow::{Followed, apply, follow};
 pub use judge::{Verdict, judge_repeat};
 pub use rebase::{Rebased, local, rebase};
-pub use teach::{Foreseen, Lesson, foresee, lessons};
+pub use teach::{Foreseen, Lesson, foresee, lessons, taken};
 pub use three_way::{Merge, three_way};
 
 use crate::model::json;

@@ -12,7 +12,7 @@ use crate::{
         walk::{apply, place_rule},
     },
     model::{
-        conflict::Conflict,
+        conflict::{Conflict, Take},
         ids::RecordKey,
         json::Pointer,
         rules::{ConflictRules, FieldRule, Pattern},
@@ -71,6 +71,17 @@ pub fn foresee(lesson: &Lesson, rules: &ConflictRules, conflicts: &[Conflict]) -
         foreseen.push(Foreseen { conflict: conflict.id, record: conflict.record.clone(), fields, document });
     }
     foreseen
+}
+
+/// What an answer to a conflict is called that makes the record `document`.
+pub fn taken(conflict: &Conflict, document: Option<&Value>) -> Take {
+    let is = |side: &Option<Value>| same_document(document, side.as_ref());
+    match () {
+        () if is(&conflict.theirs) => Take::Theirs,
+        () if is(&conflict.mine) => Take::Mine,
+        () if is(&conflict.base) => Take::Base,
+        () => Take::Merged,
+    }
 }
 
 fn implied(field: &Field, pick: &Pick) -> Option<FieldRule> {

@@ -148,6 +148,11 @@ impl ConflictRules {
         matching.max_by_key(|(pattern, _)| pattern.weight()).map(|(_, name)| name.as_str())
     }
 
+    /// The rule that stands for this very pattern.
+    pub fn rule_of(&self, pattern: &Pattern) -> Option<FieldRule> {
+        self.fields.iter().find(|(known, _)| known == pattern).map(|(_, rule)| *rule)
+    }
+
     /// Sets the rule of a pattern.
     pub fn learn(&mut self, pattern: Pattern, rule: FieldRule) {
         match self.fields.iter_mut().find(|(known, _)| *known == pattern) {

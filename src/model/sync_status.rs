@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     ids::{CollectionKey, RecordId, SourceName},
+    rules::{FieldRule, Pattern},
     spend::SpentToday,
     time::Timestamp,
     wire::Link,
@@ -285,6 +286,12 @@ pub enum SyncRequest {
     },
     /// Edits were queued, released or retried: look at the outbox.
     OutboxChanged,
+    /// A new rule of a collection's configuration: settle by it from now on.
+    Learn {
+        collection: CollectionKey,
+        pattern: Pattern,
+        rule: FieldRule,
+    },
     /// The user's answer to a stopped collection.
     AnswerGuard {
         collection: CollectionKey,

@@ -18,14 +18,15 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::{
     app::{
         App, Setup,
-        effect::{DemoCommand, Effect},
+        effect::{Answer, DemoCommand, Effect, Rule},
         event::{Changed, Event},
         settings::Restore,
     },
-    config::{Config, Paths},
+    config::{self, Config, Paths},
     model::{
         activity::{Activity, Severity},
-        ids::{CollectionKey, SessionName},
+        conflict::Take,
+        ids::{CollectionKey, OpId, SessionName},
         op::OpCommand,
         sync_status::{Leadership, SourceStatus, SyncRequest},
         time::Clock,
@@ -100,6 +101,7 @@ struct Dashboard {
     store: Store,
     session: session_lock::SessionLock,
     data_dir: PathBuf,
+    config_file: PathBuf,
     engine_setup: Option<EngineSetup>,
     engine: Option<Engine>,
     loader: Loader,
@@ -206,6 +208,7 @@ impl Dashboard {
             store,
             session,
             data_dir,
+            config_file: paths.config,
             engine_setup,
             engine: None,
             loader,
@@ -409,13 +412,13 @@ impl Dashboard {
                 let reply = self.store.resolve(Resolve { conflict, take, document, op_id, at, author: String::new() });
                 self.push_reply(async move {
                     reply.await.map(|seq| match seq {
-                        Some(seq) => format!("Resolved with {}: queued as op {seq}; `u` takes it back", take.word()),
-                        None => {
-                            format!("Resolved with {}: nothing is left to send; the vault keeps yours", take.word())
-                        }
+                        Some(seq) => format!("{} queued as op {seq}; `u` takes it back", answer(take)),
+                        None => "Theirs stays: nothing is left to send; the vault keeps yours".to_owned(),
                     })
                 });
             }
+            Effect::KeepRule(rule) => self.keep_rule(rule),
+            Effect::SettleAll { answers, text } => self.settle_all(answers, text),
             Effect::Sync(request) => self.request(request),
             Effect::Copy { text, what } => {
                 let sequence = terminal::copy_sequence(&text);
@@ -440,6 +443,48 @@ impl Dashboard {
                 Ok(text) => vec![Event::Done { text }, everything_changed()],
                 Err(error) => vec![Event::Refused { hint: hint(&error), text: error.to_string() }],
             }
+        }));
+    }
+
+    /// Writes a rule into the configuration, on a thread of its own: disks take their time. The demo has no file.
+    fn keep_rule(&mut self, rule: Box<Rule>) {
+        let path = self.demo.is_none().then(|| self.config_file.clone());
+        self.replies.push(Box::pin(async move {
+            let Some(path) = path else { return vec![Event::RuleKept { rule, place: None }] };
+            let place = path.display().to_string();
+            let written = tokio::task::spawn_blocking(move || {
+                config::keep_rule(&path, &rule.collection, &rule.lesson.pattern, rule.lesson.rule).map(|()| rule)
+            });
+            match written.await {
+                Ok(Ok(rule)) => vec![Event::RuleKept { rule, place: Some(place) }],
+                Ok(Err(error)) => vec![not_kept(&error, &place)],
+                Err(error) => vec![not_kept(&error, &place)],
+            }
+        }));
+    }
+
+    fn settle_all(&mut self, answers: Vec<Answer>, text: String) {
+        let ask = |Answer { conflict, take, document }| {
+            let at = self.clock.at();
+            let (op_id, at, author) = (OpId::new(&at), at.wall, String::new());
+            self.store.resolve(Resolve { conflict, take, document, op_id, at, author })
+        };
+        let replies: Vec<_> = answers.into_iter().map(ask).collect();
+        self.replies.push(Box::pin(async move {
+            let (mut settled, mut refused) = (0_usize, Vec::new());
+            for reply in replies {
+                match reply.await {
+                    Ok(_) => settled += 1,
+                    Err(error) => refused.push(Event::Refused { hint: hint(&error), text: error.to_string() }),
+                }
+            }
+            let text = match settled {
+                1 => format!("1 conflict is settled: {text}"),
+                many => format!("{many} conflicts are settled: {text}"),
+            };
+            let mut events = vec![Event::Done { text }, everything_changed()];
+            events.extend(refused);
+            events
         }));
     }
 
@@ -645,6 +690,25 @@ async fn sleep_for(span: Option<Duration>) {
 
 fn everything_changed() -> Event {
     Event::Changed(Changed { records: true, outbox: true, activity: true, drafts: true })
+}
+
+/// Whose version an answer to a conflict is.
+fn answer(take: Take) -> &'static str {
+    match take {
+        Take::Mine => "Yours is",
+        Take::Theirs => "Theirs is",
+        Take::Base => "The base is",
+        Take::Merged => "Your merge is",
+    }
+}
+
+fn not_kept(error: &dyn std::error::Error, file: &str) -> Event {
+    let reason = std::iter::successors(Some(error), |error| error.source());
+    let reason: Vec<String> = reason.map(ToString::to_string).collect();
+    Event::Refused {
+        text: format!("The rule is not kept, and no conflict is settled by it: {}", reason.join(": ")),
+        hint: Some(format!("make {file} writable, or add the rule to `fields` of the collection yourself")),
+    }
 }
 
 fn done(command: OpCommand, changed: usize) -> String {

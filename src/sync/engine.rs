@@ -161,6 +161,9 @@ impl Machine {
             SyncRequest::ConfirmAuthor { .. } | SyncRequest::OutboxChanged => {
                 self.lanes.iter_mut().for_each(Lane::outbox_changed)
             }
+            SyncRequest::Learn { collection, pattern, rule } => {
+                self.each(at, effects, Some(&collection.source), |lane, _| lane.learn(collection, pattern, *rule));
+            }
             SyncRequest::AnswerGuard { collection, answer } => {
                 self.each(at, effects, Some(&collection.source), |lane, cx| {
                     if let Some(pull) = lane.pull_mut(collection) {

@@ -13,6 +13,7 @@ use crate::{
         activity::{Activity, Severity},
         ids::{CollectionKey, RecordKey, SourceName},
         op::LateOriginal,
+        rules::{FieldRule, Pattern},
         source::{SourceSpec, SyncSettings},
         spend::SpentRow,
         sync_status::{Account, ConnectivityState, LinkFact, SourceStatus},
@@ -271,6 +272,10 @@ impl Lane {
 
     pub(super) fn outbox_changed(&mut self) {
         self.push.outbox_changed();
+    }
+
+    pub(super) fn learn(&mut self, collection: &CollectionKey, pattern: &Pattern, rule: FieldRule) {
+        self.push.learn(&collection.collection, pattern, rule);
     }
 
     pub(super) fn remember_guards(&mut self, cx: &Cx<'_>, guards: &[LateOriginal]) {

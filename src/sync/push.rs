@@ -34,7 +34,7 @@ use crate::{
         json::Pointer,
         op::{LateOriginal, Op, OpError, OpKind, OpState},
         record::Base,
-        rules::FieldRule,
+        rules::{FieldRule, Pattern},
         source::{CollectionSpec, SourceKind, SourceSpec},
         sync_status::PushStatus,
         time::Timestamp,
@@ -849,6 +849,13 @@ impl Push {
         };
         let hint = (!decided.lost.is_empty()).then_some("the vault keeps what lost");
         cx.log(Severity::Info, "conflict", text, hint);
+    }
+
+    /// Settles by one more rule from now on.
+    pub(super) fn learn(&mut self, collection: &CollectionName, pattern: &Pattern, rule: FieldRule) {
+        if let Some(settling) = self.settling.get_mut(collection) {
+            settling.rules.learn(pattern.clone(), rule);
+        }
     }
 
     fn settling(&self, record: &RecordKey) -> Settling {

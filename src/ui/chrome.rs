@@ -94,6 +94,7 @@ pub fn facts(app: &App) -> Vec<(String, Role)> {
 pub fn header(app: &App, canvas: &mut Canvas<'_>, area: Area) {
     let wide = Class::of(app.setup().size) == Class::Wide;
     let mut facts = facts(app);
+    let own = facts.len();
     if wide {
         facts.insert(0, (format!("session {}", app.setup().session), Role::Dim));
         if app.setup().read_only {
@@ -117,8 +118,18 @@ pub fn header(app: &App, canvas: &mut Canvas<'_>, area: Area) {
     }
     let room = usize::from(area.width).saturating_sub(width(&reserved) + 1);
     let places = places(app, wide);
-    let place = places.iter().find(|place| text::width(place) <= room).or(places.last());
-    let place = place.map(|place| text::cut(place, room.max(6), canvas.glyphs)).unwrap_or_default();
+    // Room beside the longest of the connectivity words: a name that is shortened is not to jump with them either.
+    let word = reserved.get(facts.len() - own).map_or(0, |(word, _)| text::width(word));
+    let steady = (room + word).saturating_sub(20);
+    let fits = places.iter().find(|place| text::width(place) <= room);
+    let place = match places.first().filter(|full| is_conflict(app) && fits != Some(*full)) {
+        // A conflict is told by its record: the name is shortened before it is left out.
+        Some(full) if steady >= 30 => text::cut(full, steady, canvas.glyphs),
+        _ => {
+            let place = fits.or(places.last());
+            place.map(|place| text::cut(place, room.max(6), canvas.glyphs)).unwrap_or_default()
+        }
+    };
     // What a source was before the start is said here where there is room for it; pane 5 has it anyway.
     if width(&facts) + text::width(&place) + 2 > usize::from(area.width) {
         facts.iter_mut().for_each(plain);
@@ -134,6 +145,10 @@ pub fn header(app: &App, canvas: &mut Canvas<'_>, area: Area) {
         }
         x += canvas.put(x, area.y, fact, room(x), *role);
     }
+}
+
+fn is_conflict(app: &App) -> bool {
+    app.screen().full() == Some(PaneName::Conflicts)
 }
 
 /// Where the user is, in words: the fullest form first.

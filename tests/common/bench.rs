@@ -47,6 +47,7 @@ pub struct Bench {
     pub setup: Setup,
     pub statuses: Vec<SourceStatus>,
     pub fail_commits: bool,
+    pub config_is_read_only: bool,
 }
 
 pub fn setup(size: (u16, u16)) -> Setup {
@@ -119,6 +120,7 @@ impl Bench {
             setup,
             statuses: Vec::new(),
             fail_commits: false,
+            config_is_read_only: false,
         };
         bench.boot();
         bench
@@ -232,6 +234,26 @@ impl Bench {
                 Effect::Resolve { conflict, take, document, .. } => {
                     self.data.resolve(conflict, take, document);
                     events.push(Event::Done { text: format!("Conflict c{conflict}: {} kept", take.word()) });
+                }
+                Effect::KeepRule(rule) if self.config_is_read_only => {
+                    let text = format!("The rule is not kept: {} is read only", rule.lesson.pattern);
+                    events.push(Event::Refused { text, hint: None });
+                }
+                Effect::KeepRule(rule) => {
+                    let place = (!self.setup.demo).then(|| "config.toml".to_owned());
+                    let source =
+                        self.setup.sources.iter_mut().find(|source| source.name == rule.collection.source).unwrap();
+                    let mut specs = source.collections.iter_mut();
+                    let spec = specs.find(|spec| spec.name == rule.collection.collection).unwrap();
+                    spec.conflicts.learn(rule.lesson.pattern.clone(), rule.lesson.rule);
+                    events.push(Event::RuleKept { rule, place });
+                }
+                Effect::SettleAll { answers, text } => {
+                    let many = answers.len();
+                    for answer in answers {
+                        self.data.resolve(answer.conflict, answer.take, answer.document);
+                    }
+                    events.push(Event::Done { text: format!("{many} settled: {text}") });
                 }
                 Effect::Demo(command) => {
                     events.push(Event::DemoNetwork { cut: command == DemoCommand::CutNetwork });

@@ -5,7 +5,9 @@
 //! the server's side changed under them, and then the pane says so.
 
 mod choosing;
+mod ending;
 mod result;
+mod teaching;
 mod work;
 
 use std::collections::BTreeMap;
@@ -16,23 +18,20 @@ use serde_json::Value;
 use crate::{
     app::{
         action::Action,
-        effect::{Effect, Need},
+        effect::Need,
         event::{Found, MouseKind},
         list,
-        pane::{Cx, Outcome, Pane, PaneName, Question, Request, Seen},
-        panes::outbox::{describe, dotted},
+        pane::{Cx, Outcome, Pane, PaneName, Request, Seen},
+        panes::outbox::dotted,
         text::TextInput,
-        words,
     },
-    merge::{Field, How, Lesson, Merged, Pick, merge_conflict, same_document},
+    merge::{Field, How, Lesson, Merged, Pick, merge_conflict},
     model::{
         activity::Severity,
-        conflict::{Conflict, Take},
-        edit,
-        ids::{CollectionKey, OpId, Seq},
+        conflict::Conflict,
+        ids::{CollectionKey, Seq},
         json::Pointer,
         op::Op,
-        rtdb,
         rules::ConflictRules,
     },
 };
@@ -54,6 +53,8 @@ pub struct Conflicts {
     unchanged: usize,
     preview: Preview,
     lesson: Option<Taught>,
+    /// Answers that were given and are not read back yet.
+    answered: Vec<i64>,
 }
 
 /// The rule that the choice at the cursor would be, and how far it would reach.
@@ -76,6 +77,9 @@ pub struct ConflictsSession {
     shows_unchanged: bool,
     /// A value is being typed for the field at the cursor.
     typing: bool,
+    /// Rules that were offered: each is offered once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    offered: Vec<String>,
     /// Lines of the preview scrolled away from the place of the cursor.
     scroll: usize,
 }
@@ -189,10 +193,6 @@ impl Conflicts {
         self.fields.iter().filter(|field| self.result(field).is_none()).collect()
     }
 
-    pub fn lesson(&self) -> Option<&Taught> {
-        self.lesson.as_ref()
-    }
-
     pub fn preview(&self) -> &Preview {
         &self.preview
     }
@@ -266,53 +266,6 @@ impl Conflicts {
         self.lesson = self.teach(&self.picks());
     }
 
-    // Ending.
-
-    fn queue(&mut self, cx: &Cx<'_>) -> Outcome {
-        let (Some(conflict), Some(merged)) = (self.selected(), &self.merged) else {
-            return Outcome::used().notice(Severity::Info, "conflicts", "Nothing is in conflict");
-        };
-        let document = match merged.document(&self.picks()) {
-            Ok(document) => document,
-            Err(open) => return still_open(&open),
-        };
-        if let Some(document) = &document {
-            let levels = cx.setup.levels(&conflict.record.collection);
-            if let Err(error) = rtdb::check_document_below(levels, document) {
-                return Outcome::used()
-                    .notice(Severity::Warning, "conflicts", format!("The result cannot be saved: {error}"))
-                    .hint("change that place with `e`, or the whole with `E`");
-            }
-        }
-        let is = |side: &Option<Value>| same_document(document.as_ref(), side.as_ref());
-        let take = match () {
-            () if is(&conflict.theirs) => Take::Theirs,
-            () if is(&conflict.mine) => Take::Mine,
-            () if is(&conflict.base) => Take::Base,
-            () => Take::Merged,
-        };
-        Outcome::used().effect(Effect::Resolve { conflict: conflict.id, take, document, op_id: OpId::new(cx.at) })
-    }
-
-    fn drop_mine(&self, cx: &Cx<'_>) -> Outcome {
-        let Some(conflict) = self.selected() else { return Outcome::used() };
-        let changes = edit::diff(conflict.base.as_ref(), conflict.mine.as_ref());
-        let mut lines = vec![format!("The server's version of {} stays as it is", conflict.record)];
-        lines.extend(changes.iter().take(6).map(describe));
-        if changes.len() > 6 {
-            lines.push(format!("and {} more", changes.len() - 6));
-        }
-        lines.push("The version you made is kept in the vault".to_owned());
-        let op_id = OpId::new(cx.at);
-        let drop = Effect::Resolve { conflict: conflict.id, take: Take::Theirs, document: None, op_id };
-        Outcome::used().request(Request::Confirm(Box::new(Question {
-            title: format!("Drop your change (op {})?", conflict.seq),
-            lines,
-            yes: "drop it".to_owned(),
-            then: Outcome::used().effect(drop),
-        })))
-    }
-
     // Going.
 
     /// The next field that needs a decision; where none is left here, the next conflict.
@@ -367,15 +320,6 @@ impl Conflicts {
         }
         outcome
     }
-}
-
-fn still_open(open: &[Pointer]) -> Outcome {
-    let names: Vec<String> = open.iter().take(5).map(place_name).collect();
-    let more = if open.len() > 5 { format!(" and {} more", open.len() - 5) } else { String::new() };
-    let count = words::count(open.len() as u64, "field still needs", "fields still need");
-    Outcome::used()
-        .notice(Severity::Warning, "conflicts", format!("{count} a decision: {}{more}", names.join(", ")))
-        .hint("`n` goes to the next one")
 }
 
 /// What a field is called on the screen.
@@ -436,6 +380,8 @@ impl Pane for Conflicts {
             Found::Conflicts(conflicts) => {
                 self.conflicts.clone_from(conflicts);
                 self.loaded = true;
+                self.answered
+                    .retain(|id| conflicts.iter().any(|conflict| conflict.id == *id && conflict.resolved_at.is_none()));
                 let keys = self.conflicts.iter().map(|conflict| conflict.record.collection.clone());
                 self.rules = keys.map(|key| (key.clone(), cx.setup.rules(&key))).collect();
                 let outcome = self.drop_outdated();
@@ -487,6 +433,7 @@ impl Pane for Conflicts {
             Action::RedoMerge => self.redo_merge(),
             Action::Undo => self.undo(),
             Action::EditExternally => self.open_editor(),
+            Action::MakeRule => self.make_rule(cx),
             Action::QueueResult => self.queue(cx),
             Action::DropMine => self.drop_mine(cx),
             Action::ToggleUnchanged => {
@@ -568,6 +515,7 @@ impl Pane for Conflicts {
             Action::TakeAllTheirs,
             Action::RedoMerge,
             Action::ToggleUnchanged,
+            Action::MakeRule,
             Action::PreviousUndecided,
             Action::NextTab,
             Action::PreviousTab,

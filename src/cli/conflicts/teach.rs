@@ -13,12 +13,13 @@ use crate::{
         report::Failure,
         world::{self, World},
     },
-    config,
+    config::{self, RuleError},
     merge::{self, Foreseen, Lesson},
     model::{
-        conflict::{Conflict, Take},
+        conflict::Conflict,
         ids::CollectionKey,
         rules::{ConflictRules, FieldRule, Pattern},
+        sync_status::SyncRequest,
     },
     store::Reader,
 };
@@ -134,12 +135,11 @@ pub(super) fn run(world: &World, args: &TeachArgs) -> Outcome {
         for each in &settled {
             let Some(conflict) = open.iter().find(|conflict| conflict.id == each.conflict) else { continue };
             let document = each.document.clone().flatten();
-            let take = match merge::same_document(document.as_ref(), conflict.theirs.as_ref()) {
-                true => Take::Theirs,
-                false => Take::Merged,
-            };
+            let take = merge::taken(conflict, document.as_ref());
             resolve::settle(world, &store, &config, conflict, take, document)?;
         }
+        let (pattern, rule) = (lesson.pattern.clone(), lesson.rule);
+        store.request(SyncRequest::Learn { collection: collection.clone(), pattern, rule }, world.now()).wait()?;
         wake(&store, world)?;
     }
     if world.json {
@@ -157,8 +157,8 @@ pub(super) fn run(world: &World, args: &TeachArgs) -> Outcome {
     let (settles, open) = (settled.len(), count(open.len() as u64, "open conflict"));
     match args.apply {
         true => talk(&format!(
-            "{} = \"{}\" is kept for {collection}: {settles} of {open} settled; a running ebbtide follows it from its \
-             next start",
+            "{} = \"{}\" is kept for {collection}: {settles} of {open} settled; a running ebbtide syncs by it from \
+             now on",
             lesson.pattern,
             lesson.rule.word()
         )),
@@ -169,12 +169,12 @@ pub(super) fn run(world: &World, args: &TeachArgs) -> Outcome {
 
 fn write_rule(world: &World, collection: &CollectionKey, lesson: &Lesson) -> Result<(), Failure> {
     let path = &world.paths.config;
-    let existing = std::fs::read_to_string(path)
-        .map_err(|error| Failure::io(format!("could not read `{}`", path.display()), &error))?;
-    let text = config::set_rule(&existing, collection, &lesson.pattern, lesson.rule)
-        .map_err(|error| init::refused(error, path))?;
-    config::parse(&text, path)?;
-    init::write(path, &text).map_err(|error| Failure::io(format!("could not write `{}`", path.display()), &error))
+    config::keep_rule(path, collection, &lesson.pattern, lesson.rule).map_err(|error| match error {
+        RuleError::Edit(error) => init::refused(error, path),
+        RuleError::Invalid(errors) => errors.into(),
+        RuleError::Read { source, .. } => Failure::io(format!("could not read `{}`", path.display()), &source),
+        RuleError::Write { source, .. } => Failure::io(format!("could not write `{}`", path.display()), &source),
+    })
 }
 
 fn shape(each: &Foreseen) -> Value {

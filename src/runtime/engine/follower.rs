@@ -23,6 +23,8 @@ pub(super) struct Follower {
     counts: OutboxCounts,
     /// A wish was forwarded at this time and its work is not known to be done.
     asked: Option<Timestamp>,
+    /// Rules made here meanwhile, as wishes.
+    learned: Vec<SyncRequest>,
 }
 
 impl Follower {
@@ -35,6 +37,7 @@ impl Follower {
             statuses: Vec::new(),
             counts: OutboxCounts::default(),
             asked: None,
+            learned: Vec::new(),
         })
     }
 
@@ -59,10 +62,18 @@ impl Follower {
         ControlFlow::Continue(())
     }
 
+    /// The rules that were made here while another process led.
+    pub fn learned(&self) -> &[SyncRequest] {
+        &self.learned
+    }
+
     async fn forward(&mut self, request: SyncRequest) {
         let at = self.clock.at().wall;
         if matches!(request, SyncRequest::Sync { .. }) {
             self.asked = Some(at);
+        }
+        if matches!(request, SyncRequest::Learn { .. }) {
+            self.learned.push(request.clone());
         }
         if let Err(error) = self.store.request(request, at).await {
             tracing::error!("a wish could not be written for the leader: {error}");

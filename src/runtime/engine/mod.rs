@@ -118,13 +118,16 @@ impl Drop for Engine {
 }
 
 /// Follows until the lock is free, then leads until the end.
-async fn run(setup: EngineSetup, mut commands: UnboundedReceiver<Command>, report: Report) {
+async fn run(mut setup: EngineSetup, mut commands: UnboundedReceiver<Command>, report: Report) {
     let mut told = Leadership::None;
     let mut follower = None;
     loop {
         match setup.store.lock_leader() {
             Ok(Some(lock)) => {
                 report(EngineEvent::Leadership(Leadership::This));
+                for wish in follower.iter().flat_map(follower::Follower::learned) {
+                    learn(&mut setup.sources, wish);
+                }
                 leader::lead(setup, commands, report).await;
                 drop(lock);
                 return;
@@ -165,6 +168,16 @@ async fn run(setup: EngineSetup, mut commands: UnboundedReceiver<Command>, repor
                 () = tokio::time::sleep(LOCK_EVERY) => {}
             },
         }
+    }
+}
+
+/// A rule that was made while another process led, for when this one does.
+fn learn(sources: &mut [SourceSpec], wish: &SyncRequest) {
+    let SyncRequest::Learn { collection, pattern, rule } = wish else { return };
+    let source = sources.iter_mut().find(|source| source.name == collection.source);
+    let spec = source.and_then(|source| source.collections.iter_mut().find(|spec| spec.name == collection.collection));
+    if let Some(spec) = spec {
+        spec.conflicts.learn(pattern.clone(), *rule);
     }
 }
 

@@ -113,6 +113,16 @@ fn a_field_the_server_owns_never_ends_in_a_conflict() {
 }
 
 #[test]
+fn a_rule_made_meanwhile_holds_from_the_next_meeting_on() {
+    let mut script = Script::sender(4);
+    assert!(matches!(race(&mut script, 4).last(), Some(Outcome::Conflict { .. })));
+    let (pattern, rule) = ("/seen".parse().unwrap(), FieldRule::ServerOwned);
+    script.tell(Event::Request(SyncRequest::Learn { collection: collection(), pattern, rule }));
+    let outcomes = race(&mut script, 8);
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Rebased { .. })), "{outcomes:?}");
+}
+
+#[test]
 fn what_i_changed_at_a_place_the_server_owns_is_not_sent() {
     let mut script = Script::settling_sender(rules(ConflictPolicy::Manual, &[("/seen", FieldRule::ServerOwned)]));
     let old = json!({ "a": 1, "seen": 5 });

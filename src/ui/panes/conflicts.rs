@@ -76,12 +76,20 @@ fn story(app: &App, canvas: &mut Canvas<'_>, area: Area, conflict: &Conflict) {
         open => format!("{open} need you"),
     };
     let second = match (trouble, pane.whole()) {
-        (Some(trouble), _) => format!("{trouble} {} need you.", words::count(open as u64, "field", "fields")),
+        (Some(trouble), _) if open == 0 => trouble,
+        (Some(trouble), _) => {
+            let needs = format!(" {}.", words::count(open as u64, "field needs you", "fields need you"));
+            let fits = text::width(&trouble) + text::width(&needs) + 4 <= usize::from(area.width);
+            if fits { trouble + &needs } else { trouble }
+        }
         (None, Some(_)) => "Nothing is sent until you press w. esc = decide later.".to_owned(),
         (None, None) => format!(
-            "{}, {} merged by themselves, {needs}. Nothing is sent until you press w. esc = decide later.",
+            "{}, {}{needs}. Nothing is sent until you press w. esc = decide later.",
             words::count(differ as u64, "field differs", "fields differ"),
-            merged(app)
+            match merged(app) as u64 {
+                0 => String::new(),
+                many => words::count(many, "merged by itself, ", "merged by themselves, "),
+            },
         ),
     };
     canvas.frame(area, &Border { title: "What happened", ..Border::default() });
@@ -102,8 +110,20 @@ fn trouble(app: &App, conflict: &Conflict) -> Option<String> {
     if conflict.was_in_doubt {
         return Some("In doubt: an answer was lost, your version may have been there once.".to_owned());
     }
-    let error = app.conflicts().op()?.last_error.as_ref()?;
-    Some(format!("{}.", error.message.trim_end_matches('.')))
+    let pane = app.conflicts();
+    let message = pane.op()?.last_error.as_ref()?.message.trim_end_matches('.');
+    // The note is written for the command line; here a key does what it offers.
+    let rewritten: Vec<String> = pane.fields().iter().filter(|field| pane.is_rewritten(field)).map(name).collect();
+    if rewritten.is_empty() {
+        return Some(format!("{}.", sentence(message)));
+    }
+    let places = rewritten.join(", ");
+    Some(format!("The server writes {places} anew before each send; `A` on such a field leaves it to the server."))
+}
+
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 pub(super) fn show(value: Option<&Value>, room: usize) -> String {

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Conflicts a rule is tried on while it is only shown.
-const TRIED: usize = 200;
+pub(super) const TRIED: usize = 500;
 
 impl Conflicts {
     pub(super) fn choose(&mut self, pick: &Pick) -> Outcome {

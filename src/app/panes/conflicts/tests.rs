@@ -4,8 +4,15 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    app::{Setup, settings::UiSettings, world::World},
+    app::{
+        Setup,
+        effect::{Answer, Effect},
+        pane::Question,
+        settings::UiSettings,
+        world::World,
+    },
     model::{
+        conflict::Take,
         ids::SessionName,
         time::{At, Timestamp},
     },
@@ -279,4 +286,93 @@ fn a_choice_says_what_it_would_do_as_a_rule_in_the_other_open_conflicts() {
     desk.type_text("13");
     desk.act(Action::Open);
     assert_eq!(desk.pane.lesson().unwrap().lesson.rule.word(), "max", "the greater of the two");
+}
+
+/// The question that an answer came with.
+fn asked(outcome: &Outcome) -> Option<&Question> {
+    outcome.requests.iter().find_map(|request| match request {
+        Request::Confirm(question) => Some(&**question),
+        _ => None,
+    })
+}
+
+/// Conflicts 1 to `count`; only the price needs a person.
+fn prices(count: i64) -> Vec<Conflict> {
+    let priced = |id: i64| {
+        let side = |price: i64| Some(json!({"price": price}));
+        conflict(id, side(10), side(20 + id), side(30 + id))
+    };
+    (1..=count).map(priced).collect()
+}
+
+#[test]
+fn a_queued_answer_offers_its_rule_once_with_what_it_would_settle() {
+    let mut all = prices(3);
+    all.push(mugs());
+    all[3].id = 4;
+    let mut desk = Desk::new(all);
+    desk.act(Action::TakeTheirs);
+    let outcome = desk.act(Action::QueueResult);
+    assert!(matches!(outcome.effects[0], Effect::Resolve { conflict: 1, .. }), "the answer does not wait for it");
+    let question = asked(&outcome).unwrap();
+    assert_eq!(question.title, "Always take theirs for /price in products?");
+    let expected = [
+        "It would settle 2 of 3 open conflicts, and a part of 1:",
+        "p_2: price becomes 32",
+        "p_3: price becomes 33",
+        "p_1: price becomes 13; the rest still needs you",
+    ];
+    assert_eq!(question.lines[..4], expected);
+    let Effect::KeepRule(rule) = &question.then.effects[0] else { panic!("{question:?}") };
+    let answers = desk.pane.learn(&rule.collection, &rule.lesson);
+    let told: Vec<_> = answers.iter().map(|answer| (answer.conflict, answer.take, answer.document.clone())).collect();
+    assert_eq!(told, [2, 3].map(|id| (id, Take::Theirs, Some(json!({"price": 30 + id})))));
+    assert_eq!(desk.pane.fields()[0].how, How::Rule(crate::model::rules::FieldRule::Theirs), "the screen follows it");
+    desk.load(prices(3).split_off(1));
+    desk.act(Action::TakeTheirs);
+    assert_eq!(asked(&desk.act(Action::QueueResult)), None, "it is a rule by now");
+}
+
+#[test]
+fn a_declined_rule_is_not_offered_again_but_can_be_asked_for() {
+    let mut desk = Desk::new(prices(3));
+    desk.act(Action::TakeTheirs);
+    assert!(asked(&desk.act(Action::QueueResult)).is_some());
+    let session = serde_json::to_string(&desk.pane.session()).unwrap();
+    let seen = Seen { at: &desk.at.clone(), setup: &desk.setup.clone(), drafts: &[] };
+    desk.pane = Conflicts::restore(serde_json::from_str(&session).unwrap(), &seen);
+    desk.load(prices(3).split_off(1));
+    desk.act(Action::TakeTheirs);
+    assert_eq!(asked(&desk.act(Action::MakeRule)).unwrap().lines[0], "It would settle 1 of 1 open conflict:");
+    assert_eq!(asked(&desk.act(Action::QueueResult)), None);
+}
+
+#[test]
+fn nothing_is_offered_where_it_reaches_nothing_else_or_must_not_be_kept() {
+    let mut desk = Desk::new(prices(1));
+    desk.act(Action::TakeTheirs);
+    assert_eq!(asked(&desk.act(Action::QueueResult)), None);
+    let mut desk = Desk::new(prices(3));
+    desk.act(Action::TakeBase);
+    assert_eq!(asked(&desk.act(Action::QueueResult)), None, "no rule says that");
+    desk.act(Action::MakeRule);
+    assert!(desk.said.last().unwrap().contains("no choice for price that could be a rule"), "{:?}", desk.said);
+    let mut desk = Desk::new(prices(3));
+    desk.setup.read_only = true;
+    desk.act(Action::TakeTheirs);
+    assert_eq!(asked(&desk.act(Action::QueueResult)), None);
+}
+
+#[test]
+fn what_somebody_began_to_decide_is_left_to_them() {
+    let mut desk = Desk::new(prices(3));
+    desk.act(Action::NextTab);
+    desk.act(Action::TakeMine);
+    desk.act(Action::PreviousTab);
+    desk.act(Action::TakeTheirs);
+    let outcome = desk.act(Action::QueueResult);
+    assert_eq!(asked(&outcome).unwrap().lines[0], "It would settle 1 of 1 open conflict:");
+    let Effect::KeepRule(rule) = &asked(&outcome).unwrap().then.effects[0] else { panic!("{outcome:?}") };
+    let answers: Vec<Answer> = desk.pane.learn(&rule.collection, &rule.lesson);
+    assert_eq!(answers.iter().map(|answer| answer.conflict).collect::<Vec<_>>(), [3]);
 }

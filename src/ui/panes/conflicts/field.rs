@@ -181,6 +181,11 @@ fn foot(app: &App, field: &Field, conflict: &Conflict, room: usize) -> Vec<Line>
         None if room < 56 => vec![
             (String::new(), Role::Text),
             key("m", "mine  t  theirs  b  base  e  type a value"),
+            match (pane.is_rewritten(field), pane.lesson().is_some()) {
+                (true, false) => key("A", "leave it to the server, as a rule"),
+                (_, true) => key("A", "make it a rule"),
+                (false, false) => (String::new(), Role::Text),
+            },
             ("Nothing is sent until you press w.".to_owned(), Role::Dim),
             (format!("esc decides later: op {} stays here.", conflict.seq), Role::Dim),
         ],
@@ -195,7 +200,9 @@ fn foot(app: &App, field: &Field, conflict: &Conflict, room: usize) -> Vec<Line>
             if let Some(taught) = pane.lesson() {
                 let (pattern, rule) = (&taught.lesson.pattern, taught.lesson.rule.word());
                 let reach = format!("decides {} of {} open", taught.decides, taught.of);
-                lines.push((format!("as a rule, `\"{pattern}\" = \"{rule}\"`: {reach}"), Role::Dim));
+                lines.push(key("A", &format!("as a rule, `\"{pattern}\" = \"{rule}\"`: {reach}")));
+            } else if pane.is_rewritten(field) {
+                lines.push(key("A", "leave it to the server, as a rule"));
             }
             lines
         }

@@ -400,7 +400,7 @@ fn what_a_late_original_waits_for_is_guarded_from_the_settle_until_the_record_wa
     world.store.settle_guarded(settle(Outcome::Acked), guard.clone()).wait().unwrap();
     let mut other = guard.clone();
     (other.precondition, other.content) = (Precondition::Revision("r9".into()), Some(json!({"n": 9})));
-    let refused = world.store.settle_guarded(settle(Outcome::Discarded), other.clone()).wait();
+    let refused = world.store.settle_guarded(settle(Outcome::Discarded { with: Vec::new() }), other.clone()).wait();
     assert!(refused.is_err(), "no guard without its settle: {refused:?}");
     let world = world.again();
     assert_eq!(world.reader().guards().unwrap(), std::slice::from_ref(&guard));
@@ -408,6 +408,22 @@ fn what_a_late_original_waits_for_is_guarded_from_the_settle_until_the_record_wa
     assert_eq!(world.reader().guards().unwrap().len(), 1, "its time is not over");
     world.store.end_guards(guard.record.clone(), guard.until).wait().unwrap();
     assert_eq!(world.reader().guards().unwrap(), []);
+}
+
+#[test]
+fn a_creation_outlives_a_deletion_that_was_taken_back_while_both_were_being_dropped() {
+    let mut world = World::new();
+    let created = world.queue("a", Some(json!({"n": 1})));
+    let deleted = world.queue("a", None);
+    world.store.command(vec![deleted], OpCommand::Discard, at(20)).wait().unwrap();
+    let settle = Settle { seq: created, outcome: Outcome::Discarded { with: vec![deleted] }, at: at(21) };
+    assert!(world.store.settle(settle.clone()).wait().is_err(), "what was read is not so any more");
+    assert_eq!(world.reader().chain(&tasks().record("a")).unwrap().unwrap().ops[0].seq, created);
+
+    let again = world.queue("a", None);
+    let settle = Settle { outcome: Outcome::Discarded { with: vec![again] }, ..settle };
+    world.store.settle(settle).wait().unwrap();
+    assert_eq!(world.reader().chain(&tasks().record("a")).unwrap(), None);
 }
 
 #[test]

@@ -703,11 +703,11 @@ fn answer(take: Take) -> &'static str {
 }
 
 fn not_kept(error: &dyn std::error::Error, file: &str) -> Event {
-    let reason = std::iter::successors(Some(error), |error| error.source());
-    let reason: Vec<String> = reason.map(ToString::to_string).collect();
+    tracing::warn!("the rule is not kept in {file}: {error}");
+    let innermost = std::iter::successors(Some(error), |error| error.source()).last().map(ToString::to_string);
     Event::Refused {
-        text: format!("The rule is not kept, and no conflict is settled by it: {}", reason.join(": ")),
-        hint: Some(format!("make {file} writable, or add the rule to `fields` of the collection yourself")),
+        text: format!("Rule not kept, nothing settled: {}", innermost.unwrap_or_default()),
+        hint: Some("make the settings file writable, or add it to `fields` there".to_owned()),
     }
 }
 

@@ -166,8 +166,11 @@ pub enum Outcome {
         theirs_revision: Option<Revision>,
         lost: Vec<Lost>,
     },
-    /// Coalesced to nothing (create + delete, both unsent).
-    Discarded,
+    /// The op and `with`, in order, write nothing together (create + delete, never sent). Refused where the record's chain
+    /// does not begin with exactly them, untouched.
+    Discarded {
+        with: Vec<Seq>,
+    },
 }
 
 /// A page of a pull: rows, tombstones and the checkpoint that covers exactly them, in one transaction.

@@ -26,6 +26,8 @@ struct Echo {
     print: Option<Fingerprint>,
     /// Fingerprints of earlier writes whose echo may still come.
     older: Vec<Option<Fingerprint>>,
+    /// Somebody else's change was heard since: what looks like an echo may be theirs too, bringing our text back.
+    is_overtaken: bool,
 }
 
 /// The own writes of one collection.
@@ -51,11 +53,15 @@ impl Echoes {
         let latest = document.map(Value::to_string);
         match self.by_id.get_mut(id) {
             Some(echo) => {
-                echo.older.push(echo.print);
+                match std::mem::take(&mut echo.is_overtaken) {
+                    true => echo.older.clear(),
+                    false => echo.older.push(echo.print),
+                }
                 (echo.at, echo.latest, echo.print) = (now, latest, print);
             }
             None => {
-                self.by_id.insert(id.clone(), Echo { at: now, latest, print, older: Vec::new() });
+                let echo = Echo { at: now, latest, print, older: Vec::new(), is_overtaken: false };
+                self.by_id.insert(id.clone(), echo);
             }
         }
     }
@@ -99,19 +105,23 @@ impl Echoes {
             return Heard::Echo;
         }
         let Some(echo) = self.by_id.get_mut(id) else { return Heard::Unclear };
+        let heard = if echo.is_overtaken { Heard::Unclear } else { Heard::Echo };
         if echo.print == print {
             echo.older.clear();
             if !is_read {
                 self.by_id.remove(&id.clone());
             }
-            return Heard::Echo;
+            return heard;
         }
         match echo.older.iter().position(|older| *older == print) {
             Some(position) => {
                 echo.older.drain(..=position);
-                Heard::Echo
+                heard
             }
-            None => Heard::Unclear,
+            None => {
+                echo.is_overtaken = true;
+                Heard::Unclear
+            }
         }
     }
 }
@@ -159,6 +169,14 @@ mod tests {
         assert_eq!(echoes.hear(put(r#"{"n":7}"#), None, false), Heard::Unclear);
         let sent = json!({"n": 3});
         assert_eq!(echoes.hear(put(r#"{"n":3}"#), Some(Some(&sent)), false), Heard::Echo);
+    }
+
+    #[test]
+    fn our_own_text_brought_back_by_somebody_else_is_looked_up() {
+        let mut echoes = Echoes::default();
+        echoes.note(&"r".into(), Some(&json!({"n": 2})), Duration::from_secs(2));
+        assert_eq!(echoes.hear(put(r#"{"n":7}"#), None, false), Heard::Unclear);
+        assert_eq!(echoes.hear(put(r#"{"n":2}"#), None, false), Heard::Unclear);
     }
 
     #[test]

@@ -222,7 +222,11 @@ pub enum Outcome {
         op: Box<NewOp>,
     },
     Decided(Box<Decided>),
-    Discarded,
+    /// The op and those behind it write nothing together (create + delete, never sent). Refused where the record's chain
+    /// does not begin with exactly them any more.
+    Discarded {
+        with: Vec<Seq>,
+    },
 }
 
 /// A field rule or the collection's policy gave one side right: the op gives way to `op`, or to the server's copy.

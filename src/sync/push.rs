@@ -524,8 +524,10 @@ impl Push {
         let Some(head) = self.jobs.get(record).and_then(|job| job.ops.first()) else { return self.drop_job(record) };
         match next {
             Next::Drop { ops } => {
-                let settle = |seq| SettleOp { seq, outcome: Outcome::Discarded, at: cx.at.wall };
-                self.finish(cx, record, None, ops.into_iter().map(settle).collect());
+                let [seq, with @ ..] = ops.as_slice() else { return self.drop_job(record) };
+                let outcome = Outcome::Discarded { with: with.to_vec() };
+                let settle = SettleOp { seq: *seq, outcome, at: cx.at.wall };
+                self.finish(cx, record, None, vec![settle]);
             }
             Next::Repeat(request) => self.claim(cx, record, Vec::new(), request),
             Next::Claim(mut write, precondition) => {

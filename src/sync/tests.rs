@@ -403,7 +403,7 @@ fn unsent_edits_of_a_record_travel_together_and_a_create_that_was_deleted_not_at
     let mut script = Script::sender(4);
     let deleted = op(2, "a", first.document.clone(), None);
     script.outbox(vec![chain(vec![first, deleted], None)]);
-    assert_eq!(script.settled(), [Outcome::Discarded, Outcome::Discarded]);
+    assert_eq!(script.settled(), [Outcome::Discarded { with: vec![Seq(2)] }]);
     assert_eq!(script.pushed(), None);
 }
 

@@ -200,7 +200,7 @@ impl World<'_> {
                     }
                 }
             }
-            Outcome::Discarded if op.attempts > 0 => {
+            Outcome::Discarded { .. } if op.attempts > 0 => {
                 self.breaks(format!("I2: op {} of {id} was sent, and the engine discards it", op.seq));
             }
             Outcome::Queued { .. } if op.was_in_doubt || op.state == OpState::InDoubt => {
@@ -219,10 +219,18 @@ impl World<'_> {
     /// I2: nothing but what was settled for good leaves the pending set.
     fn check_left(&mut self, client: usize, key: &RecordKey, before: &[Op], seq: Seq, outcome: &Outcome) {
         let (after, ..) = self.clients[client].disk.look(key);
-        let may_leave =
-            matches!(outcome, Outcome::Acked | Outcome::Rebased { .. } | Outcome::Decided(_) | Outcome::Discarded);
+        if matches!(outcome, Outcome::Decided(_)) {
+            // Two creations under one id, both by the same person: the policy said which one stays.
+            self.own.remove(&(client, key.id.clone()));
+        }
+        let may_leave = matches!(
+            outcome,
+            Outcome::Acked | Outcome::Rebased { .. } | Outcome::Decided(_) | Outcome::Discarded { .. }
+        );
+        let together = |gone: &Seq| matches!(outcome, Outcome::Discarded { with } if with.contains(gone));
         let left = before.iter().filter(|op| !after.iter().any(|other| other.seq == op.seq));
-        let wrong: Vec<Seq> = left.map(|op| op.seq).filter(|gone| *gone != seq || !may_leave).collect();
+        let wrong: Vec<Seq> =
+            left.map(|op| op.seq).filter(|gone| (*gone != seq || !may_leave) && !together(gone)).collect();
         if let Some(gone) = wrong.first() {
             self.breaks(format!("I2: op {gone} of {} left the outbox by {}", key.id, word(outcome)));
         }

@@ -316,6 +316,6 @@ fn stored(outcome: Outcome) -> ebbtide::store::Outcome {
             Stored::Decided { op, copy, theirs, theirs_revision, lost }
         }
         Outcome::Rebased { op } => Stored::Rebased { op },
-        Outcome::Discarded => Stored::Discarded,
+        Outcome::Discarded { with } => Stored::Discarded { with },
     }
 }

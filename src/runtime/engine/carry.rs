@@ -446,6 +446,6 @@ fn stored_outcome(outcome: Outcome) -> crate::store::Outcome {
             Stored::Decided { op, copy, theirs, theirs_revision, lost }
         }
         Outcome::Rebased { op } => Stored::Rebased { op },
-        Outcome::Discarded => Stored::Discarded,
+        Outcome::Discarded { with } => Stored::Discarded { with },
     }
 }

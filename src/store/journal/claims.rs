@@ -129,7 +129,7 @@ pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()>
     let op = journal.expect_op(settle.seq)?;
     if !op.state.is_pending() {
         return match (&settle.outcome, op.state) {
-            (Outcome::Acked, OpState::Acked) | (Outcome::Discarded, OpState::Discarded) => Ok(()),
+            (Outcome::Acked, OpState::Acked) | (Outcome::Discarded { .. }, OpState::Discarded) => Ok(()),
             (Outcome::Decided { .. }, OpState::Superseded | OpState::Discarded) => Ok(()),
             _ => Err(StoreError::Refused(format!("change {} is {} already", op.seq, op.state.label()))),
         };
@@ -216,9 +216,11 @@ pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()>
             shadow::refresh(journal, &place)?;
             return Ok(());
         }
-        Outcome::Discarded => {
-            keep(journal, &place, &op, VaultReason::Discarded, at)?;
-            journal.set_state(op.seq, OpState::Discarded, at)?;
+        Outcome::Discarded { with } => {
+            for op in together(journal.chain(&place)?, op.seq, with)? {
+                keep(journal, &place, &op, VaultReason::Discarded, at)?;
+                journal.set_state(op.seq, OpState::Discarded, at)?;
+            }
             journal.settle_order(&place, at)?;
             shadow::refresh(journal, &place)?;
             return Ok(());
@@ -226,6 +228,18 @@ pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()>
     }
     journal.settle_order(&place, at)?;
     shadow::restate(journal, &place)
+}
+
+/// The ops that were found to write nothing together, where the record's chain still begins with them: had the user
+/// taken the deletion back meanwhile, the creation would be lost.
+fn together(mut chain: Vec<Op>, head: Seq, with: &[Seq]) -> Result<Vec<Op>> {
+    let wanted = std::iter::once(head).chain(with.iter().copied());
+    let behind = chain.split_off(chain.len().min(1 + with.len()));
+    drop(behind);
+    match chain.iter().map(|op| op.seq).eq(wanted) && chain.iter().all(Op::is_untouched) {
+        true => Ok(chain),
+        false => Err(StoreError::Refused(format!("the changes of the record from {head} on are others meanwhile"))),
+    }
 }
 
 /// The op after an acknowledged one was made on exactly what the server now holds: then it knows the revision too.

@@ -119,6 +119,7 @@ fn fill(dir: &Path, records: usize, queued: usize) {
             changes,
             checkpoint,
             sweep: None,
+            stamps: None,
             protected: Default::default(),
             at,
         };

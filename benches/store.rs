@@ -329,6 +329,7 @@ fn page(from: usize, to: usize) -> PullPage {
         changes,
         checkpoint: Some(to.to_string()),
         sweep: Some(1),
+        stamps: None,
         protected: Default::default(),
         at: Timestamp(1),
     }

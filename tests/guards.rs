@@ -36,9 +36,13 @@ impl Desk {
     }
 
     fn point_at(&self, url: &str) {
+        self.configure(url, "");
+    }
+
+    fn configure(&self, url: &str, more: &str) {
         let config = format!(
             "[[source]]\nname = \"office\"\nkind = \"firebase\"\nurl = \"{url}\"\n\n\
-             [[source.collection]]\nname = \"tasks\"\npath = \"tasks\"\n"
+             [[source.collection]]\nname = \"tasks\"\npath = \"tasks\"\n{more}"
         );
         std::fs::write(self.dir.path().join("config.toml"), config).unwrap();
     }
@@ -254,4 +258,96 @@ fn a_source_that_moved_with_its_data_goes_on_by_itself() {
     let sync = desk.run(&["sync"]);
     assert_eq!(sync.code, 0, "{}", sync.stderr);
     assert_eq!(desk.asks(), json!([]));
+}
+
+// --- a server restored from a backup ----------------------------------------------------------------------------------
+
+/// Sixty records with a stamp; those from `newer` on were changed later than the others.
+fn stamped(newer: u32) -> Value {
+    let row = |n: u32| match n >= newer {
+        true => json!({ "n": n, "at": 2_000 + n, "text": "new" }),
+        false => json!({ "n": n, "at": 1_000 + n, "text": "old" }),
+    };
+    Value::Object((0..60).map(|n| (format!("t{n:03}"), row(n))).collect())
+}
+
+fn copied(pull: &str) -> (Serve, tempfile::TempDir, Desk) {
+    let data = tempfile::tempdir().unwrap();
+    let server = Serve::start(0, &data.path().join("server.db"));
+    server.put("/tasks.json", &stamped(10));
+    let desk = Desk::new(&server.url);
+    desk.configure(&server.url, &format!("pull = \"{pull}\"\nupdated_at = \"/at\"\n"));
+    let first = desk.run(&["sync"]);
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    (server, data, desk)
+}
+
+/// A desk whose server was put back to how it was before fifty changes; the sync that met it was killed.
+fn restored() -> (Serve, tempfile::TempDir, Desk) {
+    let (server, data, desk) = copied("stream");
+    server.put("/tasks.json", &stamped(60));
+    let asks = desk.stop_and_kill();
+    assert_eq!(asks[0]["reason"], "older_records");
+    assert_eq!((&asks[0]["affected"], &asks[0]["rows"]), (&json!(50), &json!(60)));
+    assert_eq!(asks[0]["sample"][0], "t010");
+    assert_eq!(desk.text("t010"), "new", "nothing is set back without an answer");
+    (server, data, desk)
+}
+
+impl Desk {
+    fn text(&self, id: &str) -> Value {
+        self.run(&["get", "tasks", id, "--json"]).json()["local"]["text"].clone()
+    }
+}
+
+#[test]
+fn older_records_are_taken_when_accepted_and_the_vault_keeps_the_newer() {
+    let (server, _data, desk) = restored();
+    assert_eq!(desk.run(&["status"]).code, 3, "it waits for a person");
+    let answered = desk.run(&["guard", "answer", "tasks", "accept", "--json"]);
+    assert_eq!((answered.code, &answered.json()["state"]), (0, &json!("pulling")), "{}", answered.stderr);
+    assert_eq!((desk.text("t010"), desk.text("t059")), (json!("old"), json!("old")));
+    let vault = desk.run(&["vault", "list", "--json"]).json();
+    assert!(vault.to_string().contains("t010"), "{vault}");
+    assert_eq!(server.get("/tasks.json"), stamped(60));
+    assert_eq!((desk.asks(), desk.run(&["status"]).code), (json!([]), 0));
+}
+
+#[test]
+fn older_records_are_renewed_there_when_mine_is_uploaded_again() {
+    let (server, _data, desk) = restored();
+    let answered = desk.run(&["guard", "answer", "tasks", "reupload"]);
+    assert_eq!(answered.code, 0, "{}", answered.stderr);
+    assert_eq!(server.get("/tasks.json"), stamped(10));
+    assert_eq!((desk.text("t010"), desk.run(&["status"]).code), (json!("new"), 0));
+}
+
+#[test]
+fn older_records_of_a_detached_collection_stay_on_both_sides() {
+    let (server, _data, desk) = restored();
+    assert_eq!(desk.run(&["guard", "answer", "tasks", "detach"]).code, 0);
+    assert_eq!(desk.run(&["sync"]).code, 0);
+    assert_eq!((desk.text("t010"), server.get("/tasks.json")), (json!("new"), stamped(60)));
+    assert_eq!(desk.run(&["guard", "answer", "tasks", "attach"]).code, 1, "it finds the same and asks");
+    assert_eq!(desk.asks()[0]["reason"], "older_records");
+}
+
+#[test]
+fn older_records_are_found_by_a_comparison_window_by_window() {
+    let (server, _data, desk) = copied("windows");
+    server.put("/tasks.json", &stamped(60));
+    let verified = desk.run(&["sync", "--verify"]);
+    assert_ne!(verified.code, 0, "{}", verified.stdout);
+    assert_eq!((&desk.asks()[0]["reason"], desk.text("t010")), (&json!("older_records"), json!("new")));
+    assert_eq!(desk.run(&["guard", "answer", "tasks", "accept"]).code, 0);
+    assert_eq!(desk.text("t010"), "old");
+}
+
+#[test]
+fn a_few_older_records_are_taken_without_a_question() {
+    let (server, _data, desk) = copied("windows");
+    server.put("/tasks.json", &stamped(30));
+    let sync = desk.run(&["sync"]);
+    assert_eq!((sync.code, desk.asks()), (0, json!([])), "{}", sync.stderr);
+    assert_eq!((desk.text("t029"), desk.text("t030")), (json!("old"), json!("new")));
 }

@@ -174,7 +174,15 @@ impl World {
 }
 
 fn page(changes: Vec<RemoteChange>) -> PullPage {
-    PullPage { collection: tasks(), changes, checkpoint: None, sweep: None, protected: HashSet::new(), at: at(1) }
+    PullPage {
+        collection: tasks(),
+        changes,
+        checkpoint: None,
+        sweep: None,
+        stamps: None,
+        protected: HashSet::new(),
+        at: at(1),
+    }
 }
 
 fn list(filter: &str) -> ListQuery {

@@ -68,6 +68,7 @@ impl World {
             changes,
             checkpoint: None,
             sweep: None,
+            stamps: None,
             protected: Default::default(),
             at: at(1),
         };

@@ -35,7 +35,12 @@ JSON:
   [{\"source\", \"collection\", \"state\": stopped|detached,
     \"reason\": mass_deletion|other_server|older_records or null, \"text\": what was found,
     \"affected\": records that going on would delete or set back here, \"rows\": records here,
-    \"sample\": [the first of their ids], \"since\"}]";
+    \"sample\": [the first of their ids], \"since\"}]
+
+A collection stops before many records (more than 25, and more than a tenth) are deleted or set
+back here, and where another server answers. Older records are told by the field the server
+stamps (`updated_at`); without one they are taken as they come: an ETag of a content says that
+two contents differ, not which of them is older.";
 
 /// Answer a collection that stopped; nothing is deleted here before
 #[derive(Debug, Args)]
@@ -55,9 +60,9 @@ JSON:
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Answer {
-    /// Go on: delete here what is gone there (the vault keeps it)
+    /// Go on: delete here what is gone there, or take the older versions (the vault keeps what was here)
     Accept,
-    /// Put back there, as new edits, what is here and gone there
+    /// Put back there, as new edits, what is here and gone or older there
     Reupload,
     /// Leave both sides as they are and pull the collection no more; edits are still sent, except to another server
     Detach,

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use crate::model::{
     ids::{CollectionKey, RecordId, RecordKey, Revision},
+    json::Pointer,
     op::{OpKind, Precondition},
     plan::UNKNOWN_REVISION,
+    rtdb,
     time::Timestamp,
 };
 
@@ -154,6 +156,33 @@ pub struct RemoteRecord {
     pub revision: Option<Revision>,
     /// The server's own text of the record (valid JSON), kept byte for byte.
     pub text: String,
+}
+
+/// What a page of a whole reading does with records whose server stamp went back.
+///
+/// Only a stamp tells: a content ETag says that two contents differ, never which of them came first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stamps {
+    /// The field the server stamps.
+    pub field: Pointer,
+    /// They are left out and handed back; otherwise they are written, and what was here goes to the vault.
+    pub hold: bool,
+}
+
+impl Stamps {
+    /// True where both carry a stamp, and the one from `there` is older than the one `here`.
+    pub fn went_back(&self, here: &str, there: &str) -> bool {
+        let stamp = |text: &str| {
+            let document: Value = serde_json::from_str(text).ok()?;
+            self.field.get(&document).filter(|stamp| stamp.is_number() || stamp.is_string()).cloned()
+        };
+        match (stamp(here), stamp(there)) {
+            (Some(here), Some(there)) => {
+                here.is_number() == there.is_number() && rtdb::value_order(&there, &here).is_lt()
+            }
+            _ => false,
+        }
+    }
 }
 
 /// One change of a pull page or a live feed.

@@ -48,7 +48,7 @@ use crate::model::{
     op::{NewOp, OpError, OpState, Precondition},
     session::UiCommit,
     time::Timestamp,
-    wire::RemoteChange,
+    wire::{RemoteChange, RemoteRecord, Stamps},
 };
 
 /// The answer of a writer thread: await it, or [`Reply::wait`] for it outside of async code.
@@ -182,6 +182,8 @@ pub struct PullPage {
     pub checkpoint: Option<String>,
     /// Marks every upserted row as seen by this sweep (see [`Store::finish_sweep`]).
     pub sweep: Option<i64>,
+    /// How records whose stamp went back are told and treated; `None`: like any other.
+    pub stamps: Option<Stamps>,
     /// Tombstones of these records are not applied (they have pending ops or a draft); they are answered in
     /// [`Applied::protected`].
     pub protected: HashSet<RecordId>,
@@ -197,6 +199,10 @@ pub struct Applied {
     /// Records of the page that changed (at most 1,000 are named; `None`: more than that).
     pub changed: Option<Vec<RecordId>>,
     pub protected: Vec<RecordId>,
+    /// Left out: their stamp went back.
+    pub held: Vec<RemoteRecord>,
+    /// Written although their stamp went back.
+    pub set_back: u64,
 }
 
 /// What a complete sweep did not see.

@@ -8,11 +8,12 @@ use crate::model::{
     activity::Activity,
     conflict::Lost,
     ids::{CollectionKey, RecordId, RecordKey, Revision, Seq, SourceName},
+    json::Pointer,
     op::{LateOriginal, NewOp, OpError},
     spend::SpentRow,
     sync_status::SourceStatus,
     time::Timestamp,
-    wire::{PushRequest, RemoteChange},
+    wire::{PushRequest, RemoteChange, Stamps},
 };
 
 /// Names one asked effect, so that a late answer is told from the one waited for. Unique within a machine.
@@ -134,10 +135,12 @@ pub enum Effect {
         ticket: Ticket,
         collection: CollectionKey,
     },
-    /// Queue a create for every row here that is not there. Answer: [`super::Event::Reuploaded`].
+    /// Queue a create for every row here that is not there and, where a stamp is named, an update for every one that
+    /// is older there. Answer: [`super::Event::Reuploaded`].
     Reupload {
         ticket: Ticket,
         collection: CollectionKey,
+        stamp: Option<Pointer>,
     },
 
     // --- the lane -----------------------------------------------------------------------------------------------
@@ -250,5 +253,6 @@ pub struct PageWrite {
     /// Covers exactly these changes; `None` leaves the stored one.
     pub checkpoint: Option<String>,
     pub sweep: Option<i64>,
+    pub stamps: Option<Stamps>,
     pub at: Timestamp,
 }

@@ -162,6 +162,10 @@ pub struct AppliedPage {
     pub changed: Vec<RecordId>,
     /// Gone there, kept here because of pending ops; with the kind of the oldest.
     pub vanished: Vec<(RecordKey, OpKind)>,
+    /// Left out: their stamp went back.
+    pub held: Vec<RemoteRecord>,
+    /// Written although their stamp went back.
+    pub set_back: u64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -190,7 +190,11 @@ impl Lane {
     }
 
     fn may_push(&self) -> bool {
-        self.is_open() && !self.read_only && !self.is_barred() && self.pull_first.is_none()
+        self.is_open()
+            && !self.read_only
+            && !self.is_barred()
+            && self.pull_first.is_none()
+            && !self.pulls.iter().any(Pull::is_reuploading)
     }
 
     /// Nothing can be done now: all is done, or waits for a time, a person or the network.

@@ -139,6 +139,11 @@ pub(super) fn is_mass_deletion(missing: u64, rows: u64) -> bool {
     missing > 0 && (missing > (rows / 10).max(25) || missing >= rows)
 }
 
+/// More than 25, and more than a tenth of the collection.
+pub(super) fn is_many(count: u64, rows: u64) -> bool {
+    count > (rows / 10).max(25)
+}
+
 /// The text of a collection stopped by the guard.
 pub(super) fn guard_text(record: &str, missing: u64, rows: u64) -> String {
     match missing >= rows {

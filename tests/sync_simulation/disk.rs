@@ -253,6 +253,7 @@ impl Disk {
             changes: page.changes,
             checkpoint: page.checkpoint,
             sweep: page.sweep,
+            stamps: page.stamps,
             protected,
             at: page.at,
         };
@@ -292,6 +293,8 @@ impl Disk {
             deleted: applied.deleted,
             changed: applied.changed.unwrap_or_default(),
             vanished,
+            held: applied.held,
+            set_back: applied.set_back,
         }
     }
 }

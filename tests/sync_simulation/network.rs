@@ -262,7 +262,7 @@ impl World<'_> {
             Effect::Probe { ticket, source } => {
                 Event::Probed { ticket, source, result: or(error, || ()), chain: Vec::new(), exchange }
             }
-            Effect::Reupload { ticket, collection } => {
+            Effect::Reupload { ticket, collection, .. } => {
                 let result = match failed {
                     true => Err("the keys of the collection could not be read".to_owned()),
                     false => Ok(self.reupload(client)),

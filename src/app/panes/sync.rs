@@ -84,14 +84,18 @@ impl Sync {
             return Outcome::used().effect(effect);
         }
         let guard = cx.world.collection_status(&key).and_then(|status| status.guard.clone());
-        let elsewhere = guard.is_some_and(|guard| guard.reason == GuardReason::OtherServer);
-        let (title, kept, yes) = match elsewhere {
-            true => (
+        let (title, kept, yes) = match guard.map(|guard| guard.reason) {
+            Some(GuardReason::OtherServer) => (
                 format!("Go on with the other server for {key}?"),
                 "Edits that wait are sent to it; before much is deleted here you are asked again",
                 "go on with it",
             ),
-            false => (
+            Some(GuardReason::OlderRecords) => (
+                format!("Take the older versions of {key}?"),
+                "What they replace here is kept in the vault",
+                "take them",
+            ),
+            Some(GuardReason::MassDeletion) | None => (
                 format!("Delete here what is gone in {key}?"),
                 "What is deleted here is kept in the vault",
                 "delete it here",

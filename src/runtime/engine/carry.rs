@@ -1,22 +1,21 @@
 //! One effect of the sync machine after the other, translated for the store and the remotes.
 
-use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
+use std::{collections::HashSet, future::Future, sync::Arc};
 
 use super::{
     EngineEvent,
     leader::{Answer, Leader},
+    reupload::reupload,
 };
 use crate::{
     model::{
-        edit,
-        ids::{CollectionKey, OpId, RecordId, RecordKey, SourceName},
-        op::{LateOriginal, NewOp, OpKind},
-        query::{Anchor, Filter, ListQuery, Sort},
+        ids::{CollectionKey, RecordId, RecordKey, SourceName},
+        op::LateOriginal,
         sync_status::SourceStatus,
-        time::{At, Clock, Timestamp},
+        time::{At, Timestamp},
     },
     remote::Remote,
-    store::{Applied, Claim, NewBase, PullPage, Reader, Settle, Store, StoreError},
+    store::{Applied, Claim, NewBase, PullPage, Settle, StoreError},
     sync::{
         Effect, Event,
         effect::{ClaimOp, Decided, Outcome, PageWrite, SettleOp, Ticket},
@@ -120,10 +119,10 @@ impl Leader {
             }
             Effect::NextOfFeed { ticket, .. } => self.feeds.ask(ticket),
             Effect::CloseFeed { ticket, .. } => self.feeds.close(ticket),
-            Effect::Reupload { ticket, collection } => {
+            Effect::Reupload { ticket, collection, stamp } => {
                 let (store, clock) = (self.store.clone(), Arc::clone(&self.clock));
                 self.ask(&collection.source.clone(), async move |remote| {
-                    let result = reupload(&remote, store, clock, &collection).await;
+                    let result = reupload(&remote, store, clock, &collection, stamp).await;
                     Event::Reuploaded { ticket, collection, result }
                 });
             }
@@ -297,6 +296,7 @@ impl Leader {
             changes: page.changes,
             checkpoint: page.checkpoint,
             sweep: page.sweep,
+            stamps: page.stamps,
             protected,
             at: page.at,
         });
@@ -359,74 +359,13 @@ impl Leader {
             deleted: applied.deleted,
             changed: applied.changed.unwrap_or_default().into_iter().take(100).collect(),
             vanished: kept,
+            held: applied.held,
+            set_back: applied.set_back,
         }
     }
 }
 
-/// Queues a create for every row that is here and not there: the user's answer to a sweep that found too much gone.
-async fn reupload(
-    remote: &Remote,
-    store: Store,
-    clock: Arc<dyn Clock>,
-    collection: &CollectionKey,
-) -> Result<u64, String> {
-    let (keys, _) = remote.keys(&collection.collection).await;
-    let there: HashSet<RecordId> =
-        keys.map_err(|_| "the keys of the collection could not be read".to_owned())?.into_iter().collect();
-    let (reading, key, author) = (store.clone(), collection.clone(), remote.principal().unwrap_or_default());
-    let ops = tokio::task::spawn_blocking(move || {
-        let at = clock.at();
-        missing_there(&mut reading.reader()?, &key, &there, &at, &author)
-    });
-    let ops = ops.await.map_err(|error| error.to_string())?.map_err(words)?;
-    let queued = store.queue_many(ops).await.map_err(words)?;
-    Ok(queued.len() as u64)
-}
-
-fn missing_there(
-    reader: &mut Reader,
-    collection: &CollectionKey,
-    there: &HashSet<RecordId>,
-    at: &At,
-    author: &str,
-) -> Result<Vec<NewOp>, StoreError> {
-    let query = ListQuery {
-        collection: collection.clone(),
-        columns: Vec::new(),
-        filter: Filter::default(),
-        sort: Sort::default(),
-    };
-    let mut anchor = Anchor::First;
-    let mut ops = Vec::new();
-    loop {
-        let window = reader.window(&query, &anchor, 500, Duration::from_secs(60))?;
-        for row in window.rows.iter().filter(|row| !there.contains(&row.id)) {
-            let view = reader.record(&collection.record(row.id.clone()))?;
-            // What has a pending edit goes its own way.
-            let (Some(base), true) = (view.base, view.ops.is_empty()) else { continue };
-            let mut own = *at;
-            let salt = (ops.len() as u64).to_be_bytes();
-            own.entropy.iter_mut().zip(salt).for_each(|(byte, salt)| *byte ^= salt);
-            ops.push(NewOp {
-                op_id: OpId::new(&own),
-                record: view.key,
-                kind: OpKind::Create,
-                changes: edit::diff(None, Some(&base.document)),
-                document: Some(base.document),
-                base: None,
-                base_revision: None,
-                created_at: at.wall,
-                author: author.to_owned(),
-            });
-        }
-        match window.rows.last() {
-            Some(last) if !window.at_end => anchor = Anchor::After(last.id.clone()),
-            _ => return Ok(ops),
-        }
-    }
-}
-
-fn words(error: StoreError) -> String {
+pub(super) fn words(error: StoreError) -> String {
     error.to_string()
 }
 

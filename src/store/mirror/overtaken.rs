@@ -120,6 +120,7 @@ mod tests {
                 .collect(),
             checkpoint: None,
             sweep: Some(1),
+            stamps: None,
             protected: HashSet::new(),
             at: Timestamp(1),
         };

@@ -13,7 +13,7 @@ use crate::{
         ids::{CollectionKey, RecordId, Revision},
         json,
         time::Timestamp,
-        wire::{RemoteChange, RemoteRecord},
+        wire::{RemoteChange, RemoteRecord, Stamps},
     },
     store::{
         Applied, NewBase, PullPage,
@@ -32,6 +32,10 @@ enum Wrote {
     Inserted,
     Updated,
     Unchanged,
+    /// Left out: its stamp went back.
+    Held,
+    /// Written although its stamp went back; this was here.
+    SetBack(Burial),
 }
 
 /// `newer` are records acknowledged since the page was handed over: the page is older than what is there.
@@ -55,7 +59,7 @@ pub(in crate::store) fn apply(mirror: &Mirror, page: &PullPage, newer: &HashSet<
         match change {
             RemoteChange::Upsert(record) => {
                 let key = keys::of(&record.id);
-                let wrote = upsert(mirror, collection, &key, record, page.at.0)?;
+                let wrote = upsert(mirror, collection, &key, record, page.stamps.as_ref(), page.at.0)?;
                 match wrote {
                     Wrote::Inserted => applied.inserted += 1,
                     Wrote::Updated => applied.updated += 1,
@@ -65,6 +69,18 @@ pub(in crate::store) fn apply(mirror: &Mirror, page: &PullPage, newer: &HashSet<
                             sweeps::see(mirror, collection, sweep, &key)?;
                         }
                         continue;
+                    }
+                    Wrote::Held => {
+                        applied.held.push(record.clone());
+                        if let Some(sweep) = page.sweep {
+                            sweeps::see(mirror, collection, sweep, &key)?;
+                        }
+                        continue;
+                    }
+                    Wrote::SetBack(burial) => {
+                        applied.updated += 1;
+                        applied.set_back += 1;
+                        doomed.push(burial);
                     }
                 }
                 watch.moved(&key, &record.id)?;
@@ -104,7 +120,14 @@ fn name(applied: &mut Applied, id: &RecordId) {
     }
 }
 
-fn upsert(mirror: &Mirror, collection: i64, key: &[u8], record: &RemoteRecord, at: i64) -> Result<Wrote> {
+fn upsert(
+    mirror: &Mirror,
+    collection: i64,
+    key: &[u8],
+    record: &RemoteRecord,
+    stamps: Option<&Stamps>,
+    at: i64,
+) -> Result<Wrote> {
     let revision = record.revision.as_ref().map(Revision::as_str);
     // Most rows of a backfill are new: try that first, it needs no look before.
     if mirror.insert(collection, key, record.id.as_str(), revision, at, &record.text)? {
@@ -120,9 +143,16 @@ fn upsert(mirror: &Mirror, collection: i64, key: &[u8], record: &RemoteRecord, a
         }
         return Ok(Wrote::Unchanged);
     }
+    let set_back = stamps.filter(|stamps| stamps.went_back(&row.body, &record.text));
+    if set_back.is_some_and(|stamps| stamps.hold) {
+        return Ok(Wrote::Held);
+    }
     mirror.remove(row.change)?;
     mirror.insert(collection, key, record.id.as_str(), revision, at, &record.text)?;
-    Ok(Wrote::Updated)
+    Ok(match set_back {
+        Some(_) => Wrote::SetBack(Burial { id: record.id.clone(), revision: row.revision, body: row.body }),
+        None => Wrote::Updated,
+    })
 }
 
 /// True where the text says what the row says.
@@ -221,7 +251,7 @@ fn store_base(mirror: &Mirror, watch: Option<&Watch<'_>>, collection: i64, base:
         mirror.remove(row.change)?;
         mirror.count(collection, -1)?;
     }
-    upsert(mirror, collection, &key, &record, base.at.0)?;
+    upsert(mirror, collection, &key, &record, None, base.at.0)?;
     mirror.count(collection, 1)?;
     moved(&key)
 }

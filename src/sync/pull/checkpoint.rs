@@ -63,6 +63,13 @@ pub(super) struct Checkpoint {
     /// So many deletions the user accepted, until a sweep is carried out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) accepted: Option<u64>,
+    /// So many records whose stamp went back the user accepted, until a sweep is carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) accepted_older: Option<u64>,
+    /// The reading that goes on left records out that are kept in memory only: another process reads from the
+    /// beginning.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) holds: bool,
     /// What a comparison that goes on has found so far, and what the last one found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) verifying: Option<Verified>,

@@ -175,6 +175,7 @@ impl Pull {
             chunks.push_back(chunk);
         }
         feed.snapshot = Some(Snapshot { number, chunks, applying: None });
+        self.forget_held();
     }
 
     /// Live changes: our own echoes are dropped, what may be older than our own write is looked up.

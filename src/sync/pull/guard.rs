@@ -1,7 +1,7 @@
 //! The guards: what stops a collection before a commit, and the user's answers.
 //!
 //! ```text
-//!             much gone, another server            accept, re-upload
+//!       much gone, much older, another server      accept, re-upload
 //!   pulling -----------------------------> Stopped ------------------> pulling, from the proof on
 //!                                            |  ^ detach                    ^
 //!                                            v  | (another server still)    | attach
@@ -163,7 +163,9 @@ impl Pull {
         self.reading_since = None;
         self.incoming.clear();
         self.checkpoint.accepted = None;
+        self.checkpoint.accepted_older = None;
         self.checkpoint.verifying = None;
+        self.forget_held();
         self.checkpoint.stopped = Some(found);
         self.begin_anew();
         self.write_checkpoint(cx);
@@ -175,6 +177,8 @@ impl Pull {
         self.checkpoint.after = None;
         self.checkpoint.done = 0;
         self.checkpoint.swept_at = None;
+        // A delta would see nothing of what the question was about.
+        self.checkpoint.since = None;
     }
 
     pub(super) fn write_checkpoint(&mut self, cx: &mut Cx<'_>) {
@@ -195,7 +199,9 @@ impl Pull {
             GuardAnswer::Accept if stopped || detached => self.accept(cx),
             GuardAnswer::Reupload if stopped || detached => {
                 let ticket = cx.ticket();
-                cx.out.push(Effect::Reupload { ticket, collection: self.key.clone() });
+                let older = self.checkpoint.stopped.as_ref().filter(|found| found.reason == GuardReason::OlderRecords);
+                let stamp = older.and(self.spec.updated_at.clone());
+                cx.out.push(Effect::Reupload { ticket, collection: self.key.clone(), stamp });
                 self.stage = Stage::Reuploading(ticket);
             }
             GuardAnswer::Detach if !detached => {
@@ -229,9 +235,8 @@ impl Pull {
         match found.as_ref().map(|found| found.reason) {
             // How much is gone there is not known yet: the other guard will ask where it is much.
             Some(GuardReason::OtherServer) | None => self.checkpoint.origin = Some(self.origin.clone()),
-            Some(GuardReason::MassDeletion | GuardReason::OlderRecords) => {
-                self.checkpoint.accepted = found.map(|found| found.affected);
-            }
+            Some(GuardReason::MassDeletion) => self.checkpoint.accepted = found.map(|found| found.affected),
+            Some(GuardReason::OlderRecords) => self.checkpoint.accepted_older = found.map(|found| found.affected),
         }
         self.go_on(cx);
     }

@@ -15,6 +15,7 @@ pub use checkpoint::{Position, position};
 mod checkpoint;
 mod feed;
 mod guard;
+mod older;
 mod sweep;
 mod verify;
 
@@ -26,6 +27,7 @@ use std::{
 use checkpoint::{Checkpoint, Mode, Phase};
 use feed::Feed;
 use guard::Origin;
+use older::Held;
 use sweep::{Delta, Ending, Sweep};
 
 use crate::{
@@ -91,6 +93,8 @@ pub(super) struct Pull {
     echoes: Echoes,
     /// Since when some reading of the collection is open.
     reading_since: Option<Duration>,
+    /// What the reading that goes on left out because its stamp went back.
+    held: Held,
     touched: BTreeSet<RecordId>,
     touching: BTreeMap<Ticket, (RecordId, Duration)>,
     /// Changes waiting for the mirror, and the apply they wait for.
@@ -145,6 +149,7 @@ impl Pull {
             origin,
             echoes: Echoes::default(),
             reading_since: None,
+            held: Held::default(),
             touched: BTreeSet::new(),
             touching: BTreeMap::new(),
             incoming: Vec::new(),
@@ -282,7 +287,8 @@ impl Pull {
         self.flush_incoming(cx);
         self.continue_sweep(cx);
         self.continue_feed(cx);
-        let oldest = self.touching.values().map(|(_, began)| *began).chain(self.reading_since).min();
+        let oldest =
+            self.touching.values().map(|(_, began)| *began).chain(self.reading_since).chain(self.held.since()).min();
         self.echoes.forget(cx.at.mono, oldest);
         let due = self.next_at.is_none_or(|next| next <= cx.at.mono);
         // Without a network too: what a guard stopped for is on disk, and asks.
@@ -469,6 +475,7 @@ impl Pull {
             Ok(current) => {
                 cx.signals.push(Signal::Good(exchange.clone()));
                 cx.signals.push(Signal::Seen(self.key.record(id.clone())));
+                self.held.forget(&id);
                 let change = match current.value {
                     Some(value) => RemoteChange::Upsert(RemoteRecord {
                         id: id.clone(),
@@ -511,7 +518,8 @@ impl Pull {
         checkpoint: Option<String>,
         sweep: Option<i64>,
     ) {
-        let page = PageWrite { collection: self.key.clone(), changes, checkpoint, sweep, at: cx.at.wall };
+        let (stamps, at) = (self.stamps(ticket, sweep), cx.at.wall);
+        let page = PageWrite { collection: self.key.clone(), changes, checkpoint, sweep, stamps, at };
         cx.out.push(Effect::ApplyPage { ticket, page });
     }
 
@@ -538,6 +546,7 @@ impl Pull {
             }
         };
         self.tally(ticket, &applied);
+        self.hold_back(cx, ticket, &applied);
         for (record, kind) in &applied.vanished {
             if *kind == OpKind::Update && !push.is_working_on(record) {
                 match self.spec.conflicts.policy.settles_deletions() {

@@ -58,6 +58,8 @@ pub(super) struct Ending {
 
 enum Step {
     Missing(Ticket),
+    /// What was left out because its stamp went back is written after all.
+    SettingBack(Ticket),
     Proof(Ticket),
     Finishing(Ticket),
     Noting(Ticket),
@@ -69,7 +71,14 @@ impl Ending {
     }
 
     pub(super) fn is_write(&self, ticket: Ticket) -> bool {
-        matches!(self.step, Step::Finishing(expected) | Step::Noting(expected) if expected == ticket)
+        match self.step {
+            Step::SettingBack(expected) | Step::Finishing(expected) | Step::Noting(expected) => expected == ticket,
+            Step::Missing(_) | Step::Proof(_) => false,
+        }
+    }
+
+    pub(super) fn sets_back(&self, ticket: Ticket) -> bool {
+        matches!(self.step, Step::SettingBack(expected) if expected == ticket)
     }
 }
 
@@ -92,10 +101,12 @@ impl Pull {
     // --- key windows ------------------------------------------------------------------------------------------------
 
     pub(super) fn begin_sweep(&mut self, cx: &mut Cx<'_>, resumed: bool) {
+        let resumed = resumed && self.has_all_held();
         if !resumed {
             self.checkpoint.sweep += 1;
             self.checkpoint.after = None;
             self.checkpoint.done = 0;
+            self.forget_held();
             self.checkpoint.total = self.shown.total;
             self.shown.done = 0;
         }
@@ -195,6 +206,10 @@ impl Pull {
             return match ending.step {
                 Step::Finishing(expected) if expected == ticket => self.note_end(cx),
                 Step::Noting(expected) if expected == ticket => self.swept(cx),
+                Step::SettingBack(expected) if expected == ticket => {
+                    let number = ending.number;
+                    self.end(cx, number)
+                }
                 _ => {}
             };
         }
@@ -237,6 +252,12 @@ impl Pull {
             Err(message) => return self.fail_locally(cx, &message),
         };
         self.rows = missing.rows;
+        if !self.held.is_empty() {
+            if self.may_set_back(cx, missing.rows) {
+                self.set_back(cx);
+            }
+            return;
+        }
         if missing.missing == 0 {
             return self.note_end(cx);
         }
@@ -284,6 +305,14 @@ impl Pull {
         cx.out.push(Effect::FinishSweep { ticket, collection, sweep, keep, at });
     }
 
+    fn set_back(&mut self, cx: &mut Cx<'_>) {
+        let changes = self.take_held();
+        let Some(ending) = &mut self.ending else { return };
+        let ticket = cx.ticket();
+        ending.step = Step::SettingBack(ticket);
+        self.write_page(cx, ticket, changes, None, None);
+    }
+
     fn note_end(&mut self, cx: &mut Cx<'_>) {
         let Some(ending) = &mut self.ending else { return };
         let ticket = cx.ticket();
@@ -295,6 +324,8 @@ impl Pull {
         self.checkpoint.after = None;
         self.checkpoint.swept_at = Some(cx.at.wall.0);
         self.checkpoint.accepted = None;
+        self.checkpoint.accepted_older = None;
+        self.checkpoint.holds = false;
         let mut noted = self.checkpoint.clone();
         noted.whole = true;
         self.write_page(cx, ticket, Vec::new(), Some(noted.write()), None);

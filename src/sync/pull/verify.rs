@@ -48,7 +48,7 @@ impl Pull {
         let deletes = self.ending.is_some();
         let Some(count) = &mut self.checkpoint.verifying else { return };
         if !deletes {
-            count.checked += page.inserted + page.updated + page.unchanged;
+            count.checked += page.inserted + page.updated + page.unchanged + page.held.len() as u64;
         }
         count.missing += page.inserted;
         count.differing += page.updated;

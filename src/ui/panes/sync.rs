@@ -165,7 +165,10 @@ fn question(app: &App, guard: &GuardFound, room: usize) -> Vec<(String, Role)> {
     };
     let answers = [
         accept,
-        "U  upload again: queue what is here and gone there as new edits",
+        match guard.reason {
+            GuardReason::OlderRecords => "U  upload again: queue what is here and older there as new edits",
+            _ => "U  upload again: queue what is here and gone there as new edits",
+        },
         match guard.reason {
             GuardReason::OtherServer => "D  detach: leave both as they are, pull it no more; edits wait",
             _ => "D  detach: leave both as they are, pull it no more; edits are still sent",

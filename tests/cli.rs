@@ -1,5 +1,7 @@
 //! The command line as a script sees it: the real binary, real files, real sockets.
 
+#[path = "cli/accounts.rs"]
+mod accounts;
 #[path = "cli/conflicts.rs"]
 mod conflicts;
 #[path = "cli/errors.rs"]

@@ -335,6 +335,10 @@ async fn a_server_that_asks_to_wait_is_heard_in_both_forms() {
     let headers = ["retry-after: Tue, 14 Nov 2023 22:14:25 GMT", "date: Tue, 14 Nov 2023 22:13:25 GMT"];
     let (got, _) = push_to(Act::Send(answer("429 Too Many Requests", &headers, "{}"))).await;
     assert!(matches!(got, Answer::Later { status: 429, after: Some(after), .. } if after.as_secs() == 60), "{got:?}");
+    let (_, exchange) = push_to(Act::Send(answer("429 Too Many Requests", &headers, "{}"))).await;
+    assert_eq!(exchange.retry_at, None, "the answer says itself how long it is");
+    let (_, exchange) = push_to(Act::Send(answer("503 Service Unavailable", &headers[..1], "{}"))).await;
+    assert_eq!(exchange.retry_at.map(|until| until.0), Some(1_700_000_065_000), "by whose clock is for others to know");
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! The screens: every pane in every condition at two sizes, restoration, and what keys do.
 
 mod common;
+#[path = "screens/link.rs"]
+mod link;
 
 use common::{bench::*, fake::Fake};
 use ebbtide::app::effect::Effect;

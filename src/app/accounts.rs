@@ -27,7 +27,7 @@ impl App {
             .map(|foreign| format!("{} made as {}", words::count(foreign.ops, "edit", "edits"), foreign.author))
             .collect();
         lines.push(format!("The server will take them for edits of {principal}"));
-        lines.push("Until then they wait here, and nothing of them is lost".to_owned());
+        lines.push("Until you say yes they wait here, and nothing of them is lost".to_owned());
         self.confirm = Some(Question {
             title: format!("Send {} to {source} as {principal}?", words::count(edits, "edit", "edits")),
             lines,

@@ -52,6 +52,7 @@ pub(super) fn sync(root: &mut Section<'_>, problems: &mut Problems<'_>) -> SyncS
     settings.stream_records =
         section.integer("stream_records", 0..1_000_001, problems).unwrap_or(settings.stream_records);
     settings.keep = section.duration("keep", KEEP, problems).unwrap_or(settings.keep);
+    settings.watch_network = section.flag("watch_network", problems).unwrap_or(settings.watch_network);
     settings.daily_budget =
         section.integer("daily_budget_mb", 1..1_000_001, problems).map(|megabytes| megabytes * 1_000_000);
     let deadlines = &mut settings.deadlines;

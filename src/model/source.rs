@@ -102,6 +102,8 @@ pub struct SyncSettings {
     pub stream_records: u64,
     /// How long settled ops, resolved conflicts and the activity log are kept.
     pub keep: Duration,
+    /// Take the operating system's word that the network changed as a hint to look.
+    pub watch_network: bool,
     /// Bytes a day and source, both ways, after which nothing more is pulled by itself that day.
     pub daily_budget: Option<u64>,
     /// Seconds east of UTC: where a day begins. Found by the runtime, not configured.
@@ -133,6 +135,7 @@ impl Default for SyncSettings {
             page_size: 1_000,
             stream_records: 10_000,
             keep: Duration::from_secs(7 * 86_400),
+            watch_network: true,
             daily_budget: None,
             zone_offset: 0,
             vault: VaultSettings::default(),

@@ -206,6 +206,8 @@ pub struct Exchange {
     pub head_bytes_down: u64,
     /// The server's `Date` header minus our wall clock when the answer came, in milliseconds.
     pub clock_offset_ms: Option<i64>,
+    /// Until when a server without a `Date` asked to wait (`Retry-After`), by its own clock.
+    pub retry_at: Option<Timestamp>,
     pub status: Option<u16>,
     /// Which database answered, where the server says so: the embedded one does.
     pub server: Option<String>,

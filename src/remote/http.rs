@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use url::Url;
 
 use crate::{
@@ -194,6 +194,7 @@ impl Http {
             head_bytes_down: response.map_or(0, |response| STATUS_LINE + head_size(response.headers())),
             // `Date` has whole seconds: the middle of the second is the best guess.
             clock_offset_ms: date.map(|date| date.0 + 500 - now.wall.0),
+            retry_at: response.and_then(|response| undated_wait(response.headers())),
             status: response.map(|response| response.status().as_u16()),
             server: response.and_then(|response| server_of(response.headers())),
             finished_at: now.wall,
@@ -318,7 +319,20 @@ fn server_of(headers: &HeaderMap) -> Option<String> {
 }
 
 pub(crate) fn date_of(headers: &HeaderMap) -> Option<Timestamp> {
-    let date = httpdate::parse_http_date(headers.get(header::DATE)?.to_str().ok()?).ok()?;
+    instant_in(headers.get(header::DATE)?)
+}
+
+/// The end of a wait given as a date, where the answer has no date to count from.
+fn undated_wait(headers: &HeaderMap) -> Option<Timestamp> {
+    if headers.contains_key(header::DATE) {
+        return None;
+    }
+    instant_in(headers.get(header::RETRY_AFTER)?)
+}
+
+/// A date as HTTP writes it.
+pub(crate) fn instant_in(value: &HeaderValue) -> Option<Timestamp> {
+    let date = httpdate::parse_http_date(value.to_str().ok()?.trim()).ok()?;
     let since = date.duration_since(std::time::UNIX_EPOCH).ok()?;
     Some(Timestamp(i64::try_from(since.as_millis()).ok()?))
 }

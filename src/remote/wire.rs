@@ -20,11 +20,8 @@ use serde_json::Value;
 use std::time::Duration;
 
 use crate::{
-    model::{
-        time::Timestamp,
-        wire::{Answer, Link, ReadError, Trouble},
-    },
-    remote::http::{Failure, Reply, date_of},
+    model::wire::{Answer, Link, ReadError, Trouble},
+    remote::http::{Failure, Reply, date_of, instant_in},
 };
 
 /// The longest wait a server can ask for.
@@ -126,16 +123,15 @@ pub(crate) fn misshapen(message: impl Into<String>) -> ReadError {
     ReadError::Unreachable(Trouble { link: Link::Shape, message: message.into() })
 }
 
-/// `Retry-After` in either form, at most a day. A date counts from the server's own `Date` where there is one.
+/// `Retry-After` in either form, at most a day. A date counts from the server's own `Date` where there is one, else from
+/// our clock; `sync` may know better how far that is from the server's ([`Exchange::retry_at`]).
+///
+/// [`Exchange::retry_at`]: crate::model::wire::Exchange::retry_at
 fn retry_after(reply: &Reply) -> Option<Duration> {
-    let text = reply.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    let after = match text.parse::<u64>() {
+    let asked = reply.headers.get(header::RETRY_AFTER)?;
+    let after = match asked.to_str().ok()?.trim().parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let date = httpdate::parse_http_date(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
-            let date = Timestamp(i64::try_from(date.as_millis()).ok()?);
-            date.since(date_of(&reply.headers).unwrap_or(reply.received_at))
-        }
+        Err(_) => instant_in(asked)?.since(date_of(&reply.headers).unwrap_or(reply.received_at)),
     };
     Some(after.min(MAX_LATER))
 }
@@ -217,6 +213,7 @@ fn is_denied(reply: &Reply) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::time::Timestamp;
     use std::fmt::Write as _;
 
     const JSON: &str = "application/json; charset=utf-8";

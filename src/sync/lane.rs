@@ -26,6 +26,7 @@ use crate::{
         effect::{Effect, Ticket},
         event::{Event, StoreResult},
         headline::Headline,
+        later,
         meter::Meter,
         policy,
         pull::Pull,
@@ -371,8 +372,9 @@ impl Lane {
 
     // --- answers ----------------------------------------------------------------------------------------------------
 
-    pub(super) fn handle(&mut self, cx: &mut Cx<'_>, event: Event) {
+    pub(super) fn handle(&mut self, cx: &mut Cx<'_>, mut event: Event) {
         self.inform(cx);
+        later::by_server_clock(&mut event, cx.at, cx.server_clock);
         self.meet(cx, &event);
         self.count(cx.at, &event);
         match event {

@@ -26,6 +26,7 @@ mod headline;
 pub mod judge;
 mod lane;
 mod late;
+mod later;
 mod meter;
 pub mod plan;
 mod policy;

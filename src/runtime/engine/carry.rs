@@ -188,13 +188,13 @@ impl Leader {
     }
 
     fn answer(&self, event: Event) {
-        let _ = self.answers.send(Answer::Event(event));
+        let _ = self.answers.send(Answer::Event(Box::new(event)));
     }
 
     fn spawn(&self, work: impl Future<Output = Event> + Send + 'static) {
         let answers = self.answers.clone();
         tokio::spawn(async move {
-            let _ = answers.send(Answer::Event(work.await));
+            let _ = answers.send(Answer::Event(Box::new(work.await)));
         });
     }
 

@@ -48,7 +48,7 @@ impl Feeds {
                 Err(error) => (Err(error), None),
             };
             let opened = Event::FeedOpened { ticket, collection: collection.clone(), result, exchange };
-            if answers.send(Answer::Event(opened)).is_err() {
+            if answers.send(Answer::Event(Box::new(opened))).is_err() {
                 return;
             }
             let Some(mut feed) = feed else { return };
@@ -56,7 +56,7 @@ impl Feeds {
                 let result = feed.next().await.map(news);
                 let is_over = result.is_err();
                 let event = Event::FeedMoved { ticket, collection: collection.clone(), result, bytes: feed.bytes() };
-                if answers.send(Answer::Event(event)).is_err() || is_over {
+                if answers.send(Answer::Event(Box::new(event))).is_err() || is_over {
                     return;
                 }
             }

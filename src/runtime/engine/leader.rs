@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::{Command, EngineEvent, EngineSetup, LOCK_EVERY, LOOK_EVERY, Report, feeds::Feeds};
+use super::{Command, EngineEvent, EngineSetup, LOCK_EVERY, LOOK_EVERY, Report, feeds::Feeds, network};
 use crate::{
     model::{
         activity::{Activity, Severity},
@@ -30,7 +30,7 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 
 /// What a task sends back to the loop.
 pub(super) enum Answer {
-    Event(Event),
+    Event(Box<Event>),
     /// A page or the end of a sweep: the loop looks up what kept vanished records alive before the machine hears of it.
     Applied {
         ticket: Ticket,
@@ -54,6 +54,7 @@ pub(super) async fn lead(setup: EngineSetup, mut commands: UnboundedReceiver<Com
         leader.wish(request);
     }
     leader.take_requests();
+    let _watch = setup.settings.watch_network.then(|| network::watch(answers));
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -294,8 +295,8 @@ impl Leader {
     fn take(&mut self, answer: Answer) {
         match answer {
             Answer::Event(event) => {
-                let probed = matches!(event, Event::Probed { result: Ok(()), .. });
-                self.handle(event);
+                let probed = matches!(*event, Event::Probed { result: Ok(()), .. });
+                self.handle(*event);
                 if probed {
                     self.notice_accounts();
                 }

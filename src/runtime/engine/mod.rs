@@ -12,6 +12,7 @@ mod carry;
 mod feeds;
 mod follower;
 mod leader;
+mod network;
 mod reupload;
 
 use std::{sync::Arc, time::Duration};

@@ -68,6 +68,15 @@ pub(in crate::store) fn confirm(journal: &Journal, source: &SourceName, at: Time
     Ok(foreign.len() as u64)
 }
 
+/// An op that was made out of another by the program goes under the same consent: the user was asked once.
+pub(in crate::store) fn inherit(journal: &Journal, from: Seq, to: Seq) -> Result<()> {
+    journal
+        .connection
+        .prepare_cached("UPDATE ops SET confirmed_as = (SELECT confirmed_as FROM ops WHERE seq = ?1) WHERE seq = ?2")?
+        .execute((from.0, to.0))?;
+    Ok(())
+}
+
 /// Whether an op must wait for another account; parks it if so. Asked by the claim.
 pub(in crate::store) fn keeps_back(journal: &Journal, place: &Place, seq: Seq, at: Timestamp) -> Result<bool> {
     let found: Option<(String, String)> = journal

@@ -176,7 +176,8 @@ pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()>
             let standing = journal.place_of(op.seq)?;
             journal.set_state(op.seq, OpState::Superseded, at)?;
             if journal.known(new.op_id)?.is_none() {
-                journal.insert(new, &place, OpState::Queued, op.after, Standing::At(standing), None)?;
+                let made = journal.insert(new, &place, OpState::Queued, op.after, Standing::At(standing), None)?;
+                accounts::inherit(journal, op.seq, made)?;
                 journal.rebase_behind(&place, standing, new.document.as_ref(), None)?;
             }
             journal.settle_order(&place, at)?;
@@ -196,7 +197,8 @@ pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()>
             match new {
                 Some(new) => {
                     journal.set_state(op.seq, OpState::Superseded, at)?;
-                    journal.insert(new, &place, OpState::Queued, op.after, Standing::At(standing), None)?;
+                    let made = journal.insert(new, &place, OpState::Queued, op.after, Standing::At(standing), None)?;
+                    accounts::inherit(journal, op.seq, made)?;
                     journal.rebase_behind(&place, standing, new.document.as_ref(), None)?;
                 }
                 None => {
@@ -206,7 +208,8 @@ pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()>
             }
             if let Some(copy) = copy {
                 let beside = journal.place(&copy.record)?;
-                journal.insert(copy, &beside, OpState::Queued, None, Standing::Last, None)?;
+                let made = journal.insert(copy, &beside, OpState::Queued, None, Standing::Last, None)?;
+                accounts::inherit(journal, op.seq, made)?;
                 shadow::refresh(journal, &beside)?;
             }
             journal.settle_order(&place, at)?;

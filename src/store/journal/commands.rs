@@ -13,7 +13,7 @@ use crate::{
     store::{
         Undone,
         error::{Result, StoreError},
-        journal::{Journal, activity, claims, conflicts, shadow, steps, surgery, vault::VaultReason},
+        journal::{Journal, accounts, activity, claims, conflicts, shadow, steps, surgery, vault::VaultReason},
     },
 };
 
@@ -196,6 +196,7 @@ pub(in crate::store) fn undo(journal: &Journal, op_id: OpId, at: Timestamp) -> R
         author: op.author.clone(),
     };
     let queued = journal.queue(&inverse, Some(newest))?;
+    accounts::inherit(journal, newest, queued.seq)?;
     let text = format!("change #{newest} of {} may have been sent: its reverse is queued", op.record);
     activity::note(journal, &[Activity::new(at, Severity::Info, "outbox", text)])?;
     Ok(Some(Undone::Reversed { seq: newest, by: queued.seq }))

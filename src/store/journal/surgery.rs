@@ -18,7 +18,7 @@ use crate::{
         Queued,
         error::{Result, StoreError},
         journal::{
-            Journal, Place, claims,
+            Journal, Place, accounts, claims,
             ops::{Standee, Standing},
             shadow, steps,
             vault::VaultReason,
@@ -63,6 +63,7 @@ pub(in crate::store) fn edit(journal: &Journal, seq: Seq, op_id: OpId, document:
     claims::keep(journal, &place, &op, VaultReason::LocalOverwritten, at)?;
     let new = made_of(&op, op_id, base, document.clone());
     let made = journal.insert(&new, &place, kept_state(&op), op.after, Standing::At(standing), None)?;
+    accounts::inherit(journal, seq, made)?;
     journal.set_state(seq, OpState::Superseded, at)?;
     follow(journal, &place, seq, made)?;
     journal.rebase_behind(&place, standing, new.document.as_ref(), None)?;
@@ -117,6 +118,8 @@ pub(in crate::store) fn split(
     journal.set_state(seq, OpState::Superseded, at)?;
     let left = journal.insert(&first, &place, kept_state(&op), op.after, Standing::At(standing), None)?;
     let taken = journal.insert(&second, &place, OpState::Held, Some(left), Standing::Last, None)?;
+    accounts::inherit(journal, seq, left)?;
+    accounts::inherit(journal, seq, taken)?;
     move_up(journal, taken, &behind)?;
     follow(journal, &place, seq, taken)?;
     journal.settle_order(&place, at)?;

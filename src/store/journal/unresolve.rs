@@ -13,7 +13,7 @@ use crate::{
     store::{
         Unresolved,
         error::{Result, StoreError},
-        journal::{Journal, Place, activity, conflicts, shadow},
+        journal::{Journal, Place, accounts, activity, conflicts, shadow},
     },
 };
 
@@ -83,6 +83,7 @@ fn reverse(
         author: made.author.clone(),
     };
     let queued = journal.queue(&inverse, Some(made.seq))?;
+    accounts::inherit(journal, made.seq, queued.seq)?;
     let text = format!("the resolution of c{} may have been sent: its reverse is queued", conflict.id);
     activity::note(journal, &[Activity::new(at, Severity::Info, "conflict", text)])?;
     Ok(Unresolved::Reversed(queued.seq))

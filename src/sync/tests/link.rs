@@ -67,6 +67,26 @@ fn a_clock_that_was_set_takes_its_offset_back_until_it_is_measured_again() {
 }
 
 #[test]
+fn a_wait_until_a_date_goes_by_the_servers_clock_where_it_was_measured() {
+    let waiting = |measured: bool| {
+        let mut script = Script::sender(4);
+        if measured {
+            script.tell(Event::Request(SyncRequest::Probe { source: None }));
+            probe_with(&mut script, Ok(()), dated(2 * 3_600_000 - 10));
+        }
+        // The server is two hours ahead: until then it is a minute, by our own clock two hours and more.
+        let until = Timestamp(script.at().wall.0 + 2 * 3_600_000 + 60_000);
+        let later =
+            || ReadError::Later { status: 503, after: Some(Duration::from_secs(7_260)), message: String::new() };
+        script.tell(Event::Request(SyncRequest::Probe { source: None }));
+        probe_with(&mut script, Err(later()), Exchange { retry_at: Some(until), ..exchange() });
+        status(&script).push.waiting_for
+    };
+    assert_eq!(waiting(true).as_deref(), Some("the server asked to wait 60 s (Retry-After)"));
+    assert_eq!(waiting(false).as_deref(), Some("the server asked to wait 3600 s (Retry-After)"), "as far as is known");
+}
+
+#[test]
 fn a_clock_set_back_an_hour_stalls_no_op_that_waits() {
     let mut script = Script::sender(4);
     script.send(chain(vec![create(1, "a")], None), Answer::InDoubt(trouble(Link::Http)));

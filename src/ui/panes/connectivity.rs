@@ -98,10 +98,14 @@ fn lines(app: &App, source: &SourceSpec, room: usize, full: bool, canvas: &Canva
         lines.extend(chain(status));
     }
     let in_chain = full && evidence.chain.iter().any(|fact| !fact.ok);
-    if !well && !in_chain && !evidence.summary.is_empty() {
-        lines.push((evidence.summary.clone(), Role::Text));
+    let unsteady = status.connectivity.state == ConnectivityState::Degraded;
+    if (unsteady || !well && !in_chain) && !evidence.summary.is_empty() {
+        // What is going on, then what broke last.
+        lines.extend(evidence.summary.split("; ").map(|part| (part.to_owned(), Role::Text)));
     }
-    if !well && let Some(next) = evidence.next_probe.filter(|next| *next > app.now().wall && !status.paused) {
+    if (unsteady || !well)
+        && let Some(next) = evidence.next_probe.filter(|next| *next > app.now().wall && !status.paused)
+    {
         let number = if evidence.failures_in_a_row > 0 {
             format!("probe #{} in ", evidence.failures_in_a_row + 1)
         } else {

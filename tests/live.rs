@@ -46,6 +46,24 @@ fn edits_of_googles_own_client_appear_in_a_running_dashboard_and_the_other_way_r
 }
 
 #[test]
+fn a_collection_pulled_by_its_stamps_comes_to_rest_and_then_follows() {
+    let dir = tempfile::tempdir().unwrap();
+    let serve = Serve::start(0, &dir.path().join("server.db"));
+    serve.put("/tasks.json", &json!({"a": {"title": "First", "at": 5}, "b": {"title": "Second", "at": 7}}));
+    let workspace = Workspace::new(&serve.url, &[("tasks", &["title"])]);
+    let stamped = std::fs::read_to_string(workspace.config()).unwrap() + "pull = \"delta\"\nupdated_at = \"/at\"\n";
+    std::fs::write(workspace.config(), stamped).unwrap();
+    workspace.run(&["sync"]);
+    let mut pty = workspace.dashboard(120, 36, &[]);
+    pty.wait_text("Second");
+    pty.wait_text("live");
+    serve.put("/tasks/c.json", &json!({"title": "Third, later", "at": 9}));
+    pty.wait_text("Third, later");
+    pty.send("q");
+    assert_eq!(pty.wait_exit(), 0);
+}
+
+#[test]
 fn the_queue_drains_by_itself_when_the_server_comes_back() {
     let (dir, serve, workspace) = serve_with_people();
     workspace.run(&["sync"]);

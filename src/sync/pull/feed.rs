@@ -131,7 +131,12 @@ impl Pull {
             cx.signals.push(Signal::Alive);
         }
         match result {
-            Ok(FeedNews::Everything(records)) => self.take_snapshot(cx, records, push),
+            // The feed of a query begins with what it finds: the gap up to here is closed, and nothing is proved absent.
+            Ok(FeedNews::Changes(changes)) if feed.since.is_some() && !feed.live => {
+                self.take_changes(cx, changes, push);
+                self.go_live();
+            }
+            Ok(FeedNews::Everything(records)) => self.take_snapshot(records),
             Ok(FeedNews::Changes(changes)) => self.take_changes(cx, changes, push),
             Ok(FeedNews::Touched(ids)) => self.touched.extend(ids),
             Ok(FeedNews::KeepAlive) => {}
@@ -152,13 +157,8 @@ impl Pull {
         self.continue_feed(cx);
     }
 
-    fn take_snapshot(&mut self, cx: &mut Cx<'_>, records: Vec<RemoteRecord>, push: &Push) {
+    fn take_snapshot(&mut self, records: Vec<RemoteRecord>) {
         let Stage::Feed(feed) = &mut self.stage else { return };
-        if feed.since.is_some() {
-            let changes = records.into_iter().map(RemoteChange::Upsert).collect();
-            self.take_changes(cx, changes, push);
-            return self.go_live();
-        }
         feed.live = false;
         let number = self.checkpoint.sweep + 1;
         self.checkpoint.sweep = number;

@@ -34,6 +34,8 @@ struct Echo {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Echoes {
     by_id: HashMap<RecordId, Echo>,
+    /// Looked through again when there are more than this: each is looked at a few times, however many there are.
+    tidy_from: usize,
 }
 
 /// What to do with a change a live feed brought.
@@ -74,9 +76,10 @@ impl Echoes {
     pub(super) fn forget(&mut self, now: Duration, oldest_reading: Option<Duration>) {
         match oldest_reading {
             None => self.by_id.clear(),
-            Some(began) if self.by_id.len() > 64 => {
+            Some(began) if self.by_id.len() > self.tidy_from.max(64) => {
                 let keep_from = began.max(now.saturating_sub(KEEP));
                 self.by_id.retain(|_, echo| echo.at >= keep_from);
+                self.tidy_from = self.by_id.len() * 2;
             }
             Some(_) => {}
         }

@@ -216,6 +216,7 @@ fn sessions(data: &mut Fake) {
             name: name.into(),
             saved_at: wall(seconds),
             slices: 14,
+            moments: if open { 7 } else { 0 },
             open,
         });
     }
@@ -305,6 +306,7 @@ fn too_long() -> Fake {
         name: "a session with a name nobody should have given it, but somebody did".into(),
         saved_at: wall(NOW - 9_000_000),
         slices: 3,
+        moments: 1,
         open: false,
     });
     data

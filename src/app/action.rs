@@ -39,6 +39,7 @@ pub enum Action {
     OpenLog,
     OpenConflicts,
     OpenSessions,
+    OpenHistory,
     OpenVault,
     OpenWelcome,
     Goto,
@@ -117,7 +118,13 @@ pub enum Action {
     RestoreNetwork,
     SomebodyEdits,
     // Sessions.
+    NewSession,
+    RenameSession,
+    CopySession,
     DeleteSession,
+    // Recovery.
+    UsePreviousScreen,
+    ShowKeptCopy,
     // Vault.
     VersionsOfRecord,
     RestoreVersion,

@@ -23,10 +23,11 @@ pub enum Scope {
     /// One-line inputs: filter, palette, help search.
     Input,
     Help,
+    Recovery,
 }
 
 impl Scope {
-    pub const ALL: [Scope; 15] = [
+    pub const ALL: [Scope; 16] = [
         Self::Global,
         Self::List,
         Self::Collections,
@@ -42,6 +43,7 @@ impl Scope {
         Self::Editor,
         Self::Input,
         Self::Help,
+        Self::Recovery,
     ];
 
     /// The table of `keymap.toml`.
@@ -62,6 +64,7 @@ impl Scope {
             Self::Editor => "editor",
             Self::Input => "input",
             Self::Help => "help",
+            Self::Recovery => "recovery",
         }
     }
 
@@ -90,7 +93,8 @@ pub struct Command {
 }
 
 use Scope::{
-    Conflicts, Connectivity, Editor, Global, Help, Input, List, Outbox, Record, Records, Sessions, Sync, Vault,
+    Conflicts, Connectivity, Editor, Global, Help, Input, List, Outbox, Record, Records, Recovery, Sessions, Sync,
+    Vault,
 };
 
 macro_rules! command {
@@ -369,8 +373,48 @@ pub const COMMANDS: &[Command] = &[
         "delete_session",
         "delete",
         "delete the session...",
-        "forget a saved screen (asks)",
+        "forget a saved screen and its history (asks)",
         [Sessions]
+    ),
+    command!(
+        NewSession,
+        "new_session",
+        "new",
+        "begin a session...",
+        "a fresh screen under a name of its own, on the same data",
+        [Sessions]
+    ),
+    command!(
+        RenameSession,
+        "rename_session",
+        "rename",
+        "rename the session...",
+        "give a saved screen another name",
+        [Sessions]
+    ),
+    command!(
+        CopySession,
+        "copy_session",
+        "copy",
+        "copy the session...",
+        "a second one that begins as this one is",
+        [Sessions]
+    ),
+    command!(
+        UsePreviousScreen,
+        "use_previous_screen",
+        "previous good screen",
+        "use the previous good screen",
+        "bring the newest earlier screen back that can be read",
+        [Recovery]
+    ),
+    command!(
+        ShowKeptCopy,
+        "show_kept_copy",
+        "where it is kept",
+        "show where the unusable copy is kept",
+        "the screen that could not be used is kept in the journal",
+        [Recovery]
     ),
     command!(
         RestoreVersion,
@@ -431,6 +475,14 @@ pub const COMMANDS: &[Command] = &[
     command!(OpenConflicts, "open_conflicts", "conflicts", "open the conflicts", "what needs your decision", [Global]),
     command!(OpenLog, "open_log", "log", "open the activity log", "what happened, newest first", [Global]),
     command!(OpenSessions, "open_sessions", "sessions", "open the sessions", "saved screens by name", [Global]),
+    command!(
+        OpenHistory,
+        "open_history",
+        "history",
+        "step back in this session",
+        "where was I? earlier screens, and back to one of them",
+        [Global]
+    ),
     command!(
         OpenVault,
         "open_vault",

@@ -5,10 +5,11 @@ use crate::{
     model::{
         conflict::Take,
         draft::DraftKey,
-        ids::{CollectionKey, OpId, RecordId, RecordKey, Seq},
+        ids::{CollectionKey, OpId, RecordId, RecordKey, Seq, SessionName},
         json::Pointer,
         op::{NewOp, OpCommand},
         query::{Anchor, ListQuery},
+        session::{MomentKind, Slice},
         sync_status::SyncRequest,
     },
 };
@@ -68,8 +69,25 @@ pub enum Effect {
         suffix: &'static str,
     },
     Demo(DemoCommand),
+    /// Show another session from now on, made where there is none of the name.
+    SwitchSession {
+        name: SessionName,
+    },
+    RenameSession {
+        from: SessionName,
+        to: SessionName,
+    },
+    CopySession {
+        from: SessionName,
+        to: SessionName,
+    },
     DeleteSession {
-        name: crate::model::ids::SessionName,
+        name: SessionName,
+    },
+    /// Keep a screen that is about to be replaced as an earlier moment.
+    KeepMoment {
+        kind: MomentKind,
+        slices: Vec<Slice>,
     },
     Suspend,
     Quit,
@@ -134,4 +152,6 @@ pub enum Need {
         limit: usize,
     },
     Sessions,
+    /// The earlier moments of a session, newest first.
+    Moments(SessionName),
 }

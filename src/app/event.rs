@@ -6,12 +6,12 @@ use crate::{
         activity::Activity,
         conflict::Conflict,
         draft::Draft,
-        ids::{OpId, Seq},
+        ids::{OpId, Seq, SessionName},
         op::{Op, OutboxCounts},
         plan::PlanStep,
         query::{CollectionOverview, Window},
         record::RecordView,
-        session::SessionInfo,
+        session::{Moment, SessionInfo},
         sync_status::{Leadership, SourceStatus},
         vault::{KeptVersion, VaultEntry},
     },
@@ -78,6 +78,10 @@ pub enum Event {
         leadership: Leadership,
     },
     Noticed(Activity),
+    /// This session has another name from now on.
+    SessionRenamed {
+        to: SessionName,
+    },
     /// `$EDITOR` ended: the text as it is on disk, or why there is none.
     EditorReturned {
         text: Result<String, String>,
@@ -135,4 +139,5 @@ pub enum Found {
     Drafts(Vec<Draft>),
     Activity(Vec<(i64, Activity)>),
     Sessions(Vec<SessionInfo>),
+    Moments(Vec<Moment>),
 }

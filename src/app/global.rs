@@ -62,6 +62,10 @@ impl App {
                 self.screen.open(PaneName::Conflicts);
             }
             Action::OpenSessions => self.screen.open(PaneName::Sessions),
+            Action::OpenHistory => {
+                self.history.open();
+                self.screen.open(PaneName::History);
+            }
             Action::OpenVault => {
                 if let Some(text) = argument {
                     self.vault.show_only(text);
@@ -175,6 +179,7 @@ impl App {
             Scope::Conflicts => Some(PaneName::Conflicts),
             Scope::Sessions => Some(PaneName::Sessions),
             Scope::Vault => Some(PaneName::Vault),
+            Scope::Recovery => Some(PaneName::Recovery),
             _ => None,
         });
         let Some(home) = home.filter(|home| *home != self.screen.top()) else { return };

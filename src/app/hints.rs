@@ -60,6 +60,15 @@ pub fn hints(app: &App) -> Vec<Hint> {
                 (key(action), "keep the filter")
             }
             Action::Back if matches!(top, PaneName::Records | PaneName::Vault) && typing => (key(action), "clear it"),
+            Action::Collapse if top == PaneName::History => (key(action), "earlier"),
+            Action::Expand if top == PaneName::History => (key(action), "later"),
+            Action::First if top == PaneName::History => (key(action), "newest"),
+            Action::Last if top == PaneName::History => (key(action), "oldest"),
+            Action::Open if top == PaneName::History => (key(action), "go back there"),
+            Action::Back if top == PaneName::History => (key(action), "stay here"),
+            Action::Open if top == PaneName::Recovery => (key(action), "go on with a fresh screen"),
+            Action::Open if top == PaneName::Sessions && typing => (key(action), "take the name"),
+            Action::Open if top == PaneName::Sessions => (key(action), "switch to it"),
             Action::Back if top == PaneName::Conflicts && typing => (key(action), "leave it half typed"),
             Action::Back if top == PaneName::Conflicts => (key(action), "later"),
             Action::Back if top != PaneName::Welcome && !Screen::MAIN.contains(&top) => (key(action), "close"),
@@ -92,6 +101,8 @@ pub fn hints(app: &App) -> Vec<Hint> {
         PaneName::Sessions => app.sessions.commands(),
         PaneName::Vault => app.vault.commands(),
         PaneName::Welcome => app.welcome.commands(),
+        PaneName::History => app.history.commands(),
+        PaneName::Recovery => app.recovery.commands(),
     };
     let demo: &[Action] = match (app.setup.demo, app.world.network_cut) {
         (false, _) => &[],
@@ -106,7 +117,7 @@ pub fn hints(app: &App) -> Vec<Hint> {
     own.iter().take(few).copied().for_each(&mut push);
     if !typing {
         demo.iter().copied().for_each(&mut push);
-        if top == PaneName::Welcome {
+        if matches!(top, PaneName::Welcome | PaneName::Recovery) {
             push(Action::Quit);
         } else if !Screen::MAIN.contains(&top) {
             push(Action::OpenPalette);

@@ -45,6 +45,16 @@ impl Loads {
         }
     }
 
+    /// Nothing asked; the tickets go on after those of another screen, so that late answers to it find nobody.
+    pub fn after(before: &Loads) -> Self {
+        Self { next: before.next, asked: BTreeMap::new() }
+    }
+
+    /// Everything asked for, answered or not.
+    pub fn asked(&self) -> impl Iterator<Item = (Ticket, &Need)> {
+        self.asked.values().map(|asked| (asked.ticket, &asked.need))
+    }
+
     /// Forgets what an owner asked: its pane is not on the screen.
     pub fn forget(&mut self, owner: Owner) {
         self.asked.retain(|(other, _), _| *other != owner);
@@ -67,7 +77,7 @@ impl Loads {
                 Need::Plan(_) => changed.outbox || changed.records,
                 Need::Drafts => changed.drafts,
                 Need::Activity { .. } => changed.activity,
-                Need::Sessions => changed.activity,
+                Need::Sessions | Need::Moments(_) => changed.activity,
                 Need::Vault { .. } | Need::KeptVersion(_) => changed.records || changed.outbox,
             };
             asked.stale |= touched;

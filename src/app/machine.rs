@@ -28,7 +28,11 @@ impl App {
             Event::Key(key) => self.key(&key, effects),
             Event::Mouse(mouse) => self.mouse(mouse, effects),
             Event::Pasted(text) => self.pasted(&text, effects),
-            Event::Resized { columns, rows } => self.setup.size = (columns, rows),
+            Event::Resized { columns, rows } => {
+                self.setup.size = (columns, rows);
+                self.fit_history();
+            }
+            Event::SessionRenamed { to } => self.setup.session = to,
             Event::FocusGained | Event::FocusLost | Event::Tick => {}
             Event::Loaded { ticket, found } => {
                 if let Some((owner, need)) = self.loads.answered(ticket) {
@@ -376,5 +380,6 @@ fn subject(need: &Need) -> String {
         Need::Activity { .. } => "the activity log".to_owned(),
         Need::Vault { .. } | Need::KeptVersion(_) => "the vault".to_owned(),
         Need::Sessions => "the sessions".to_owned(),
+        Need::Moments(_) => "the history".to_owned(),
     }
 }

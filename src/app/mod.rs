@@ -16,6 +16,7 @@ pub mod event;
 pub mod geometry;
 mod global;
 pub mod hints;
+mod history;
 pub mod keymap;
 pub mod list;
 mod loads;
@@ -52,9 +53,9 @@ use keymap::Keymap;
 use loads::Loads;
 use pane::{Cx, Pane, PaneName, Question};
 use panes::{
-    collections::Collections, conflicts::Conflicts, connectivity::Connectivity, goto::Goto, help::Help, log::Log,
-    outbox::Outbox, palette::Palette, record::Record, records::Records, sessions::Sessions, sync::Sync, vault::Vault,
-    welcome::Welcome,
+    collections::Collections, conflicts::Conflicts, connectivity::Connectivity, goto::Goto, help::Help,
+    history::History, log::Log, outbox::Outbox, palette::Palette, record::Record, records::Records, recovery::Recovery,
+    sessions::Sessions, sync::Sync, vault::Vault, welcome::Welcome,
 };
 use screen::Screen;
 use settings::UiSettings;
@@ -148,6 +149,14 @@ macro_rules! with_pane {
                 let $pane = &mut $app.welcome;
                 $body
             }
+            PaneName::History => {
+                let $pane = &mut $app.history;
+                $body
+            }
+            PaneName::Recovery => {
+                let $pane = &mut $app.recovery;
+                $body
+            }
         }
     }};
 }
@@ -177,6 +186,8 @@ pub struct App {
     sessions: Sessions,
     vault: Vault,
     welcome: Welcome,
+    history: History,
+    recovery: Recovery,
     /// A question being asked. Never saved (R20).
     confirm: Option<Question>,
     /// What the message row says.
@@ -360,6 +371,14 @@ impl App {
         &self.welcome
     }
 
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
     pub fn confirm(&self) -> Option<&Question> {
         self.confirm.as_ref()
     }
@@ -442,7 +461,10 @@ impl App {
             PaneName::Sessions => Scope::Sessions,
             PaneName::Vault => Scope::Vault,
             PaneName::Help => Scope::Help,
-            PaneName::Editor | PaneName::Palette | PaneName::Goto | PaneName::Welcome => Scope::List,
+            PaneName::Recovery => Scope::Recovery,
+            PaneName::Editor | PaneName::Palette | PaneName::Goto | PaneName::Welcome | PaneName::History => {
+                Scope::List
+            }
         };
         vec![own, Scope::List, Scope::Global]
     }
@@ -456,6 +478,7 @@ impl App {
             PaneName::Goto => self.goto.takes_text(),
             PaneName::Editor => self.editor.takes_text(),
             PaneName::Vault => self.vault.takes_text(),
+            PaneName::Sessions => self.sessions.takes_text(),
             PaneName::Conflicts => self.conflicts.takes_text(),
             _ => false,
         }

@@ -44,10 +44,12 @@ pub enum PaneName {
     Sessions,
     Vault,
     Welcome,
+    History,
+    Recovery,
 }
 
 impl PaneName {
-    pub const ALL: [PaneName; 15] = [
+    pub const ALL: [PaneName; 17] = [
         Self::Collections,
         Self::Records,
         Self::Record,
@@ -63,6 +65,8 @@ impl PaneName {
         Self::Sessions,
         Self::Vault,
         Self::Welcome,
+        Self::History,
+        Self::Recovery,
     ];
 
     /// The name of the pane's session row.
@@ -83,6 +87,8 @@ impl PaneName {
             Self::Sessions => "sessions",
             Self::Vault => "vault",
             Self::Welcome => "welcome",
+            Self::History => "history",
+            Self::Recovery => "recovery",
         }
     }
 
@@ -103,6 +109,8 @@ impl PaneName {
             Self::Sessions => "Sessions",
             Self::Vault => "Vault",
             Self::Welcome => "Welcome",
+            Self::History => "History",
+            Self::Recovery => "Recovery",
         }
     }
 }
@@ -288,6 +296,8 @@ pub enum Request {
         op: Box<NewOp>,
         draft: Option<crate::model::draft::DraftKey>,
     },
+    /// Bring the earlier screen back that is chosen in the pane that asks.
+    StepBack,
     /// Run another action as if it had been chosen, with its argument.
     Run(Action, Option<String>),
 }

@@ -54,6 +54,7 @@ impl App {
             }
             Request::Confirm(question) => self.confirm = Some(*question),
             Request::Queue { op, draft } => self.queue(*op, draft, effects),
+            Request::StepBack => self.step_back(effects),
             Request::Run(action, argument) => self.act(action, argument.as_deref(), effects),
         }
     }

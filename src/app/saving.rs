@@ -11,6 +11,7 @@ use crate::{
         keymap::Keymap,
         loads::Loads,
         pane::{Pane, PaneName, Seen},
+        panes::recovery::Why,
         screen::Screen,
         settings::Restore,
         words,
@@ -32,6 +33,8 @@ const KEPT_ASIDE: usize = 16;
 #[derive(Debug, Clone, Default)]
 pub struct Saved {
     given: BTreeMap<String, Slice>,
+    /// How many slices could not be read.
+    pub bad: usize,
     quarantine: Vec<Slice>,
     /// The last commit handed out, until the next is asked for: a failure puts it back.
     last: UiCommit,
@@ -66,6 +69,13 @@ impl Found<'_> {
 }
 
 pub fn restore(at: &At, setup: Setup, saved: SavedSession, drafts: Vec<Draft>) -> App {
+    let mut app = rebuild(at, setup, saved, drafts);
+    app.refresh(&mut Vec::new());
+    app
+}
+
+/// [`restore`] without asking for anything yet.
+pub fn rebuild(at: &At, setup: Setup, saved: SavedSession, drafts: Vec<Draft>) -> App {
     let only_drafts = setup.settings.restore == Restore::DraftsOnly;
     let slices: &[Slice] = if only_drafts { &[] } else { &saved.slices };
     let had_slices = !slices.is_empty();
@@ -94,6 +104,8 @@ pub fn restore(at: &At, setup: Setup, saved: SavedSession, drafts: Vec<Draft>) -
         sessions: found.pane(&seen),
         vault: found.pane(&seen),
         welcome: found.pane(&seen),
+        history: found.pane(&seen),
+        recovery: found.pane(&seen),
         confirm: None,
         message: None,
         loads: Loads::default(),
@@ -105,6 +117,7 @@ pub fn restore(at: &At, setup: Setup, saved: SavedSession, drafts: Vec<Draft>) -
         setup: setup.clone(),
     };
     let bad = found.bad;
+    app.saved.bad = bad.len();
     app.saved.quarantine = quarantine;
     app.mend();
     // What was read well needs no new commit; what was bad is written anew.
@@ -117,15 +130,28 @@ pub fn restore(at: &At, setup: Setup, saved: SavedSession, drafts: Vec<Draft>) -
         let names: Vec<&str> = bad.iter().map(|slice| slice.name.as_str()).collect();
         let text = format!("The saved state of {} could not be read; it begins anew", names.join(", "));
         app.say(Severity::Warning, "session", text, Some("the unreadable copy is kept; edits are not affected".into()));
+        if is_unusable(&bad, slices) {
+            let names = bad.iter().map(|slice| slice.name.clone()).collect();
+            app.recovery.open(Why::Damaged { names, saved_at: saved.saved_at });
+            app.screen.open(PaneName::Recovery);
+            app.message = None;
+        }
         app.saved.quarantine.extend(bad);
         let extra = app.saved.quarantine.len().saturating_sub(KEPT_ASIDE);
         app.saved.quarantine.drain(..extra);
     } else if had_slices && !saved.closed_cleanly {
         app.resumed = Some(Resumed { saved_at: saved.saved_at, drafts: drafts.len() });
     }
-    let mut effects = Vec::new();
-    app.refresh(&mut effects);
+    if let Some(aside) = saved.aside {
+        app.recovery.open(Why::Failing { starts: aside.starts, moment: aside.moment });
+        app.screen.open(PaneName::Recovery);
+    }
     app
+}
+
+/// One slice that falls back to its default is a line in the message row; a screen that lost its shape is a screen.
+fn is_unusable(bad: &[Slice], all: &[Slice]) -> bool {
+    bad.iter().any(|slice| slice.name == Screen::NAME) || bad.len() * 2 > all.len()
 }
 
 impl App {
@@ -149,6 +175,9 @@ impl App {
         }
         if !self.editor.is_open() {
             self.screen.close(PaneName::Editor);
+        }
+        if self.recovery.why().is_none() {
+            self.screen.close(PaneName::Recovery);
         }
     }
 }
@@ -175,6 +204,8 @@ pub fn slices(app: &App) -> BTreeMap<String, Slice> {
     pane(&mut slices, &app.sessions);
     pane(&mut slices, &app.vault);
     pane(&mut slices, &app.welcome);
+    pane(&mut slices, &app.history);
+    pane(&mut slices, &app.recovery);
     slices
 }
 

@@ -53,6 +53,17 @@ pub fn ago(now: Timestamp, then: Timestamp) -> String {
     }
 }
 
+/// `today 12:04:31`, `yesterday 18:20:07`, `Mon 24 Nov 09:12:40`, in the zone `offset_seconds` east of UTC.
+pub fn day_and_time(now: Timestamp, then: Timestamp, offset_seconds: i32) -> String {
+    let day = |at: Timestamp| (at.0 + i64::from(offset_seconds) * 1000).div_euclid(86_400_000);
+    let time = then.clock_time(offset_seconds);
+    match day(now) - day(then) {
+        0 => format!("today {time}"),
+        1 => format!("yesterday {time}"),
+        _ => format!("{} {time}", then.date(offset_seconds)),
+    }
+}
+
 /// A countdown as `0:21` or `12:05`.
 pub fn countdown(span: Duration) -> String {
     let seconds = span.as_secs();
@@ -81,6 +92,17 @@ mod tests {
         assert_eq!(grouped(1_000_000), "1,000,000");
         assert_eq!((bytes(412), bytes(3_210), bytes(18_000_000)), ("412 B".into(), "3.2 kB".into(), "18 MB".into()));
         assert_eq!(bytes(999_999), "1.0 MB");
+    }
+
+    #[test]
+    fn a_day_is_named_as_people_do() {
+        let noon = Timestamp(1_700_049_600_000);
+        let hours = |hours: i64| Timestamp(noon.0 - hours * 3_600_000);
+        assert_eq!(day_and_time(noon, hours(0), 0), "today 12:00:00");
+        assert_eq!(day_and_time(noon, hours(0), 3_600), "today 13:00:00");
+        assert_eq!(day_and_time(noon, hours(13), 0), "yesterday 23:00:00");
+        assert_eq!(day_and_time(noon, hours(13), 7_200), "today 01:00:00");
+        assert_eq!(day_and_time(noon, hours(49), 0), "Mon 13 Nov 11:00:00");
     }
 
     #[test]

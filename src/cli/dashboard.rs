@@ -40,12 +40,7 @@ pub(super) struct DemoArgs {
 impl DashboardArgs {
     fn name(&self) -> Result<SessionName, Failure> {
         let name = self.session.as_deref().unwrap_or("default");
-        let is_plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-        if name.is_empty() || name.len() > 64 || !name.chars().all(is_plain) || name.starts_with(['.', '-']) {
-            return Err(Failure::usage(format!("`{name}` cannot be the name of a session"))
-                .hint("use up to 64 letters, digits, `-`, `_` and `.`"));
-        }
-        Ok(SessionName::from(name))
+        super::session::name(name)
     }
 }
 

@@ -59,6 +59,19 @@ name! {
     SessionName
 }
 
+impl SessionName {
+    /// A name as a person gives it: up to 64 letters, digits, `-`, `_` and `.`, so that it can be part of a file name
+    /// and of a command.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+        let fits = (1..=64).contains(&text.len()) && text.chars().all(is_plain) && !text.starts_with(['.', '-']);
+        fits.then(|| Self::from(text))
+    }
+
+    /// What [`SessionName::parse`] takes, for an error text.
+    pub const FORM: &str = "use up to 64 letters, digits, `-`, `_` and `.`";
+}
+
 /// The identity of an edit from the moment the user saved it: UUIDv7, idempotency key, seed of client-made ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -35,6 +35,17 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// `Mon 24 Nov` in the zone `offset_seconds` east of UTC.
+    pub fn date(self, offset_seconds: i32) -> String {
+        let zone = jiff::tz::Offset::from_seconds(offset_seconds).unwrap_or(jiff::tz::Offset::UTC);
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(stamp) => zone.to_datetime(stamp).strftime("%a %d %b").to_string(),
+            Err(_) => self.0.to_string(),
+        }
+    }
+}
+
 /// The instant of an event, with fresh randomness for whatever handling it must invent (ids, jitter).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct At {

@@ -53,6 +53,11 @@ impl Commits {
         self.in_flight = Some((commit, reply));
     }
 
+    /// The session has another name from the next commit on.
+    pub fn rename(&mut self, session: SessionName) {
+        self.session = session;
+    }
+
     pub fn is_in_flight(&self) -> bool {
         self.in_flight.is_some()
     }

@@ -9,6 +9,8 @@
 //! One turn handles every event that is ready, sends one commit, and paints when the journal holds all of the state
 //! (**commit before paint**). No socket is opened before the first frame.
 
+mod session;
+
 use std::{future::Future, path::PathBuf, pin::Pin, process::ExitCode, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
@@ -38,6 +40,7 @@ use crate::{
         engine::{Engine, EngineEvent, EngineSetup},
         external_editor,
         loads::{self, Loader},
+        moments::Moments,
         plan::Planner,
         session_lock,
         signals::{Received, Signals},
@@ -63,6 +66,9 @@ pub trait DemoControl {
     fn set_network_cut(&self, cut: bool);
     fn somebody_edits(&self);
 }
+
+/// A start that ran this long works: its screen is not what ended others.
+const STEADY: Duration = Duration::from_secs(5);
 
 /// Runs until the user quits or a signal ends it. The exit code is the shell's convention for signals (129, 130, 143).
 pub fn run(options: DashboardOptions) -> Result<ExitCode, RunError> {
@@ -126,6 +132,12 @@ struct Dashboard {
     told_locked: bool,
     sources: Vec<SourceStatus>,
     leadership: Leadership,
+    moments: Moments,
+    /// Another session, about to be shown.
+    switch: Option<Box<session::Switch>>,
+    /// A key was handled since the start of the session / what it led to was painted, or the start ran for a while.
+    has_input: bool,
+    is_proved: bool,
 }
 
 /// What threads of the shell report, beside the app's own events.
@@ -133,6 +145,7 @@ enum Shell {
     Written,
     TerminalGone,
     Engine(EngineEvent),
+    SessionOpened(Box<session::Switch>),
 }
 
 impl Dashboard {
@@ -230,6 +243,10 @@ impl Dashboard {
             told_locked: false,
             sources: Vec::new(),
             leadership: Leadership::None,
+            moments: Moments::new(at.mono),
+            switch: None,
+            has_input: false,
+            is_proved: read_only,
         })
     }
 
@@ -237,11 +254,13 @@ impl Dashboard {
         let mut signals = Signals::new();
         let mut patience = Box::pin(tokio::time::sleep(PATIENCE));
         let mut retry = Box::pin(tokio::time::sleep(RETRY));
+        let mut steady = Box::pin(tokio::time::sleep(STEADY));
         loop {
             if !self.commits.is_failing() && self.commit() {
                 patience.as_mut().reset(tokio::time::Instant::now() + PATIENCE);
             }
             self.paint_if_clear();
+            self.switch_if_clear();
             if let Some(end) = self.end
                 && (self.is_committed() || self.commits.is_failing())
             {
@@ -282,6 +301,7 @@ impl Dashboard {
                     }
                 }
                 () = sleep_for(tick), if tick.is_some() => self.handle(Event::Tick),
+                () = &mut steady, if !self.is_proved => self.prove_start(),
                 () = &mut patience, if self.commits.is_in_flight() && !self.told_locked => {
                     self.told_locked = true;
                     self.commits.rescue_in_flight();
@@ -336,6 +356,12 @@ impl Dashboard {
             _ => {}
         }
         let at = self.clock.at();
+        if matches!(event, Event::Key(_) | Event::Mouse(_) | Event::Pasted(_)) {
+            self.has_input = true;
+            if let Some(kind) = self.moments.before_input(at.mono) {
+                self.keep_moment(kind, None);
+            }
+        }
         let effects = self.app.handle(&at, event);
         self.dirty = true;
         self.uncommitted = true;
@@ -351,11 +377,17 @@ impl Dashboard {
         match message {
             Shell::Written => {}
             Shell::TerminalGone => self.end = Some(End::TerminalGone),
+            Shell::SessionOpened(switch) => self.switch = Some(switch),
             Shell::Engine(EngineEvent::Status(sources)) => {
                 self.sources = sources;
                 self.tell_status();
             }
             Shell::Engine(EngineEvent::Leadership(leadership)) => {
+                if (self.leadership, leadership) == (Leadership::Other, Leadership::This) {
+                    let text = "This window carries the sync now; the one that did has ended";
+                    let at = self.clock.at().wall;
+                    self.handle(Event::Noticed(Activity::new(at, Severity::Info, "session", text)));
+                }
                 self.leadership = leadership;
                 self.tell_status();
             }
@@ -427,10 +459,11 @@ impl Dashboard {
             }
             Effect::OpenEditor { text, suffix } => self.open_editor(&text, suffix),
             Effect::Demo(command) => self.demo(command),
-            Effect::DeleteSession { name } => {
-                let reply = self.store.delete_session(&name);
-                self.push_reply(async move { reply.await.map(|_| format!("Deleted the session `{name}`")) });
-            }
+            Effect::SwitchSession { .. }
+            | Effect::RenameSession { .. }
+            | Effect::CopySession { .. }
+            | Effect::DeleteSession { .. }
+            | Effect::KeepMoment { .. } => self.of_session(effect),
             Effect::Suspend => self.suspend(),
             Effect::Quit => self.end = Some(End::Quit),
         }
@@ -517,9 +550,13 @@ impl Dashboard {
             tracing::error!("drawing failed: {error}");
         }
         self.dirty = false;
+        if self.has_input && !self.is_proved {
+            self.prove_start();
+        }
         if let Some(setup) = self.engine_setup.take() {
             let tell = self.tell.clone();
             self.engine = Some(Engine::start(setup, move |event| drop(tell.send(Shell::Engine(event)))));
+            self.read_back();
         }
     }
 

@@ -88,5 +88,6 @@ pub fn answer(
         Need::Drafts => Found::Drafts(reader.drafts()?),
         Need::Activity { before, limit } => Found::Activity(reader.activity(*before, *limit)?),
         Need::Sessions => Found::Sessions(reader.sessions()?),
+        Need::Moments(session) => Found::Moments(reader.moments(session)?),
     })
 }

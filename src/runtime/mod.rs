@@ -8,6 +8,7 @@ pub mod engine;
 pub mod external_editor;
 mod gateway;
 mod loads;
+mod moments;
 pub mod plan;
 mod session_lock;
 mod signals;

@@ -13,12 +13,17 @@ pub struct SessionLock {
     _lock: Option<Lock>,
 }
 
+/// Takes the name; `None` where another process holds it.
+pub fn take(store: &Store, name: &SessionName) -> Result<Option<SessionLock>, StoreError> {
+    Ok(store.lock_session(name)?.map(|lock| SessionLock { name: name.clone(), _lock: Some(lock) }))
+}
+
 /// Takes `wanted`, or `wanted-2`, `wanted-3`, … where other processes hold the names before.
 pub fn acquire(store: &Store, wanted: &SessionName) -> Result<SessionLock, StoreError> {
     for attempt in 1_u32.. {
         let name = if attempt == 1 { wanted.clone() } else { SessionName(format!("{wanted}-{attempt}")) };
-        match store.lock_session(&name) {
-            Ok(Some(lock)) => return Ok(SessionLock { name, _lock: Some(lock) }),
+        match take(store, &name) {
+            Ok(Some(lock)) => return Ok(lock),
             Ok(None) => {}
             Err(StoreError::ReadOnly) => return Ok(SessionLock { name: wanted.clone(), _lock: None }),
             Err(error) => return Err(error),

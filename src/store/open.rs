@@ -1,5 +1,7 @@
 //! The handle: opening a data dir, and one method per intention, each a request to a writer.
 
+mod session;
+
 use std::{
     collections::HashSet,
     path::{Path, PathBuf},
@@ -16,7 +18,7 @@ use crate::{
         ids::{CollectionKey, OpId, RecordId, RecordKey, Revision, Seq, SessionName, SourceName},
         json::Pointer,
         op::{LateOriginal, NewOp, Op, OpCommand},
-        session::{SavedSession, UiCommit},
+        session::UiCommit,
         spend::SpentRow,
         sync_status::{SourceStatus, SyncRequest},
         time::{Clock, Timestamp},
@@ -218,12 +220,6 @@ impl Store {
         files::try_hold(&self.0.files.leader())
     }
 
-    /// Makes this process the writer of a session, while the lock is kept; `None` where another one is.
-    pub fn lock_session(&self, session: &SessionName) -> Result<Option<Lock>, StoreError> {
-        self.writers()?;
-        files::try_hold(&self.0.files.session(session.as_str()))
-    }
-
     fn writers(&self) -> Result<&Writers> {
         self.0.writers.as_ref().ok_or(StoreError::ReadOnly)
     }
@@ -272,30 +268,6 @@ impl Store {
             Ok(writers) => writers.journal.submit(manner, work),
             Err(error) => Reply::ready(Err(error)),
         }
-    }
-
-    /// Opens a session for writing: what was saved, and its generation raised. `fresh` ignores the saved slices.
-    pub fn begin_session(&self, session: &SessionName, fresh: bool) -> Reply<SavedSession> {
-        let session = session.clone();
-        let manner = Manner { intent: "opening a session", durability: Durability::Normal, ..FULL_USER };
-        self.ask(manner, move |journal| sessions::begin(journal, &session, fresh))
-    }
-
-    /// Says goodbye: the next start knows the run ended by itself. Checkpoints the WAL.
-    pub fn end_session(&self, session: &SessionName) -> Reply<()> {
-        let session = session.clone();
-        let manner = Manner { intent: "closing a session", ..FULL_USER };
-        let reply = self.ask(manner, move |journal| sessions::end(journal, &session));
-        if let Ok(writers) = self.writers() {
-            writers.journal.checkpoint_soon();
-        }
-        reply
-    }
-
-    pub fn delete_session(&self, session: &SessionName) -> Reply<bool> {
-        let session = session.clone();
-        let manner = Manner { intent: "deleting a session", ..FULL_USER };
-        self.ask(manner, move |journal| sessions::delete(journal, &session))
     }
 
     pub fn log(&self, activity: Vec<Activity>) -> Reply<()> {

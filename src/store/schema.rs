@@ -24,12 +24,17 @@ macro_rules! migrations {
     };
 }
 
-static JOURNAL_STEPS: LazyLock<Migrations<'static>> =
-    migrations!["journal/01-floor.sql", "journal/02-guards.sql", "journal/03-link.sql", "journal/04-steps.sql"];
+static JOURNAL_STEPS: LazyLock<Migrations<'static>> = migrations![
+    "journal/01-floor.sql",
+    "journal/02-guards.sql",
+    "journal/03-link.sql",
+    "journal/04-steps.sql",
+    "journal/06-moments.sql",
+];
 static MIRROR_STEPS: LazyLock<Migrations<'static>> = migrations!["mirror/01-floor.sql"];
 static SEARCH_STEPS: LazyLock<Migrations<'static>> = migrations!["search/01-floor.sql"];
 
-pub(super) static JOURNAL: Schema = Schema { name: "journal", migrations: &JOURNAL_STEPS, known: 4 };
+pub(super) static JOURNAL: Schema = Schema { name: "journal", migrations: &JOURNAL_STEPS, known: 5 };
 pub(super) static MIRROR: Schema = Schema { name: "mirror", migrations: &MIRROR_STEPS, known: 1 };
 pub(super) static SEARCH: Schema = Schema { name: "search", migrations: &SEARCH_STEPS, known: 1 };
 

@@ -129,6 +129,9 @@ pub struct Signs {
     pub bar_full: &'static str,
     pub bar_empty: &'static str,
     pub dot: &'static str,
+    /// A moment on a track, and the one chosen.
+    pub tick: &'static str,
+    pub knob: &'static str,
 }
 
 impl Signs {
@@ -142,6 +145,8 @@ impl Signs {
         bar_full: "#",
         bar_empty: ".",
         dot: "·",
+        tick: "┼",
+        knob: "●",
     };
 
     pub const ASCII: Signs = Signs {
@@ -154,6 +159,8 @@ impl Signs {
         bar_full: "#",
         bar_empty: ".",
         dot: ".",
+        tick: "+",
+        knob: "O",
     };
 
     pub fn of(glyphs: Glyphs) -> &'static Signs {

@@ -14,7 +14,7 @@ use ebbtide::{
         draft::DraftTarget,
         ids::{CollectionKey, SessionName},
         json::Pointer,
-        session::{SavedSession, Slice},
+        session::{MomentKind, SavedSession, Slice},
         source::{AuthSpec, CollectionSpec, PullMode, SourceKind, SourceSpec},
         sync_status::{Leadership, SourceStatus},
         time::{At, Clock},
@@ -108,6 +108,7 @@ impl Bench {
             slices: saved.values().cloned().collect(),
             saved_at: Some(At::test(clock).wall),
             closed_cleanly: clean,
+            aside: None,
         };
         let app = App::restore(&At::test(clock), setup.clone(), session, data.drafts.clone());
         let mut bench = Self {
@@ -259,6 +260,7 @@ impl Bench {
                     events.push(Event::DemoNetwork { cut: command == DemoCommand::CutNetwork });
                     self.effects.push(Effect::Demo(command));
                 }
+                Effect::KeepMoment { kind, slices } => self.data.keep_moment(kind, slices, At::test(self.clock).wall),
                 Effect::DeleteSession { name } => {
                     self.data.delete_session(&name);
                     events.push(Event::Done { text: format!("Session `{name}` is deleted") });
@@ -269,6 +271,12 @@ impl Bench {
         for event in events {
             self.event(event);
         }
+    }
+
+    /// Keeps the screen as it was last committed.
+    pub fn keep_moment(&mut self, kind: MomentKind) {
+        let slices = self.saved.values().cloned().collect();
+        self.data.keep_moment(kind, slices, At::test(self.clock).wall);
     }
 
     /// `jj<enter>7<esc>`; `<lt>` is `<`.

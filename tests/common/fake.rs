@@ -15,7 +15,7 @@ use ebbtide::{
         query::{Anchor, CollectionOverview, ListQuery, Row, Window},
         record::{Base, RecordMark, RecordView},
         rtdb,
-        session::SessionInfo,
+        session::{Moment, MomentKind, SessionInfo, Slice},
         time::{At, Timestamp},
         vault::{KeptVersion, VaultEntry, VaultReason},
     },
@@ -33,6 +33,8 @@ pub struct Fake {
     pub activity: Vec<(i64, Activity)>,
     pub drafts: Vec<Draft>,
     pub sessions: Vec<SessionInfo>,
+    /// Newest first.
+    pub moments: Vec<Moment>,
     pub vault: Vec<(VaultEntry, Value)>,
     pub next_seq: i64,
     /// Windows answer without a rank where this is set, so that it has to be asked for.
@@ -445,7 +447,13 @@ impl Fake {
             Need::Drafts => Found::Drafts(self.drafts.clone()),
             Need::Activity { limit, .. } => Found::Activity(self.activity.iter().rev().take(*limit).cloned().collect()),
             Need::Sessions => Found::Sessions(self.sessions.clone()),
+            Need::Moments(_) => Found::Moments(self.moments.clone()),
         }
+    }
+
+    pub fn keep_moment(&mut self, kind: MomentKind, slices: Vec<Slice>, at: Timestamp) {
+        let id = self.moments.len() as i64 + 1;
+        self.moments.insert(0, Moment { id, kind, at, saved_at: Some(at), slices });
     }
 
     pub fn delete_session(&mut self, name: &SessionName) {

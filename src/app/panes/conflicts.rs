@@ -100,6 +100,12 @@ impl Conflicts {
         self.loaded
     }
 
+    /// Choices and half-typed values are work, not a place on the screen: they stay what they are.
+    pub fn keep_work_of(&mut self, present: &Self) {
+        self.session.work.clone_from(&present.session.work);
+        self.session.offered.clone_from(&present.session.offered);
+    }
+
     /// The conflicts that wait for a person, oldest first.
     pub fn open(&self) -> impl Iterator<Item = &Conflict> {
         self.conflicts.iter().filter(|conflict| conflict.resolved_at.is_none())

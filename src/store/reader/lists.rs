@@ -9,7 +9,7 @@ use crate::{
         ids::{CollectionKey, OpId, RecordId, Revision, SessionName},
         op::NewOp,
         query::CollectionOverview,
-        session::{SavedSession, SessionInfo},
+        session::{Moment, SavedSession, SessionInfo},
         sync_status::SourceStatus,
         time::Timestamp,
         vault::{KeptVersion, VaultQuery},
@@ -18,7 +18,7 @@ use crate::{
         Reader, StoreError, VaultEntry, VaultReason,
         error::Result,
         files,
-        journal::{ops, sessions},
+        journal::{moments, ops, sessions},
         keys, sql,
     },
 };
@@ -177,7 +177,8 @@ impl Reader {
     pub fn sessions(&mut self) -> Result<Vec<SessionInfo>, StoreError> {
         let mut found = self.look("reading the sessions", |reader| {
             let mut select = reader.connection.prepare_cached(
-                "SELECT s.name, coalesce(max(l.saved_at), s.opened_at), count(l.id) FROM main.sessions s \
+                "SELECT s.name, coalesce(max(l.saved_at), s.opened_at), count(l.id), \
+                 (SELECT count(*) FROM main.generations g WHERE g.session = s.name) FROM main.sessions s \
                  LEFT JOIN main.slices l ON l.session = s.name GROUP BY s.name ORDER BY s.name",
             )?;
             let found = select
@@ -186,6 +187,7 @@ impl Reader {
                         name: SessionName(row.get(0)?),
                         saved_at: Timestamp(row.get(1)?),
                         slices: usize::try_from(row.get::<_, i64>(2)?).unwrap_or(0),
+                        moments: usize::try_from(row.get::<_, i64>(3)?).unwrap_or(0),
                         open: false,
                     })
                 })?
@@ -196,6 +198,11 @@ impl Reader {
             session.open = files::is_held(&self.locks.session(session.name.as_str()));
         }
         Ok(found)
+    }
+
+    /// The earlier moments of a session that can be read, newest first.
+    pub fn moments(&mut self, session: &SessionName) -> Result<Vec<Moment>, StoreError> {
+        self.look("reading the moments of a session", |reader| moments::list(&reader.connection, session))
     }
 
     pub fn statuses(&mut self) -> Result<Vec<SourceStatus>, StoreError> {

@@ -69,8 +69,9 @@ fn scopes(about: PaneName) -> Vec<Scope> {
         PaneName::Editor => vec![Scope::Editor],
         PaneName::Sessions => vec![Scope::Sessions, Scope::List],
         PaneName::Vault => vec![Scope::Vault, Scope::List],
+        PaneName::Recovery => vec![Scope::Recovery, Scope::List],
         PaneName::Palette | PaneName::Goto | PaneName::Help => vec![Scope::Input],
-        PaneName::Log | PaneName::Welcome => vec![Scope::List],
+        PaneName::Log | PaneName::Welcome | PaneName::History => vec![Scope::List],
     }
 }
 

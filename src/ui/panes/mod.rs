@@ -6,12 +6,14 @@ pub mod connectivity;
 pub mod editor;
 pub mod goto;
 pub mod help;
+pub mod history;
 pub mod log;
 pub mod op;
 pub mod outbox;
 pub mod palette;
 pub mod record;
 pub mod records;
+pub mod recovery;
 pub mod sessions;
 pub mod sync;
 pub mod vault;
@@ -49,6 +51,8 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
         PaneName::Sessions => sessions::draw(app, canvas, place),
         PaneName::Vault => vault::draw(app, canvas, place),
         PaneName::Welcome => welcome::draw(app, canvas, place),
+        PaneName::History => history::draw(app, canvas, place),
+        PaneName::Recovery => recovery::draw(app, canvas, place),
     }
 }
 

@@ -1,0 +1,189 @@
+//! Where was I? Earlier moments of the session on a track, the screen of the chosen one below it, as it looks with what
+//! is here now. Going back brings the place back: what was looked at, not what was typed or queued.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    app::{
+        App,
+        action::Action,
+        effect::Need,
+        event::{Event, Found, MouseKind},
+        list,
+        pane::{Cx, Outcome, Pane, PaneName, Request, Seen},
+    },
+    model::{draft::Draft, session::Moment},
+};
+
+/// Rows above the preview: the track, the time, the place.
+pub const STRIP: u16 = 3;
+
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    session: HistorySession,
+    /// Newest first.
+    moments: Vec<Moment>,
+    drafts: Option<Vec<Draft>>,
+    loaded: bool,
+    preview: Option<Preview>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HistorySession {
+    /// The moment chosen; `None`: the newest.
+    cursor: Option<i64>,
+}
+
+/// The whole app as it was, looking at the data of now.
+#[derive(Debug, Clone)]
+struct Preview {
+    moment: i64,
+    app: Box<App>,
+}
+
+impl History {
+    pub fn is_loaded(&self) -> bool {
+        self.loaded
+    }
+
+    /// Newest first.
+    pub fn moments(&self) -> &[Moment] {
+        &self.moments
+    }
+
+    /// The place of the chosen moment among [`History::moments`]; where it is gone, of the next older one.
+    pub fn index(&self) -> usize {
+        let Some(cursor) = self.session.cursor else { return 0 };
+        let last = self.moments.len().saturating_sub(1);
+        self.moments.iter().position(|moment| moment.id <= cursor).unwrap_or(last)
+    }
+
+    pub fn selected(&self) -> Option<&Moment> {
+        self.moments.get(self.index())
+    }
+
+    /// The screen of the chosen moment, once what it takes is read.
+    pub fn preview(&self) -> Option<&App> {
+        let selected = self.selected()?.id;
+        self.preview.as_ref().filter(|preview| preview.moment == selected).map(|preview| preview.app.as_ref())
+    }
+
+    /// Opens it at the newest moment.
+    pub fn open(&mut self) {
+        self.session.cursor = None;
+        self.preview = None;
+    }
+
+    /// The pane's room changed: the preview is laid out for the new one.
+    pub fn fit(&mut self, cx: &Cx<'_>) {
+        let (columns, rows) = preview_size(cx.room);
+        if let Some(preview) = &mut self.preview {
+            preview.app.handle(cx.at, Event::Resized { columns, rows });
+        }
+    }
+
+    /// Gives the previewed app away, to become the real one.
+    pub fn take_preview(&mut self) -> Option<Box<App>> {
+        let selected = self.selected()?.id;
+        self.preview.take().filter(|preview| preview.moment == selected).map(|preview| preview.app)
+    }
+
+    fn go(&mut self, index: usize, cx: &Cx<'_>) {
+        // The newest is followed by what is kept after it.
+        self.session.cursor = self.moments.get(index).map(|moment| moment.id).filter(|_| index > 0);
+        self.look(cx);
+    }
+
+    /// Builds the preview of the chosen moment, unless it is there.
+    fn look(&mut self, cx: &Cx<'_>) {
+        let (Some(selected), Some(drafts)) = (self.selected(), &self.drafts) else { return };
+        if self.preview.as_ref().is_some_and(|preview| preview.moment == selected.id) {
+            return;
+        }
+        let setup = crate::app::Setup { size: preview_size(cx.room), ..cx.setup.clone() };
+        let mut app = App::at_moment(cx.at, setup, selected.slices.clone(), drafts.clone());
+        app.take_world_of(cx.world);
+        self.preview = Some(Preview { moment: selected.id, app: Box::new(app) });
+    }
+}
+
+/// The terminal size the preview is laid out for.
+fn preview_size((columns, rows): (u16, u16)) -> (u16, u16) {
+    (columns, rows.saturating_sub(STRIP))
+}
+
+impl Pane for History {
+    const NAME: PaneName = PaneName::History;
+    const VERSION: u16 = 1;
+    type Session = HistorySession;
+
+    fn session(&self) -> HistorySession {
+        self.session.clone()
+    }
+
+    fn restore(session: HistorySession, _seen: &Seen<'_>) -> Self {
+        Self { session, ..Self::default() }
+    }
+
+    fn needs(&self, cx: &Cx<'_>) -> Vec<Need> {
+        let mut needs = vec![Need::Moments(cx.setup.session.clone()), Need::Drafts];
+        needs.extend(self.preview.iter().flat_map(|preview| preview.app.asked_needs()));
+        needs
+    }
+
+    fn load(&mut self, need: &Need, found: &Found, cx: &Cx<'_>) -> Outcome {
+        match found {
+            Found::Moments(moments) => {
+                self.moments.clone_from(moments);
+                self.loaded = true;
+            }
+            Found::Drafts(drafts) if self.drafts.is_none() => self.drafts = Some(drafts.clone()),
+            _ => {}
+        }
+        if let Some(preview) = &mut self.preview {
+            preview.app.fulfil(cx.at, need, found);
+        }
+        self.look(cx);
+        Outcome::used()
+    }
+
+    fn handle(&mut self, action: &Action, cx: &Cx<'_>) -> Outcome {
+        // On the track older is left; in a list of moments it would be down.
+        let along = match action {
+            Action::Collapse => Action::MoveDown,
+            Action::Expand => Action::MoveUp,
+            other => *other,
+        };
+        if let Some(index) = list::step(along, self.index(), self.moments.len(), 10) {
+            self.go(index, cx);
+            return Outcome::used();
+        }
+        match action {
+            Action::Open if self.selected().is_some() => Outcome::used().request(Request::StepBack),
+            Action::Open | Action::Back => Outcome::used().request(Request::Close),
+            _ => Outcome::ignored(),
+        }
+    }
+
+    fn mouse(&mut self, _column: u16, _row: u16, kind: MouseKind, cx: &Cx<'_>) -> Outcome {
+        match kind {
+            MouseKind::ScrollDown => self.handle(&Action::MoveDown, cx),
+            MouseKind::ScrollUp => self.handle(&Action::MoveUp, cx),
+            _ => Outcome::ignored(),
+        }
+    }
+
+    fn commands(&self) -> Vec<Action> {
+        vec![
+            Action::Collapse,
+            Action::Expand,
+            Action::Open,
+            Action::Back,
+            Action::First,
+            Action::Last,
+            Action::HalfPageDown,
+            Action::HalfPageUp,
+        ]
+    }
+}

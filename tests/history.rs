@@ -72,7 +72,9 @@ fn earlier_screens_are_seen_before_one_is_gone_back_to() {
         let screen = bench.screen();
         let bench = bench.restart();
         let restored = bench.screen();
-        for (before, after) in screen.lines().zip(restored.lines()) {
+        let message = usize::from(size.1) - 2;
+        for (_, (before, after)) in screen.lines().zip(restored.lines()).enumerate().filter(|(row, _)| *row != message)
+        {
             assert_eq!(before, after, "restored like any pane");
         }
         let mut bench = bench;
@@ -167,14 +169,14 @@ fn sessions_are_named_switched_copied_and_renamed() {
         let mut bench = Bench::new(setup(size), data, NOW);
         bench.press("gsj<enter>");
         assert_eq!(bench.effects.pop(), Some(Effect::SwitchSession { name: "fixing-orders".into() }));
-        bench.press("j<enter>");
+        bench.press("gsj<enter>");
         assert!(bench.screen().contains("`in-a-window` is open in another window"), "{}", bench.screen());
         bench.press("r");
         assert!(bench.screen().contains("is open in another window"), "{}", bench.screen());
         bench.press("kr<ctrl-u>default<enter>");
         assert!(bench.screen().contains("There is a session `default` already"), "{}", bench.screen());
         bench.press("<ctrl-u>a/b<enter>");
-        assert!(bench.screen().contains("cannot be the name of a session"), "{}", bench.screen());
+        assert!(bench.screen().contains("`a/b` cannot be the name"), "{}", bench.screen());
         let mut bench = bench.restart();
         kept(&format!("naming_{}x{}", size.0, size.1), &bench.screen());
         bench.press("<ctrl-u>orders<enter>");

@@ -271,13 +271,21 @@ fn two_windows_share_the_data_and_the_sync_goes_over_when_one_dies() {
     second.wait_text("Id:");
     second.send("u_5\r");
     second.wait_text("Person 5");
+    for (window, typed) in [(&mut first, "one"), (&mut second, "two")] {
+        window.send("3i");
+        window.wait("an open field", |frame| frame.cursor.is_some());
+        window.send(typed);
+        window.wait_text(typed);
+    }
     first.kill();
+    second.send("\x1b");
     second.wait_text("This window carries the sync now");
-    second.send("/Person");
+    second.send("2/Person");
     second.wait_text("FILTER Person");
     second.kill();
     let third = workspace.dashboard(120, 36, &["--session", "default-2"]);
     third.wait_text("FILTER Person");
+    assert_eq!(workspace.json(&["status"]).0["drafts"], 2, "what both were typing is there");
     let leader = wait_for("a status", || {
         let (status, _) = workspace.json(&["status"]);
         (status["sources"][0]["connectivity"]["state"] == "online").then_some(())

@@ -15,6 +15,8 @@ use crate::{
     model::{draft::Draft, session::Moment},
 };
 
+/// How often the answers at hand are gone through: a window leads to its record, a record to its plan.
+const ROUNDS: std::ops::Range<usize> = 0..4;
 /// Rows above the preview: the track, the time, the place.
 pub const STRIP: u16 = 3;
 
@@ -26,6 +28,8 @@ pub struct History {
     drafts: Option<Vec<Draft>>,
     loaded: bool,
     preview: Option<Preview>,
+    /// The answers to what the preview asks, for the next one that asks the same.
+    answers: Vec<(Need, Found)>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +108,12 @@ impl History {
         let setup = crate::app::Setup { size: preview_size(cx.room), ..cx.setup.clone() };
         let mut app = App::at_moment(cx.at, setup, selected.slices.clone(), drafts.clone());
         app.take_world_of(cx.world);
+        // What the one before asked is not asked again: each answer may bring up the next question.
+        for (need, found) in ROUNDS.flat_map(|_| &self.answers) {
+            if app.pending_loads().iter().any(|(_, pending)| pending == need) {
+                app.fulfil(cx.at, need, found);
+            }
+        }
         self.preview = Some(Preview { moment: selected.id, app: Box::new(app) });
     }
 }
@@ -144,6 +154,9 @@ impl Pane for History {
         if let Some(preview) = &mut self.preview {
             preview.app.fulfil(cx.at, need, found);
         }
+        let needs = self.needs(cx);
+        self.answers.retain(|(other, _)| other != need && needs.contains(other));
+        self.answers.push((need.clone(), found.clone()));
         self.look(cx);
         Outcome::used()
     }

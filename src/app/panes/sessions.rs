@@ -107,7 +107,12 @@ impl Sessions {
                 self.session.naming = None;
                 return switch_to(name);
             }
-            Purpose::Rename(from) => Some(Effect::RenameSession { from, to: name.clone() }),
+            Purpose::Rename(from) => {
+                // The old name is gone from here on: a key that comes before the list is read again must not open it.
+                self.sessions.iter_mut().filter(|info| info.name == from).for_each(|info| info.name = name.clone());
+                self.sessions.sort_by(|a, b| a.name.cmp(&b.name));
+                Some(Effect::RenameSession { from, to: name.clone() })
+            }
             Purpose::Copy(from) => Some(Effect::CopySession { from, to: name.clone() }),
         };
         self.session.naming = None;
@@ -123,7 +128,7 @@ impl Sessions {
         if info.open {
             return Outcome::used()
                 .notice(Severity::Info, "session", format!("Session `{}` is open in another window", info.name))
-                .hint("close it there, or copy it with `c`");
+                .hint("`c` copies it");
         }
         switch_to(info.name.clone())
     }

@@ -182,7 +182,7 @@ mod tests {
         let minutes = (0..360).map(|minute| minute * 60_000);
         let gone = superfluous(&moments(minutes), Timestamp(NOW));
         assert!(gone.iter().all(|id| *id >= 16), "{gone:?}");
-        assert_eq!(360 - gone.len(), 16 + 6);
+        assert_eq!(360 - gone.len(), 16 + 5);
     }
 
     #[test]

@@ -14,7 +14,6 @@ use crate::{
         self,
         canvas::{Border, Canvas},
         panes::say,
-        text,
         theme::Role,
     },
 };
@@ -103,7 +102,7 @@ fn screen(app: &App, canvas: &mut Canvas<'_>, area: Area) {
     ui::screen(app, &mut own);
     if crate::app::geometry::Class::of(area.size()) == crate::app::geometry::Class::TooSmall {
         let sentence = "This window is too small for a preview; enter still goes back there";
-        return say(canvas, area, &[&text::cut(sentence, usize::from(area.width), canvas.glyphs)]);
+        return say(canvas, area, &[sentence]);
     }
     let target = canvas.buffer();
     for y in 0..area.height {

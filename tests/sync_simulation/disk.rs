@@ -20,7 +20,7 @@ use ebbtide::{
     },
     store::{Applied, Claim, NewBase, OpenMode, PullPage, Reader, Settle, Store, StoreError},
     sync::{
-        effect::{BaseWrite, ClaimOp, Decided, Outcome, PageWrite, SettleOp},
+        effect::{BaseWrite, ClaimOp, PageWrite, SettleOp},
         event::{AppliedPage, Chain, MissingRows, OutboxSlice, StoreResult},
     },
 };
@@ -224,7 +224,7 @@ impl Disk {
     }
 
     pub fn settle(&mut self, settle: SettleOp, guard: Option<LateOriginal>) -> StoreResult<()> {
-        let settle = Settle { seq: settle.seq, outcome: stored(settle.outcome), at: settle.at };
+        let settle = Settle { seq: settle.seq, outcome: settle.outcome, at: settle.at };
         let settled = match guard {
             Some(guard) => self.store().settle_guarded(settle, guard),
             None => self.store().settle(settle),
@@ -301,24 +301,4 @@ impl Disk {
 
 fn words(error: StoreError) -> String {
     error.to_string()
-}
-
-fn stored(outcome: Outcome) -> ebbtide::store::Outcome {
-    use ebbtide::store::Outcome as Stored;
-    match outcome {
-        Outcome::Acked => Stored::Acked,
-        Outcome::Queued { error, next_attempt_at, counts } => Stored::Queued { error, next_attempt_at, counts },
-        Outcome::InDoubt { error, next_attempt_at } => Stored::InDoubt { error, next_attempt_at },
-        Outcome::Auth { error } => Stored::Auth { error },
-        Outcome::Rejected { error } => Stored::Rejected { error },
-        Outcome::Conflict { theirs, theirs_revision, base, note } => {
-            Stored::Conflict { theirs, theirs_revision, base, note }
-        }
-        Outcome::Decided(decided) => {
-            let Decided { op, copy, theirs, theirs_revision, lost } = *decided;
-            Stored::Decided { op, copy, theirs, theirs_revision, lost }
-        }
-        Outcome::Rebased { op } => Stored::Rebased { op },
-        Outcome::Discarded { with } => Stored::Discarded { with },
-    }
 }

@@ -764,7 +764,7 @@ fn an_edit_made_after_theirs_was_taken_is_taken_back_first() {
 
 #[test]
 fn a_row_that_was_damaged_beside_its_revision_is_written_anew() {
-    let mut world = World::new();
+    let world = World::new();
     let record = |text: &str| {
         RemoteChange::Upsert(RemoteRecord { id: "a".into(), revision: Some("r1".into()), text: text.to_owned() })
     };
@@ -780,7 +780,7 @@ fn a_row_that_was_damaged_beside_its_revision_is_written_anew() {
 
 #[test]
 fn a_window_is_compared_by_content_within_its_keys() {
-    let mut world = World::new();
+    let world = World::new();
     world.pull(&[("a", json!({"n": 1})), ("b", json!({"n": 1})), ("c", json!({"n": 1})), ("d", json!({"n": 1}))]);
     let window = |after: Option<&str>, until: Option<&str>, records: &[(&str, &str)]| KeyWindow {
         collection: tasks(),
@@ -790,7 +790,7 @@ fn a_window_is_compared_by_content_within_its_keys() {
             .iter()
             .map(|(id, text)| RemoteRecord { id: (*id).into(), revision: None, text: (*text).to_owned() })
             .collect(),
-        stamp: Some("/n".parse().unwrap()),
+        stamp: Some(Pointer::parse("/n")),
         next: WindowSize { rows: 10, bytes: 40 },
     };
     let same = world.store.compare_window(window(None, Some("b"), &[("a", r#"{ "n":1}"#), ("b", r#"{"n":1}"#)]));

@@ -122,14 +122,8 @@ const POLICIES: [ConflictPolicy; 5] = [
 ];
 
 /// What a rule may say of the number everybody sets, and of the list everybody adds to.
-const NUMBER: [FieldRule; 6] = [
-    FieldRule::Max,
-    FieldRule::Max,
-    FieldRule::Min,
-    FieldRule::Mine,
-    FieldRule::Theirs,
-    FieldRule::ServerOwned,
-];
+const NUMBER: [FieldRule; 6] =
+    [FieldRule::Max, FieldRule::Max, FieldRule::Min, FieldRule::Mine, FieldRule::Theirs, FieldRule::ServerOwned];
 
 /// The n-th request of a client.
 pub type Request = (usize, u64);

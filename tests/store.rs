@@ -24,10 +24,12 @@ use ebbtide::{
         sync_status::SyncRequest,
         time::{At, Clock, Timestamp},
         vault::{VaultQuery, VaultReason},
+        window::{KeyWindow, WindowSize},
         wire::{RemoteChange, RemoteRecord},
     },
     store::{
-        Claim, NewBase, OpenMode, Outcome, PullPage, QueueEdit, Reader, Resolve, Settle, Store, StoreError, Undone,
+        Claim, Decided, NewBase, OpenMode, Outcome, PullPage, QueueEdit, Reader, Resolve, Settle, Store, StoreError,
+        Undone, Unresolved,
     },
 };
 use serde_json::{Value, json};
@@ -553,13 +555,13 @@ fn what_a_rule_decided_against_is_in_the_vault_and_the_later_ops_go_on() {
         Lost { side: Side::Mine, document: json!({"n": 1, "m": 0}), revision: None },
         Lost { side: Side::Theirs, document: theirs.clone(), revision: Some("r9".into()) },
     ];
-    let outcome = Outcome::Decided {
+    let outcome = Outcome::Decided(Box::new(Decided {
         op: None,
         copy: None,
         theirs: Some(theirs.clone()),
         theirs_revision: Some("r9".into()),
         lost,
-    };
+    }));
     world.settle(first, outcome.clone());
     assert_eq!((world.state(first), world.state(second)), (OpState::Discarded, OpState::Queued));
     let next = world.op(second);
@@ -587,7 +589,13 @@ fn a_copy_of_mine_is_queued_as_a_record_of_its_own() {
     let theirs = Some(json!({"n": 9}));
     world.settle(
         first,
-        Outcome::Decided { op: None, copy: Some(Box::new(copy)), theirs, theirs_revision: None, lost: Vec::new() },
+        Outcome::Decided(Box::new(Decided {
+            op: None,
+            copy: Some(Box::new(copy)),
+            theirs,
+            theirs_revision: None,
+            lost: Vec::new(),
+        })),
     );
     let chain = world.reader().chain(&tasks().record("b")).unwrap().unwrap();
     assert_eq!((chain.ops[0].kind, chain.ops[0].state), (OpKind::Create, OpState::Queued));
@@ -697,6 +705,107 @@ fn taking_theirs_rebases_what_waited_behind() {
     assert_eq!(world.reader().record(&tasks().record("a")).unwrap().local, Some(json!({"n": 9, "m": 7})));
     let kept = world.reader().vault_list(None, None, 10).unwrap();
     assert_eq!(world.reader().vault_text(kept[0].id).unwrap().unwrap(), r#"{"n":1,"m":0}"#);
+}
+
+#[test]
+fn an_answer_that_took_theirs_is_taken_back_and_the_conflict_is_open_again() {
+    for by_number in [false, true] {
+        let mut world = World::new();
+        let (first, second, id) = conflict(&mut world);
+        let op_id = world.op_id();
+        let resolve =
+            Resolve { conflict: id, take: Take::Theirs, document: None, op_id, at: at(40), author: String::new() };
+        world.store.resolve(resolve.clone()).wait().unwrap();
+        let op_id = world.op_id();
+        if by_number {
+            assert_eq!(world.store.unresolve(id, op_id, at(41)).wait().unwrap(), Unresolved::Open);
+        } else {
+            let what = "the answer `theirs`".to_owned();
+            let undone = world.store.undo(op_id, at(41)).wait().unwrap();
+            assert_eq!(undone, Some(Undone::Step { what, seqs: vec![first] }));
+        }
+        assert_eq!((world.state(first), world.state(second)), (OpState::Conflict, OpState::Blocked));
+        assert_eq!(world.op(second).document, Some(json!({"n": 1, "m": 7})));
+        let open = world.reader().conflicts(false).unwrap();
+        assert_eq!((open[0].id, open[0].resolution, open[0].resolved_at), (id, None, None));
+        assert_eq!(open[0].mine, Some(json!({"n": 1, "m": 0})));
+        let view = world.reader().record(&tasks().record("a")).unwrap();
+        assert_eq!(view.local, Some(json!({"n": 1, "m": 7})), "mine is shown again");
+        assert_eq!(world.reader().check().unwrap(), Vec::<String>::new());
+        // It can be answered again, and only that answer is taken back then.
+        let op_id = world.op_id();
+        world.store.resolve(Resolve { op_id, at: at(50), ..resolve }).wait().unwrap();
+        assert_eq!((world.state(first), world.state(second)), (OpState::Discarded, OpState::Queued));
+        let op_id = world.op_id();
+        assert!(matches!(world.store.undo(op_id, at(51)).wait().unwrap(), Some(Undone::Step { .. })));
+        assert_eq!(world.state(first), OpState::Conflict);
+        let op_id = world.op_id();
+        let next = world.store.undo(op_id, at(52)).wait().unwrap();
+        assert!(!matches!(next, Some(Undone::Step { .. } | Undone::TooLate { .. })), "{next:?}");
+    }
+}
+
+#[test]
+fn an_edit_made_after_theirs_was_taken_is_taken_back_first() {
+    let mut world = World::new();
+    let (first, _, id) = conflict(&mut world);
+    let op_id = world.op_id();
+    let resolve =
+        Resolve { conflict: id, take: Take::Theirs, document: None, op_id, at: at(40), author: String::new() };
+    world.store.resolve(resolve).wait().unwrap();
+    let later = world.queue("b", Some(json!({"later": true})));
+    let op_id = world.op_id();
+    assert_eq!(world.store.undo(op_id, at(41)).wait().unwrap(), Some(Undone::Edit(later)));
+    assert_eq!(world.state(first), OpState::Discarded);
+    let op_id = world.op_id();
+    assert!(matches!(world.store.undo(op_id, at(42)).wait().unwrap(), Some(Undone::Step { .. })));
+    assert_eq!(world.state(first), OpState::Conflict);
+}
+
+#[test]
+fn a_row_that_was_damaged_beside_its_revision_is_written_anew() {
+    let world = World::new();
+    let record = |text: &str| {
+        RemoteChange::Upsert(RemoteRecord { id: "a".into(), revision: Some("r1".into()), text: text.to_owned() })
+    };
+    world.store.apply_page(page(vec![record(r#"{"n":1}"#)])).wait().unwrap();
+    let mirror = rusqlite::Connection::open(world.dir.path().join("mirror.db")).unwrap();
+    mirror.execute("UPDATE records SET body = '{\"n\":\"spoilt\"}'", []).unwrap();
+    let applied = world.store.apply_page(page(vec![record(r#"{"n":1}"#)])).wait().unwrap();
+    assert_eq!((applied.updated, applied.unchanged), (1, 0));
+    assert_eq!(world.reader().record(&tasks().record("a")).unwrap().local, Some(json!({"n": 1})));
+    let again = world.store.apply_page(page(vec![record(r#"{ "n" : 1 }"#)])).wait().unwrap();
+    assert_eq!((again.updated, again.unchanged), (0, 1), "another spelling is no other content");
+}
+
+#[test]
+fn a_window_is_compared_by_content_within_its_keys() {
+    let world = World::new();
+    world.pull(&[("a", json!({"n": 1})), ("b", json!({"n": 1})), ("c", json!({"n": 1})), ("d", json!({"n": 1}))]);
+    let window = |after: Option<&str>, until: Option<&str>, records: &[(&str, &str)]| KeyWindow {
+        collection: tasks(),
+        after: after.map(RecordId::from),
+        until: until.map(RecordId::from),
+        records: records
+            .iter()
+            .map(|(id, text)| RemoteRecord { id: (*id).into(), revision: None, text: (*text).to_owned() })
+            .collect(),
+        stamp: Some(Pointer::parse("/n")),
+        next: WindowSize { rows: 10, bytes: 40 },
+    };
+    let same = world.store.compare_window(window(None, Some("b"), &[("a", r#"{ "n":1}"#), ("b", r#"{"n":1}"#)]));
+    let same = same.wait().unwrap();
+    assert!(same.is_none(), "{same:?}");
+    assert_eq!((same.rows, same.next), (4, WindowSize { rows: 2, bytes: 32 }), "what follows: two rows of 16");
+    let found = world.store.compare_window(window(Some("a"), None, &[("b", r#"{"n":0}"#), ("bb", "{}"), ("d", "9")]));
+    let found = found.wait().unwrap();
+    let ids = |ids: &[&str]| ids.iter().map(|id| RecordId::from(*id)).collect::<Vec<_>>();
+    assert_eq!((found.differing, found.missing, found.extra), (ids(&["b", "d"]), ids(&["bb"]), ids(&["c"])));
+    assert_eq!((found.extra_count, found.older_count), (1, 1), "`d` has no stamp any more");
+    let untouched = world.reader().record(&tasks().record("c")).unwrap();
+    assert_eq!(untouched.local, Some(json!({"n": 1})), "comparing changes nothing");
+    world.store.keep_checkpoint(tasks(), "here".to_owned()).wait().unwrap();
+    assert_eq!(world.reader().checkpoint(&tasks()).unwrap().as_deref(), Some("here"));
 }
 
 #[test]

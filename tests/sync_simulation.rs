@@ -8,7 +8,7 @@
 //! cargo test --test sync_simulation -- --seed 17 --liveness                  of the runs that look for standstill
 //! ```
 //!
-//! `--from N` begins at another seed, `--brief` prints one line. A seed that fails is cut down to the shortest schedule that still fails, which is printed.
+//! `--from N` begins at another seed, `--brief` prints one line, `--all` goes on after a failure and prints one for each. A seed that fails is cut down to the shortest schedule that still fails, which is printed.
 
 #![expect(clippy::disallowed_methods, reason = "it says how long the seeds took")]
 
@@ -74,13 +74,14 @@ fn run(template: &Template, schedule: &Schedule, traced: bool, prepare: impl FnO
     Ran { result, met: std::mem::take(&mut world.met), trace: world.trace.take().unwrap_or_default() }
 }
 
-/// Runs seeds on several threads until one fails; answers the smallest that did.
+/// Runs seeds on several threads until one fails, or to their end; answers those that did.
 fn run_seeds(
     template: &Arc<Template>,
     kind: Kind,
     seeds: std::ops::Range<u64>,
     loud: bool,
-) -> Result<(), (u64, String)> {
+    all: bool,
+) -> Result<(), BTreeMap<u64, String>> {
     let next = AtomicU64::new(seeds.start);
     let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));
     let failed: Mutex<BTreeMap<u64, String>> = Mutex::default();
@@ -96,7 +97,7 @@ fn run_seeds(
                         return;
                     }
                     if let Err(text) = run(template, &Schedule::draw(seed, kind), false, |_| ()).result {
-                        stop.store(true, Ordering::Relaxed);
+                        stop.store(!all, Ordering::Relaxed);
                         failed.lock().unwrap_or_else(PoisonError::into_inner).insert(seed, text);
                     }
                     let done = done.fetch_add(1, Ordering::Relaxed) + 1;
@@ -108,7 +109,7 @@ fn run_seeds(
         }
     });
     let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
-    failed.into_iter().next().map_or(Ok(()), Err)
+    if failed.is_empty() { Ok(()) } else { Err(failed) }
 }
 
 /// A failing seed, cut down and told.
@@ -123,6 +124,11 @@ fn explain(template: &Template, seed: u64, kind: Kind, text: &str) -> String {
     )
 }
 
+/// The first that failed, cut down.
+fn told(template: &Template, kind: Kind, failed: &BTreeMap<u64, String>) -> String {
+    failed.iter().next().map(|(seed, text)| explain(template, *seed, kind, text)).unwrap_or_default()
+}
+
 fn quietly<T>(work: impl FnOnce() -> T) -> T {
     std::panic::set_hook(Box::new(|_| {}));
     let answer = work();
@@ -133,7 +139,7 @@ fn quietly<T>(work: impl FnOnce() -> T) -> T {
 fn suite(template: &Arc<Template>, kind: Kind, seeds: std::ops::Range<u64>) -> Result<(), Failed> {
     let count = seeds.end - seeds.start;
     quietly(|| {
-        run_seeds(template, kind, seeds, false).map_err(|(seed, text)| explain(template, seed, kind, &text))?;
+        run_seeds(template, kind, seeds, false, false).map_err(|failed| told(template, kind, &failed))?;
         println!("{count} runs: {}", kept(kind));
         Ok(())
     })
@@ -215,6 +221,7 @@ struct Wish {
     from: u64,
     liveness: bool,
     brief: bool,
+    all: bool,
 }
 
 impl Wish {
@@ -234,6 +241,7 @@ impl Wish {
                 "--from" => wish.from = number()?,
                 "--liveness" => wish.liveness = true,
                 "--brief" => wish.brief = true,
+                "--all" => wish.all = true,
                 _ => others.push(word),
             }
         }
@@ -265,9 +273,10 @@ fn replay(template: &Template, seed: u64, kind: Kind) -> ExitCode {
 fn many(template: &Arc<Template>, wish: &Wish, seeds: u64) -> ExitCode {
     let (kind, began) = (wish.kind(), Instant::now());
     let failed = quietly(|| {
-        run_seeds(template, kind, wish.from..wish.from + seeds, !wish.brief).map_err(|(seed, text)| match wish.brief {
-            true => format!("seed {seed}: {text}"),
-            false => explain(template, seed, kind, &text),
+        let seeds = wish.from..wish.from + seeds;
+        run_seeds(template, kind, seeds, !wish.brief, wish.all).map_err(|failed| match wish.brief || wish.all {
+            true => failed.iter().map(|(seed, text)| format!("seed {seed}: {text}")).collect::<Vec<_>>().join("\n"),
+            false => told(template, kind, &failed),
         })
     });
     match failed {

@@ -91,7 +91,7 @@ pub fn hints(app: &App) -> Vec<Hint> {
         PaneName::Record => app.record.commands(),
         PaneName::Outbox => app.outbox.commands(),
         PaneName::Connectivity => app.connectivity.commands(),
-        PaneName::Sync => app.sync.commands(),
+        PaneName::Sync => app.sync.offers(&app.cx(PaneName::Sync)),
         PaneName::Conflicts => app.conflicts.commands(),
         PaneName::Editor => app.editor.commands(),
         PaneName::Log => app.log.commands(),

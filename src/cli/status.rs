@@ -15,7 +15,7 @@ use super::{
     world::{NOTHING_CONFIGURED, World},
 };
 use crate::{
-    app::words::bytes,
+    app::words::{self, bytes},
     config::Config,
     model::{
         ids::{CollectionKey, CollectionName, SourceName},
@@ -24,7 +24,7 @@ use crate::{
         source::SourceSpec,
         spend::{Spent, SpentRow, day_of},
         sync_status::{
-            Account, CollectionStatus, Connectivity, ConnectivityState, PullPhase, STALE_AFTER, SourceStatus,
+            Account, CollectionStatus, Connectivity, ConnectivityState, PullPhase, STALE_AFTER, SourceStatus, Verified,
         },
         time::{self, Timestamp},
     },
@@ -50,14 +50,19 @@ JSON:
       \"push\": {\"in_flight\", \"next_attempt\", \"last_success\", \"waiting_for\"},
       \"collections\": [{\"name\", \"records\", \"phase\", \"done\", \"total\", \"pending\", \"held\",
         \"drafts\", \"conflicts\", \"rejected\", \"checkpoint\", \"last_pull\", \"last_error\",
-        \"spent_today\": {\"sent\", \"received\"}}]}],
+        \"spent_today\": {\"sent\", \"received\"},
+        \"verified\": {\"at\", \"differences\": how many} or null}]}],
    \"outbox\": {\"pending\": all that is not settled, \"queued\", \"held\", \"blocked\", \"in_flight\",
       \"in_doubt\", \"auth\", \"conflict\", \"rejected\"},
    \"forced_offline\": since when, or null, \"drafts\": how many, \"conflicts\": how many}
   STATE: unknown online degraded captive_portal backend_down auth_required offline
   forced_offline; unknown unless some process looked within the last seconds
   phase: never_synced waiting backfill sweep delta live settled stalled stopped detached;
-  a stopped collection asks (`ebbtide guard list`) and makes the exit code 3";
+  a stopped collection asks (`ebbtide guard list`) and makes the exit code 3
+  verified: when the copies were last compared with the server whole, by `sync --verify` or in the
+  background (`audit_mb_per_hour`, `audit_every` in [sync]), and how many were not as they are
+  there; they are healed. In a collection that is not followed live, what changed since its last
+  pull counts too";
 
 pub(super) fn run(world: &World) -> Outcome {
     let config = world.config()?;
@@ -152,7 +157,7 @@ impl<'c> Picture<'c> {
                 data.line(&format!("  {line}"))?;
             }
             let rows: Vec<Vec<String>> = source.keys().map(|key| self.row(&key)).collect();
-            let headings = ["COLLECTION", "RECORDS", "PHASE", "LAST PULL", "WAITING", "CONFLICTS"];
+            let headings = ["COLLECTION", "RECORDS", "PHASE", "LAST PULL", "WAITING", "CONFLICTS", "VERIFIED"];
             for line in table(&headings, &rows, 60) {
                 data.exact(&format!("  {line}"))?;
             }
@@ -262,7 +267,17 @@ impl<'c> Picture<'c> {
             last_pull.map_or_else(|| "never".to_owned(), |at| time::age(self.now.since(at))),
             grouped(number(|overview| overview.pending)),
             grouped(number(|overview| overview.conflicts)),
+            self.verified(key).map_or_else(
+                || "never".to_owned(),
+                |found| format!("{}, {}", words::ago(self.now, found.at), count(found.count(), "difference")),
+            ),
         ]
+    }
+
+    /// The last comparison of all of a collection; the checkpoint has it, whoever made it.
+    fn verified(&self, key: &CollectionKey) -> Option<Verified> {
+        let overview = self.overviews.iter().find(|overview| overview.key == *key)?;
+        position(overview.checkpoint.as_deref()).verified
     }
 
     fn collection_status(&self, key: &CollectionKey) -> Option<&CollectionStatus> {
@@ -367,6 +382,10 @@ impl<'c> Picture<'c> {
             "last_pull": shapes::maybe_time(overview.and_then(|overview| overview.last_pull)),
             "last_error": status.and_then(|status| status.last_error.as_ref()),
             "spent_today": self.spent_today(source, Some(&key.collection)),
+            "verified": self.verified(&key).map(|found| json!({
+                "at": shapes::time(found.at),
+                "differences": found.count(),
+            })),
         })
     }
 }

@@ -55,6 +55,10 @@ pub(super) fn sync(root: &mut Section<'_>, problems: &mut Problems<'_>) -> SyncS
     settings.watch_network = section.flag("watch_network", problems).unwrap_or(settings.watch_network);
     settings.daily_budget =
         section.integer("daily_budget_mb", 1..1_000_001, problems).map(|megabytes| megabytes * 1_000_000);
+    if let Some(megabytes) = section.integer("audit_mb_per_hour", 0..100_001, problems) {
+        settings.audit_budget = megabytes * 1_000_000;
+    }
+    settings.audit_every = section.duration("audit_every", AUDIT, problems).unwrap_or(settings.audit_every);
     let deadlines = &mut settings.deadlines;
     for (name, deadline) in [
         ("connect_timeout", &mut deadlines.connect),
@@ -83,6 +87,7 @@ pub(super) fn vault(root: &mut Section<'_>, problems: &mut Problems<'_>) -> Vaul
 }
 
 const DEADLINE: Range<Duration> = seconds(1)..seconds(3_600 + 1);
+const AUDIT: Range<Duration> = seconds(1)..seconds(365 * 86_400);
 const KEEP: Range<Duration> = seconds(3_600)..seconds(3_650 * 86_400);
 
 const fn seconds(seconds: u64) -> Duration {

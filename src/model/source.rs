@@ -106,6 +106,10 @@ pub struct SyncSettings {
     pub watch_network: bool,
     /// Bytes a day and source, both ways, after which nothing more is pulled by itself that day.
     pub daily_budget: Option<u64>,
+    /// Bytes an hour and source that comparing collections in the background may cost; zero: never compared by itself.
+    pub audit_budget: u64,
+    /// The wait between two such comparisons of a collection.
+    pub audit_every: Duration,
     /// Seconds east of UTC: where a day begins. Found by the runtime, not configured.
     pub zone_offset: i32,
     pub vault: VaultSettings,
@@ -137,6 +141,8 @@ impl Default for SyncSettings {
             keep: Duration::from_secs(7 * 86_400),
             watch_network: true,
             daily_budget: None,
+            audit_budget: 1_000_000,
+            audit_every: Duration::from_secs(6 * 3_600),
             zone_offset: 0,
             vault: VaultSettings::default(),
             deadlines: Deadlines::default(),

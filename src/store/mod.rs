@@ -40,15 +40,18 @@ pub use files::Lock;
 pub use open::Store;
 pub use reader::Reader;
 
-pub use crate::model::vault::{VaultEntry, VaultReason};
 use crate::model::{
     activity::Activity,
-    conflict::{Lost, Take},
+    conflict::Take,
     ids::{CollectionKey, OpId, RecordId, RecordKey, Revision, Seq, SessionName},
-    op::{NewOp, OpError, OpState, Precondition},
+    op::{NewOp, OpState, Precondition},
     session::UiCommit,
     time::Timestamp,
     wire::{RemoteChange, RemoteRecord, Stamps},
+};
+pub use crate::model::{
+    outcome::{Decided, Outcome},
+    vault::{VaultEntry, VaultReason},
 };
 
 /// The answer of a writer thread: await it, or [`Reply::wait`] for it outside of async code.
@@ -122,55 +125,6 @@ pub struct Settle {
     pub seq: Seq,
     pub outcome: Outcome,
     pub at: Timestamp,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    /// The new base is already durable in the mirror.
-    Acked,
-    /// Back to `queued`; `counts` false gives the attempt back (nothing was sent).
-    Queued {
-        error: Option<OpError>,
-        next_attempt_at: Option<Timestamp>,
-        counts: bool,
-    },
-    InDoubt {
-        error: OpError,
-        next_attempt_at: Option<Timestamp>,
-    },
-    Auth {
-        error: OpError,
-    },
-    Rejected {
-        error: OpError,
-    },
-    /// Keeps the conflict row; the record's later ops become `blocked`.
-    Conflict {
-        theirs: Option<Value>,
-        theirs_revision: Option<Revision>,
-        base: Option<Value>,
-        /// Why it asks, where the versions alone do not tell.
-        note: Option<OpError>,
-    },
-    /// The op did not fit any more and a merged op takes its place on the new base: the old one becomes `superseded`,
-    /// the new one stands at its place in the record's order, later ops stay behind it.
-    Rebased {
-        op: Box<NewOp>,
-    },
-    /// A field rule or the collection's policy gave one side right: what lost goes to the vault. `op` takes the op's
-    /// place; without one the server's copy stays, and the later ops stand on it. `copy` is a record of its own.
-    Decided {
-        op: Option<Box<NewOp>>,
-        copy: Option<Box<NewOp>>,
-        theirs: Option<Value>,
-        theirs_revision: Option<Revision>,
-        lost: Vec<Lost>,
-    },
-    /// The op and `with`, in order, write nothing together (create + delete, never sent). Refused where the record's chain
-    /// does not begin with exactly them, untouched.
-    Discarded {
-        with: Vec<Seq>,
-    },
 }
 
 /// A page of a pull: rows, tombstones and the checkpoint that covers exactly them, in one transaction.

@@ -22,6 +22,7 @@ use crate::{
         spend::SpentRow,
         sync_status::{SourceStatus, SyncRequest},
         time::{Clock, Timestamp},
+        window::{KeyWindow, WindowDifference},
     },
     store::{
         Applied, Claim, Missing, NewBase, OpenMode, PullPage, QueueEdit, Queued, Reader, Reply, Resolve, Settle,
@@ -32,7 +33,7 @@ use crate::{
             Journal, accounts, activity, claims, commands, conflicts, drafts, guards, requests, sessions, shadow,
             spent, steps, surgery, unresolve, vault,
         },
-        mirror::{Mirror, overtaken::Overtaken, pages, sweeps},
+        mirror::{Mirror, overtaken::Overtaken, pages, sweeps, windows},
         prepare,
         schema::{self, Need},
         search::{self, Nudge, Search},
@@ -583,6 +584,20 @@ impl Store {
     pub fn missing(&self, collection: CollectionKey, sweep: i64) -> Reply<Missing> {
         let manner = Manner { lane: Lane::Bulk, durability: Durability::Normal, intent: "ending a sweep", ..FULL_USER };
         self.ask_mirror(manner, move |mirror| sweeps::missing(mirror, &collection, sweep))
+    }
+
+    /// How the mirror differs from a window of the server's; changes nothing. Behind every page handed over before.
+    pub fn compare_window(&self, window: KeyWindow) -> Reply<WindowDifference> {
+        let manner =
+            Manner { lane: Lane::Bulk, durability: Durability::Normal, intent: "comparing copies", ..FULL_USER };
+        self.ask_mirror(manner, move |mirror| windows::compare(mirror, &window))
+    }
+
+    /// Writes a checkpoint that no rows come with, behind every page handed over before.
+    pub fn keep_checkpoint(&self, collection: CollectionKey, checkpoint: String) -> Reply<()> {
+        let manner =
+            Manner { lane: Lane::Bulk, durability: Durability::Normal, intent: "keeping a position", ..FULL_USER };
+        self.ask_mirror(manner, move |mirror| mirror.keep_checkpoint(&collection, &checkpoint))
     }
 
     /// Deletes what the sweep did not see, except `protected` (answered); every deleted body goes to the vault first.

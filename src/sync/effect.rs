@@ -4,15 +4,16 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+pub use crate::model::outcome::{Decided, Outcome};
 use crate::model::{
     activity::Activity,
-    conflict::Lost,
     ids::{CollectionKey, RecordId, RecordKey, Revision, Seq, SourceName},
     json::Pointer,
-    op::{LateOriginal, NewOp, OpError},
+    op::LateOriginal,
     spend::SpentRow,
     sync_status::SourceStatus,
     time::Timestamp,
+    window::KeyWindow,
     wire::{PushRequest, RemoteChange, Stamps},
 };
 
@@ -120,6 +121,17 @@ pub enum Effect {
         keep: HashSet<RecordId>,
         at: Timestamp,
     },
+    /// Write a checkpoint alone; no rows were pulled by it. Answer: [`super::Event::PageApplied`].
+    KeepCheckpoint {
+        ticket: Ticket,
+        collection: CollectionKey,
+        checkpoint: String,
+    },
+    /// Look how the mirror differs from a window; changes nothing. Answer: [`super::Event::WindowCompared`].
+    CompareWindow {
+        ticket: Ticket,
+        window: KeyWindow,
+    },
     /// Answer: [`super::Event::FeedOpened`].
     OpenFeed {
         ticket: Ticket,
@@ -190,59 +202,6 @@ pub struct SettleOp {
     pub seq: Seq,
     pub outcome: Outcome,
     pub at: Timestamp,
-}
-
-/// The outcome of an op. `Acked`, `Conflict`, `Rebased`, `Decided` and `Discarded` may also meet an op that was never claimed:
-/// comparing before the claim can settle it without a request.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    Acked,
-    /// `counts` false gives the attempt back: nothing was sent.
-    Queued {
-        error: Option<OpError>,
-        next_attempt_at: Option<Timestamp>,
-        counts: bool,
-    },
-    InDoubt {
-        error: OpError,
-        next_attempt_at: Option<Timestamp>,
-    },
-    Auth {
-        error: OpError,
-    },
-    Rejected {
-        error: OpError,
-    },
-    Conflict {
-        theirs: Option<Value>,
-        theirs_revision: Option<Revision>,
-        base: Option<Value>,
-        /// Why it asks, where the versions alone do not tell.
-        note: Option<OpError>,
-    },
-    /// Fits the server's copy: this op takes its place.
-    Rebased {
-        op: Box<NewOp>,
-    },
-    Decided(Box<Decided>),
-    /// The op and those behind it write nothing together (create + delete, never sent). Refused where the record's chain
-    /// does not begin with exactly them any more.
-    Discarded {
-        with: Vec<Seq>,
-    },
-}
-
-/// A field rule or the collection's policy gave one side right: the op gives way to `op`, or to the server's copy.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Decided {
-    /// Takes the op's place; `None`: the server's copy stays as it is.
-    pub op: Option<Box<NewOp>>,
-    /// The op's version as a record of its own.
-    pub copy: Option<Box<NewOp>>,
-    pub theirs: Option<Value>,
-    pub theirs_revision: Option<Revision>,
-    /// Goes to the vault.
-    pub lost: Vec<Lost>,
 }
 
 /// A page to be applied.

@@ -8,6 +8,7 @@ use crate::{
         spend::SpentRow,
         sync_status::{LinkFact, SyncRequest},
         time::Timestamp,
+        window::WindowDifference,
         wire::{Answer, Current, Exchange, ReadError, RemoteChange, RemoteRecord},
     },
     sync::effect::Ticket,
@@ -98,6 +99,11 @@ pub enum Event {
         ticket: Ticket,
         collection: CollectionKey,
         result: StoreResult<MissingRows>,
+    },
+    WindowCompared {
+        ticket: Ticket,
+        collection: CollectionKey,
+        result: StoreResult<WindowDifference>,
     },
     FeedOpened {
         ticket: Ticket,

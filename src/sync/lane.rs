@@ -6,6 +6,8 @@
 //!             +----------------------------------------------------------------------------+
 //! ```
 
+mod audit;
+
 use std::time::Duration;
 
 use crate::{
@@ -21,6 +23,7 @@ use crate::{
         wire::{Exchange, ReadError},
     },
     sync::{
+        allowance::Allowance,
         backoff,
         connectivity::{Break, Tracker},
         effect::{Effect, Ticket},
@@ -126,6 +129,8 @@ pub(super) struct Lane {
     was_free: bool,
     headline: Headline,
     meter: Meter,
+    /// What comparing in the background may cost.
+    allowance: Allowance,
     /// The user asked for everything: a used up budget waits until that is done.
     beyond_budget: bool,
     /// When a used up budget is renewed (monotonic).
@@ -154,6 +159,7 @@ impl Lane {
             was_free: false,
             headline: Headline::default(),
             meter: Meter::new(spec.name.clone(), settings.zone_offset, settings.daily_budget),
+            allowance: Allowance::new(settings.audit_budget),
             beyond_budget: false,
             renewed_at: None,
             pull_first: None,
@@ -228,6 +234,7 @@ impl Lane {
             .flatten()
             .chain(self.pulls.iter().filter_map(|pull| pull.wake_at(open)))
             .chain(self.renewed_at)
+            .chain(self.audits_at())
             .min()
     }
 
@@ -329,6 +336,7 @@ impl Lane {
         for pull in &mut self.pulls {
             pull.hang_up(cx);
             pull.resume();
+            pull.plan_audit(cx.at);
         }
     }
 
@@ -407,6 +415,9 @@ impl Lane {
             }
             Event::MissingRead { ticket, collection, result } => {
                 self.with_pull(&collection, |pull, _| pull.missing_read(cx, ticket, result));
+            }
+            Event::WindowCompared { ticket, collection, result } => {
+                self.with_pull(&collection, |pull, _| pull.window_compared(cx, ticket, result));
             }
             Event::FeedOpened { ticket, collection, result, exchange } => {
                 self.with_pull(&collection, |pull, _| pull.feed_opened(cx, ticket, result, &exchange));
@@ -681,6 +692,7 @@ impl Lane {
         if self.beyond_budget && self.is_open() && self.pulls.iter().all(|pull| pull.is_idle(true)) {
             self.beyond_budget = false;
         }
+        self.audit(cx);
     }
 
     fn go_on(&mut self, cx: &mut Cx<'_>) {

@@ -15,6 +15,7 @@
 //! `store` and `remote` are floors above. What the machine wants is said in values of this module and of `model`; the
 //! runtime translates them one to one.
 
+mod allowance;
 mod backoff;
 mod clock_offset;
 mod connectivity;

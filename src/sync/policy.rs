@@ -152,6 +152,14 @@ pub(super) fn guard_text(record: &str, missing: u64, rows: u64) -> String {
     }
 }
 
+/// The text of a collection stopped because its records are older there.
+pub(super) fn older_text(collection: &str, count: u64, rows: u64) -> String {
+    format!(
+        "{count} of the {rows} records of `{collection}` are older on the server than here: was it restored from a \
+         backup?"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

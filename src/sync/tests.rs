@@ -1,5 +1,6 @@
 //! Scripts in virtual time: what the machine asks for, answered by hand.
 
+mod audit;
 mod conflicts;
 mod guards;
 mod late;
@@ -90,7 +91,7 @@ fn chain(ops: Vec<Op>, base: Option<(Value, Option<&str>)>) -> Chain {
 }
 
 fn settings() -> SyncSettings {
-    SyncSettings { page_size: 2, ..SyncSettings::default() }
+    SyncSettings { page_size: 2, audit_budget: 0, ..SyncSettings::default() }
 }
 
 fn trouble(link: Link) -> Trouble {

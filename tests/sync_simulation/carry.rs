@@ -1,6 +1,6 @@
 //! One effect of the sync machine after the other, as the runtime carries them out.
 
-use ebbtide::sync::{Effect, Event};
+use ebbtide::sync::{Effect, Event, event::AppliedPage};
 
 use crate::world::{Happening, World};
 
@@ -43,6 +43,8 @@ impl World<'_> {
             Effect::StoreBase { .. }
             | Effect::ApplyPage { .. }
             | Effect::ReadMissing { .. }
+            | Effect::KeepCheckpoint { .. }
+            | Effect::CompareWindow { .. }
             | Effect::FinishSweep { .. } => self.hand_over(client, effect, true),
             Effect::Claim { .. }
             | Effect::Settle { .. }
@@ -107,6 +109,16 @@ impl World<'_> {
             Effect::ReadMissing { ticket, collection, sweep } => {
                 let result = self.clients[client].disk.missing(collection.clone(), sweep);
                 Event::MissingRead { ticket, collection, result }
+            }
+            Effect::KeepCheckpoint { ticket, collection, checkpoint } => {
+                let kept = self.clients[client].disk.store().keep_checkpoint(collection.clone(), checkpoint).wait();
+                let result = kept.map(|()| AppliedPage::default()).map_err(|error| error.to_string());
+                Event::PageApplied { ticket, collection, result }
+            }
+            Effect::CompareWindow { ticket, window } => {
+                let collection = window.collection.clone();
+                let result = self.clients[client].disk.store().compare_window(window).wait();
+                Event::WindowCompared { ticket, collection, result: result.map_err(|error| error.to_string()) }
             }
             Effect::FinishSweep { ticket, collection, sweep, keep, at } => {
                 let pending = self.clients[client].disk.pending().len();

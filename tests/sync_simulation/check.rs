@@ -7,20 +7,21 @@ use ebbtide::{
     model::{
         conflict::ConflictPolicy,
         ids::{RecordId, RecordKey, Seq},
-        op::{LateOriginal, Op, OpState},
+        op::{LateOriginal, Op, OpKind, OpState},
+        rules::FieldRule,
         time::At,
         wire::PushRequest,
     },
     sync::{
         Event,
-        effect::{ClaimOp, Outcome, SettleOp, Ticket},
+        effect::{ClaimOp, Decided, Outcome, SettleOp, Ticket},
     },
 };
 use serde_json::Value;
 
 use crate::{
     people::mentions,
-    server::Origin,
+    server::{Origin, plain},
     world::{SHARED, World, collection, record},
 };
 
@@ -34,7 +35,14 @@ impl World<'_> {
     /// I1, I3 and P5 of one record.
     pub fn check_record(&mut self, client: usize, id: &RecordId, when: &str) {
         let (ops, base, local) = self.clients[client].disk.look(&record(id));
-        let applied = merge::local(&ops, base.as_ref().map(|base| &base.document));
+        let base = base.as_ref().map(|base| &base.document);
+        let applied = match self.rule("/x") {
+            // What a rule leaves to the server is not sent, but it is what the user typed until the answer comes.
+            Some(FieldRule::ServerOwned) => ops
+                .iter()
+                .fold(base.cloned(), |local, op| merge::apply(local, op.kind, &op.changes, op.document.as_ref())),
+            _ => merge::local(&ops, base),
+        };
         if !merge::same_document(local.as_ref(), applied.as_ref()) {
             self.breaks(format!("I1: {id} of client {client} shows {local:?}, its ops make {applied:?} ({when})"));
         }
@@ -42,12 +50,45 @@ impl World<'_> {
         if on_the_way > 1 || (on_the_way == 1 && !ops[0].state.may_be_applied()) {
             self.breaks(format!("I3: {on_the_way} ops of {id} of client {client} are on their way ({when})"));
         }
+        if let Some(beside) = self.clients[client].disk.local_beside(&record(id))
+            && !merge::same_document(local.as_ref(), beside.as_ref())
+        {
+            let text = format!("P5: {id} of client {client} is {local:?} in one process and {beside:?} in another");
+            self.breaks(format!("{text} ({when})"));
+        }
         if let Some(saved) = self.own.get(&(client, id.clone()))
-            && !merge::same_document(local.as_ref(), saved.as_ref())
+            && !self.may_be(client, id, local.as_ref(), saved.as_ref())
         {
             let text =
                 format!("P5: {id}, touched by client {client} only, shows {local:?} instead of {saved:?} ({when})");
             self.breaks(text);
+        }
+    }
+
+    /// Whether `there` is what was saved, with or without what may have landed late.
+    fn may_be(&self, client: usize, id: &RecordId, there: Option<&Value>, saved: Option<&Value>) -> bool {
+        let feared = self.feared.get(&(client, id.clone())).map_or(&[][..], Vec::as_slice);
+        let feared = &feared[..feared.len().min(6)];
+        (0_u32..1 << feared.len()).any(|landed| {
+            let lands = feared.iter().enumerate().filter(|(index, _)| landed & (1 << index) != 0);
+            let content = lands.fold(saved.cloned(), |content, (_, op)| {
+                merge::apply(content, op.kind, &op.changes, op.document.as_ref())
+            });
+            is_what_was_written(there, content.as_ref())
+        })
+    }
+
+    /// A later write of the same record is applied: what did not land by now cannot any more.
+    fn fear_no_more(&mut self, client: usize, id: &RecordId) {
+        let own = (client, id.clone());
+        let (pending, ..) = self.clients[client].disk.look(&record(id));
+        if !pending.is_empty() || !self.feared.contains_key(&own) {
+            return;
+        }
+        let there = self.server.records.get(id).map(plain);
+        if self.own.get(&own).is_some_and(|saved| self.may_be(client, id, there.as_ref(), saved.as_ref())) {
+            self.own.insert(own.clone(), there);
+            self.feared.remove(&own);
         }
     }
 
@@ -172,6 +213,9 @@ impl World<'_> {
                     self.check_outcome(client, op, &outcome, base.as_ref().map(|base| &base.document));
                 }
                 self.check_left(client, &key, &before, seq, &outcome);
+                if outcome == Outcome::Acked && op.is_some_and(|op| op.kind != OpKind::Delete) {
+                    self.fear_no_more(client, &key.id);
+                }
                 if let Outcome::Rebased { op: new } = &outcome
                     && let Some(new) = self.clients[client].disk.reader().op_by_id(new.op_id).expect("the outbox")
                 {
@@ -219,9 +263,10 @@ impl World<'_> {
     /// I2: nothing but what was settled for good leaves the pending set.
     fn check_left(&mut self, client: usize, key: &RecordKey, before: &[Op], seq: Seq, outcome: &Outcome) {
         let (after, ..) = self.clients[client].disk.look(key);
-        if matches!(outcome, Outcome::Decided(_)) {
+        if let Outcome::Decided(decided) = outcome {
             // Two creations under one id, both by the same person: the policy said which one stays.
             self.own.remove(&(client, key.id.clone()));
+            self.check_decided(client, key, seq, decided);
         }
         let may_leave = matches!(
             outcome,
@@ -233,6 +278,35 @@ impl World<'_> {
             left.map(|op| op.seq).filter(|gone| (*gone != seq || !may_leave) && !together(gone)).collect();
         if let Some(gone) = wrong.first() {
             self.breaks(format!("I2: op {gone} of {} left the outbox by {}", key.id, word(outcome)));
+        }
+    }
+
+    /// Only a rule or a policy gives one side right, and what lost is kept.
+    fn check_decided(&mut self, client: usize, key: &RecordKey, seq: Seq, decided: &Decided) {
+        let plan = &self.schedule.plan;
+        if plan.policy == ConflictPolicy::Manual && plan.rules.is_empty() {
+            self.breaks(format!("rules: op {seq} of {} gave way, and nobody said which side is right", key.id));
+        }
+        let vault = self.clients[client].disk.vault();
+        for lost in &decided.lost {
+            if !vault.iter().any(|(place, kept)| place == key && *kept == lost.document) {
+                self.breaks(format!("rules: {} of {} lost, and the vault does not have it", lost.document, key.id));
+            }
+        }
+        // Whatever the rules said of other places: an edit nobody contradicts is not given up unseen.
+        let (held, marks): (_, Vec<String>) = (decided.op.as_ref().and_then(|op| op.document.as_ref()), {
+            let op = self.clients[client].disk.reader().op(seq).expect("the outbox");
+            let document = op.and_then(|op| op.document);
+            let set = |mark: &&String| document.as_ref().is_some_and(|document| document.get(mark.as_str()).is_some());
+            self.saved.keys().filter(set).cloned().collect()
+        });
+        let sides = [held, decided.theirs.as_ref(), decided.copy.as_ref().and_then(|copy| copy.document.as_ref())];
+        for mark in marks {
+            let is_kept = sides.iter().flatten().any(|side| side.get(&mark).is_some())
+                || vault.iter().any(|(place, kept)| place == key && kept.get(&mark).is_some());
+            if !is_kept {
+                self.breaks(format!("rules: {mark} of {} was decided away and is nowhere", key.id));
+            }
         }
     }
 
@@ -301,7 +375,8 @@ impl World<'_> {
 
     /// Everything has settled: is everything there, once?
     pub fn judge(&mut self) -> Result<(), String> {
-        let decides = self.schedule.plan.policy != ConflictPolicy::Manual;
+        let plan = &self.schedule.plan;
+        let decides = plan.policy != ConflictPolicy::Manual || !plan.rules.is_empty();
         let vaults: Vec<Vec<(RecordKey, Value)>> = match self.wiped || decides {
             true => self.clients.iter_mut().map(|client| client.disk.vault()).collect(),
             false => Vec::new(),
@@ -315,10 +390,27 @@ impl World<'_> {
             if !is_there && !excused {
                 return Err(format!("lost: {mark}, saved by client {client} in {id}, is nowhere; there is {there:?}"));
             }
+            let listed = |document: &Value| {
+                document.get("tags").and_then(Value::as_array).is_some_and(|tags| tags.iter().any(|tag| tag == mark))
+            };
+            if is_there && self.listed.contains(mark) && !self.wiped && !there.is_some_and(listed) {
+                return Err(format!("rules: {mark}, added to the list of {id}, is not in it; there is {there:?}"));
+            }
+        }
+        if self.rule("/x") == Some(FieldRule::Max)
+            && !self.wiped
+            && self.schedule.plan.policy != ConflictPolicy::KeepBoth
+        {
+            for (id, highest) in &self.highest {
+                let there = self.server.records.get(id).and_then(|document| document.get("x")).and_then(Value::as_u64);
+                if there.is_some_and(|there| there < *highest) {
+                    return Err(format!("rules: the number of {id} was {highest} once, and is {there:?}"));
+                }
+            }
         }
         for ((client, id), saved) in &self.own {
             let there = self.server.records.get(id);
-            if !merge::same_document(there, saved.as_ref()) {
+            if !self.may_be(*client, id, there, saved.as_ref()) {
                 return Err(format!("lost: {id}, touched by client {client} only, is {there:?} instead of {saved:?}"));
             }
         }
@@ -330,6 +422,11 @@ impl World<'_> {
         }
         Ok(())
     }
+}
+
+/// The server's stamp is no part of what somebody wrote.
+fn is_what_was_written(there: Option<&Value>, written: Option<&Value>) -> bool {
+    merge::same_document(there.map(plain).as_ref(), written.map(plain).as_ref())
 }
 
 fn word(outcome: &Outcome) -> String {

@@ -15,12 +15,13 @@ use ebbtide::{
         ids::{CollectionKey, RecordId, RecordKey, SourceName},
         op::{LateOriginal, Op, OpState},
         record::Base,
+        rtdb,
         time::{At, Clock, Timestamp},
         wire::RemoteChange,
     },
     store::{Applied, Claim, NewBase, OpenMode, PullPage, Reader, Settle, Store, StoreError},
     sync::{
-        effect::{BaseWrite, ClaimOp, Decided, Outcome, PageWrite, SettleOp},
+        effect::{BaseWrite, ClaimOp, PageWrite, SettleOp},
         event::{AppliedPage, Chain, MissingRows, OutboxSlice, StoreResult},
     },
 };
@@ -87,28 +88,52 @@ pub struct Disk {
     root: PathBuf,
     lives: u32,
     pub clock: SimulatedClock,
+    /// The process that leads.
     open: Option<(Store, Reader)>,
+    /// Another one on the same data dir.
+    beside: Option<(Store, Reader)>,
+    /// The user works in that one.
+    pub is_beside: bool,
 }
 
 impl Disk {
     pub fn new(template: &Template, root: &Path) -> Self {
         template.copy_to(&root.join("0"));
         let clock = SimulatedClock(Arc::new(Mutex::new(At::test(0))));
-        Self { root: root.to_path_buf(), lives: 0, clock, open: None }
+        Self { root: root.to_path_buf(), lives: 0, clock, open: None, beside: None, is_beside: false }
     }
 
     fn dir(&self) -> PathBuf {
         self.root.join(self.lives.to_string())
     }
 
-    /// A process starts.
-    pub fn start(&mut self) {
+    fn process(&self) -> (Store, Reader) {
         let store = Store::open(&self.dir(), OpenMode::ReadWrite, Arc::new(self.clock.clone())).expect("a store");
         let reader = store.reader().expect("a reader");
-        self.open = Some((store, reader));
+        (store, reader)
     }
 
-    /// The process dies: what is in the files now is what there is.
+    /// A process starts.
+    pub fn start(&mut self) {
+        self.open = Some(self.process());
+    }
+
+    /// A second one starts beside it.
+    pub fn join(&mut self) {
+        self.beside = Some(self.process());
+    }
+
+    pub fn has_company(&self) -> bool {
+        self.beside.is_some()
+    }
+
+    /// The leading process dies alone: the other one is what is left.
+    pub fn pass_on(&mut self) {
+        self.open = self.beside.take();
+        self.is_beside = false;
+    }
+
+    /// Every process dies: what is in the files now is what there is.
     pub fn crash(&mut self) {
         let before = self.dir();
         self.lives += 1;
@@ -123,12 +148,52 @@ impl Disk {
             }
         }
         fill(&after);
-        self.open = None;
+        (self.open, self.beside, self.is_beside) = (None, None, false);
         fs::remove_dir_all(before).expect("a directory removed");
     }
 
     pub fn store(&self) -> &Store {
         &self.open.as_ref().expect("the process runs").0
+    }
+
+    /// The store of the process the user works in.
+    pub fn hand(&self) -> &Store {
+        match &self.beside {
+            Some((store, _)) if self.is_beside => store,
+            _ => self.store(),
+        }
+    }
+
+    /// What another process on the same data shows of a record.
+    pub fn local_beside(&mut self, record: &RecordKey) -> Option<Option<Value>> {
+        let (_, reader) = self.beside.as_mut()?;
+        Some(reader.record(record).expect("a record").local)
+    }
+
+    /// A row of the mirror is spoilt or made up, behind everybody's back. Nothing that anybody edits here now.
+    pub fn damage(&mut self, shared: &RecordId, made_up: &RecordId, spoil: bool) -> Option<RecordId> {
+        let (pending, base, _) = self.look(&crate::world::record(shared));
+        let base = base.filter(|_| pending.is_empty())?;
+        let mirror = rusqlite::Connection::open(self.dir().join("mirror.db")).expect("the mirror");
+        mirror.busy_timeout(std::time::Duration::from_secs(10)).expect("a connection");
+        if spoil {
+            let mut document = base.document;
+            document.as_object_mut()?.insert("x".to_owned(), Value::from(-1));
+            mirror
+                .execute("UPDATE records SET body = ?2 WHERE id = ?1", (shared.as_str(), document.to_string()))
+                .expect("a spoilt row");
+            return Some(shared.clone());
+        }
+        let made = mirror.execute(
+            "INSERT OR IGNORE INTO records (change, collection, key, id, received_at, body) \
+             SELECT (SELECT min(change) FROM records) - 1, collection, ?1, ?2, received_at, '{}' FROM records \
+             WHERE id = ?3",
+            (rtdb::sort_key(made_up.as_str()), made_up.as_str(), shared.as_str()),
+        );
+        if made.expect("a row that is made up") > 0 {
+            mirror.execute("UPDATE collections SET rows = rows + 1", []).expect("a count");
+        }
+        Some(made_up.clone())
     }
 
     pub fn reader(&mut self) -> &mut Reader {
@@ -224,7 +289,7 @@ impl Disk {
     }
 
     pub fn settle(&mut self, settle: SettleOp, guard: Option<LateOriginal>) -> StoreResult<()> {
-        let settle = Settle { seq: settle.seq, outcome: stored(settle.outcome), at: settle.at };
+        let settle = Settle { seq: settle.seq, outcome: settle.outcome, at: settle.at };
         let settled = match guard {
             Some(guard) => self.store().settle_guarded(settle, guard),
             None => self.store().settle(settle),
@@ -301,24 +366,4 @@ impl Disk {
 
 fn words(error: StoreError) -> String {
     error.to_string()
-}
-
-fn stored(outcome: Outcome) -> ebbtide::store::Outcome {
-    use ebbtide::store::Outcome as Stored;
-    match outcome {
-        Outcome::Acked => Stored::Acked,
-        Outcome::Queued { error, next_attempt_at, counts } => Stored::Queued { error, next_attempt_at, counts },
-        Outcome::InDoubt { error, next_attempt_at } => Stored::InDoubt { error, next_attempt_at },
-        Outcome::Auth { error } => Stored::Auth { error },
-        Outcome::Rejected { error } => Stored::Rejected { error },
-        Outcome::Conflict { theirs, theirs_revision, base, note } => {
-            Stored::Conflict { theirs, theirs_revision, base, note }
-        }
-        Outcome::Decided(decided) => {
-            let Decided { op, copy, theirs, theirs_revision, lost } = *decided;
-            Stored::Decided { op, copy, theirs, theirs_revision, lost }
-        }
-        Outcome::Rebased { op } => Stored::Rebased { op },
-        Outcome::Discarded { with } => Stored::Discarded { with },
-    }
 }

@@ -33,6 +33,8 @@ pub struct Line {
 }
 
 pub struct OpenFeed {
+    /// Only what has a stamp from here on.
+    since: Option<i64>,
     /// Changes of the server's log up to here were sent.
     position: usize,
     first: bool,
@@ -252,9 +254,16 @@ impl World<'_> {
                 });
                 Event::PageRead { ticket, collection, result, exchange }
             }
-            Effect::OpenFeed { ticket, collection, .. } => {
+            Effect::ReadDelta { ticket, collection, since, limit } => {
+                let since = since.parse().unwrap_or(0);
+                let result = or(error, || PageData { records: self.server.since(since, limit), next: None });
+                Event::PageRead { ticket, collection, result, exchange }
+            }
+            Effect::OpenFeed { ticket, collection, since } => {
                 if !failed {
-                    let feed = OpenFeed { position: self.server.log.len(), first: true, asked: false, broken: false };
+                    let since = since.map(|since| since.parse().unwrap_or(0));
+                    let feed =
+                        OpenFeed { since, position: self.server.log.len(), first: true, asked: false, broken: false };
                     self.clients[client].feeds.insert(ticket, feed);
                 }
                 Event::FeedOpened { ticket, collection, result: or(error, || ()), exchange }
@@ -288,7 +297,11 @@ impl World<'_> {
             for ticket in tickets {
                 let may_break = self.schedule.plan.faults > 0 && !self.is_calm();
                 let length = self.server.log.len();
-                let Some(feed) = self.clients[client].feeds.get(&ticket) else { continue };
+                let stamps = &self.server.log_stamps;
+                let Some(feed) = self.clients[client].feeds.get_mut(&ticket) else { continue };
+                while feed.position < length && feed.since.is_some_and(|since| stamps[feed.position] < since) {
+                    feed.position += 1;
+                }
                 if !feed.asked || !(feed.broken || feed.first || feed.position < length) {
                     continue;
                 }
@@ -299,7 +312,13 @@ impl World<'_> {
                     Err(ReadError::Unreachable(trouble(Link::Http)))
                 } else if feed.first {
                     (feed.first, feed.position) = (false, length);
-                    Ok(FeedNews::Everything(self.server.everything()))
+                    Ok(match feed.since {
+                        None => FeedNews::Everything(self.server.everything()),
+                        Some(since) => {
+                            let found = self.server.since(since, usize::MAX);
+                            FeedNews::Changes(found.into_iter().map(RemoteChange::Upsert).collect())
+                        }
+                    })
                 } else {
                     let change: RemoteChange = self.server.log[feed.position].clone();
                     feed.position += 1;
@@ -314,7 +333,7 @@ impl World<'_> {
 }
 
 fn exchange() -> Exchange {
-    Exchange { round_trip: Some(Duration::from_millis(20)), ..Exchange::default() }
+    Exchange { round_trip: Some(Duration::from_millis(20)), bytes_down: 400, ..Exchange::default() }
 }
 
 fn pushed(ticket: Ticket, request: &PushRequest, answer: Answer) -> Event {

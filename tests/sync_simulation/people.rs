@@ -8,6 +8,7 @@ use ebbtide::{
         ids::{OpId, RecordId, Seq},
         op::{NewOp, Op, OpCommand, OpKind, OpState},
         rtdb,
+        rules::FieldRule,
         sync_status::{GuardAnswer, PullPhase, SyncRequest},
         time::At,
     },
@@ -29,8 +30,12 @@ impl World<'_> {
 
     pub fn edit(&mut self, client: usize, dice: &mut Dice) {
         let at = self.at(client);
+        if self.schedule.plan.processes > 1 {
+            self.clients[client].disk.is_beside = dice.chance(50);
+        }
         self.edits += 1;
         let mark = format!("e{}", self.edits);
+        let mut sets = Sets::default();
         let own: Vec<RecordId> =
             self.own.keys().filter(|(owner, _)| *owner == client).map(|(_, id)| id.clone()).collect();
         let roll = dice.below(100);
@@ -61,9 +66,7 @@ impl World<'_> {
                 local => {
                     let mut local = local.unwrap_or_else(|| json!({}));
                     put(&mut local, &mark, json!(1));
-                    if dice.chance(20) {
-                        put(&mut local, "x", json!(self.edits));
-                    }
+                    sets = self.add_more(&mut local, &mark, dice);
                     Some(local)
                 }
             };
@@ -75,6 +78,7 @@ impl World<'_> {
         if is_own {
             self.own.insert((client, id.clone()), document);
         } else if document.is_some() {
+            self.expect_more(&id, &mark, sets);
             self.saved.insert(mark, (client, id.clone()));
         } else {
             // What the user deletes with open eyes is not lost.
@@ -82,6 +86,37 @@ impl World<'_> {
         }
         self.check_record(client, &id, "after an edit");
         self.tell(client, dice);
+    }
+
+    /// What an edit of a shared record does beside its mark.
+    fn add_more(&self, document: &mut Value, mark: &str, dice: &mut Dice) -> Sets {
+        let sets = Sets { number: dice.chance(20), list: dice.chance(50) && self.rule("/tags").is_some() };
+        if sets.number {
+            put(document, "x", json!(self.edits));
+        }
+        if sets.list {
+            let mut tags = document.get("tags").and_then(Value::as_array).cloned().unwrap_or_default();
+            tags.push(json!(mark));
+            put(document, "tags", Value::Array(tags));
+        }
+        sets
+    }
+
+    fn expect_more(&mut self, id: &RecordId, mark: &str, sets: Sets) {
+        if sets.list {
+            self.listed.insert(mark.to_owned());
+        }
+        if sets.number {
+            let highest = self.highest.entry(id.clone()).or_default();
+            *highest = self.edits.max(*highest);
+        }
+    }
+
+    /// Lists and numbers of a record are not what the rules alone make of them any more.
+    fn expect_less(&mut self, id: &RecordId) {
+        self.highest.remove(id);
+        let saved = &self.saved;
+        self.listed.retain(|mark| saved.get(mark).is_none_or(|(_, place)| place != id));
     }
 
     fn queue(&mut self, client: usize, at: &At, id: &RecordId, document: Option<Value>) -> Option<Seq> {
@@ -109,7 +144,7 @@ impl World<'_> {
             author: String::new(),
         };
         let edit = QueueEdit { op, draft: None, session: None, activity: None };
-        let queued = self.clients[client].disk.store().queue(edit).wait();
+        let queued = self.clients[client].disk.hand().queue(edit).wait();
         match queued {
             Ok(queued) => {
                 self.note(client, || format!("edits {id} as op {}: {text:?}", queued.seq));
@@ -124,6 +159,7 @@ impl World<'_> {
 
     /// Marks of a record that somebody gave up knowingly.
     fn forget_marks(&mut self, id: &RecordId) {
+        self.expect_less(id);
         self.saved.retain(|_, (_, place)| place != id);
     }
 
@@ -133,7 +169,7 @@ impl World<'_> {
         let roll = dice.below(100);
         if roll < 30 {
             let before = self.clients[client].disk.pending();
-            let undone = self.clients[client].disk.store().undo(OpId::new(&at), at.wall).wait();
+            let undone = self.clients[client].disk.hand().undo(OpId::new(&at), at.wall).wait();
             self.note(client, || format!("takes the newest edit back: {undone:?}"));
             return match undone {
                 Ok(_) => self.after_surgery(client, &before, dice),
@@ -152,7 +188,7 @@ impl World<'_> {
     }
 
     fn order(&mut self, client: usize, command: OpCommand, op: &Op, at: At, dice: &mut Dice, before: &[Op]) {
-        let done = self.clients[client].disk.store().command(vec![op.seq], command, at.wall).wait();
+        let done = self.clients[client].disk.hand().command(vec![op.seq], command, at.wall).wait();
         self.note(client, || format!("{command:?} of op {}: {done:?}", op.seq));
         match done {
             Ok(_) => self.after_surgery(client, before, dice),
@@ -171,9 +207,12 @@ impl World<'_> {
         let touched: Vec<Op> = gone.chain(more).cloned().collect();
         for op in touched {
             let id = op.record.id.clone();
+            self.expect_less(&id);
             self.saved.retain(|mark, (_, place)| *place != id || !mentions(&op, mark));
             // What was in doubt may still arrive, though the server refused its repeat and the user gave it up.
-            if op.was_in_doubt {
+            if op.was_in_doubt && op.state == OpState::Rejected && self.own.contains_key(&(client, id.clone())) {
+                self.feared.entry((client, id.clone())).or_default().push(op.clone());
+            } else if op.was_in_doubt {
                 self.own.remove(&(client, id.clone()));
             }
             if self.own.contains_key(&(client, id.clone())) {
@@ -201,7 +240,7 @@ impl World<'_> {
                 continue;
             }
             let command = if op.state == OpState::Held { OpCommand::Release } else { OpCommand::Retry };
-            let done = self.clients[client].disk.store().command(vec![op.seq], command, at.wall).wait();
+            let done = self.clients[client].disk.hand().command(vec![op.seq], command, at.wall).wait();
             self.note(client, || format!("{command:?} of op {}: {done:?}", op.seq));
             moved = true;
         }
@@ -220,7 +259,7 @@ impl World<'_> {
         let Some(op) = op.filter(|op| op.state == OpState::Conflict) else { return false };
         let mine = merge::intended(&op).cloned();
         let (take, document) = match (&conflict.theirs, op.kind, &mine) {
-            _ if is_own => (Take::Mine, mine),
+            _ if is_own => (Take::Mine, mine.clone()),
             (Some(_), OpKind::Delete, _) => (Take::Theirs, None),
             (Some(theirs), OpKind::Update, _) => (Take::Merged, edit::apply(Some(theirs), &op.changes)),
             (Some(theirs), OpKind::Create, Some(mine)) => {
@@ -229,8 +268,9 @@ impl World<'_> {
                 members.for_each(|(name, value)| put(&mut both, name, value.clone()));
                 (Take::Merged, Some(both))
             }
-            _ => (Take::Mine, mine),
+            _ => (Take::Mine, mine.clone()),
         };
+        let document = document.map(|document| self.by_the_rules(document, mine.as_ref(), conflict.theirs.as_ref()));
         let answer = Resolve {
             conflict: conflict.id,
             take,
@@ -239,7 +279,7 @@ impl World<'_> {
             at: self.at(client).wall,
             author: String::new(),
         };
-        let resolved = self.clients[client].disk.store().resolve(answer).wait();
+        let resolved = self.clients[client].disk.hand().resolve(answer).wait();
         self.note(client, || format!("resolves c{} of {id} by {take:?}: {resolved:?}", conflict.id));
         match resolved {
             Ok(_) => {
@@ -253,6 +293,29 @@ impl World<'_> {
             Err(error) => self.breaks(format!("store: {error}")),
         }
         true
+    }
+
+    /// A user who answers minds what the rules say of the other fields.
+    fn by_the_rules(&self, mut document: Value, mine: Option<&Value>, theirs: Option<&Value>) -> Value {
+        let number = |side: Option<&Value>| side.and_then(|side| side.get("x")).and_then(Value::as_u64);
+        if self.rule("/x") == Some(FieldRule::Max)
+            && let Some(highest) = number(mine).max(number(theirs))
+        {
+            put(&mut document, "x", json!(highest));
+        }
+        if self.rule("/tags").is_some() {
+            let list = |side: Option<&Value>| side.and_then(|side| side.get("tags")).and_then(Value::as_array).cloned();
+            let mut tags = list(theirs).unwrap_or_default();
+            for tag in list(mine).unwrap_or_default() {
+                if !tags.contains(&tag) {
+                    tags.push(tag);
+                }
+            }
+            if !tags.is_empty() {
+                put(&mut document, "tags", Value::Array(tags));
+            }
+        }
+        document
     }
 
     fn answer_guard(&mut self, client: usize, at: At) {
@@ -325,9 +388,8 @@ impl World<'_> {
             present => {
                 let mut document = present.unwrap_or_else(|| json!({}));
                 put(&mut document, &mark, json!(1));
-                if dice.chance(20) {
-                    put(&mut document, "x", json!(self.edits));
-                }
+                let sets = self.add_more(&mut document, &mark, dice);
+                self.expect_more(&id, &mark, sets);
                 Some(document)
             }
         };
@@ -339,6 +401,7 @@ impl World<'_> {
             // Whoever deletes it saw what was there; what only waits in an outbox is still to come.
             None => {
                 self.server.forget_effects(&id, None);
+                self.expect_less(&id);
                 let marks = self.server.marks.clone();
                 self.saved.retain(|mark, (_, place)| *place != id || !marks.contains(mark));
             }
@@ -346,6 +409,13 @@ impl World<'_> {
         self.server.put(id, document);
         self.serve_feeds();
     }
+}
+
+/// What an edit set beside its mark.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sets {
+    number: bool,
+    list: bool,
 }
 
 fn toggle(document: &mut Value) {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use ebbtide::model::{conflict::ConflictPolicy, source::PullMode, sync_status::GuardAnswer};
+use ebbtide::model::{conflict::ConflictPolicy, rules::FieldRule, source::PullMode, sync_status::GuardAnswer};
 
 use crate::{random::Dice, server::Versions};
 
@@ -20,6 +20,10 @@ pub struct Plan {
     pub faults: u64,
     /// Milliseconds during which things happen; then the network heals and everything must settle.
     pub active: u64,
+    /// Rules for single fields, under the same policy.
+    pub rules: Vec<(&'static str, FieldRule)>,
+    /// Processes on each data dir: the first leads, a second one edits beside it and takes the lead when it dies.
+    pub processes: usize,
     /// What the users answer when the server's collection turns out to be empty.
     pub guard: GuardAnswer,
 }
@@ -44,6 +48,10 @@ pub enum Happens {
     Foreign,
     /// The process dies after so many more of its effects.
     Kill(u32),
+    /// Only the leading process dies; the other one on its data dir goes on, and leads.
+    KillLeader(u32),
+    /// A row of the mirror is spoilt, lost or made up behind everybody's back.
+    Damage,
     /// No way to the server for so long.
     Cut(u64),
     Storm(Storm, u64),
@@ -113,6 +121,10 @@ const POLICIES: [ConflictPolicy; 5] = [
     ConflictPolicy::KeepBoth,
 ];
 
+/// What a rule may say of the number everybody sets, and of the list everybody adds to.
+const NUMBER: [FieldRule; 6] =
+    [FieldRule::Max, FieldRule::Max, FieldRule::Min, FieldRule::Mine, FieldRule::Theirs, FieldRule::ServerOwned];
+
 /// The n-th request of a client.
 pub type Request = (usize, u64);
 
@@ -147,13 +159,26 @@ impl Schedule {
         let plan = Plan {
             // Whose copy is the newest after the server lost all of them is a question for the users: one client has one.
             clients: if wiped || dice.chance(35) { 1 } else { 2 },
-            mode: if dice.chance(40) { PullMode::Windows } else { PullMode::Stream },
+            mode: match dice.below(100) {
+                0..=34 => PullMode::Windows,
+                35..=54 => PullMode::Delta,
+                _ => PullMode::Stream,
+            },
             versions: if dice.chance(60) { Versions::Content } else { Versions::Counted },
             parallel: if dice.chance(20) { 1 } else { 4 },
             policy: match kind {
                 Kind::Promises if dice.chance(30) => dice.pick(&POLICIES).unwrap_or_default(),
                 _ => ConflictPolicy::Manual,
             },
+            rules: match kind {
+                Kind::Promises if dice.chance(35) => {
+                    let number = dice.pick(&NUMBER).map(|rule| ("/x", rule));
+                    let list = dice.chance(70).then_some(("/tags", FieldRule::Union));
+                    number.into_iter().chain(list).collect()
+                }
+                _ => Vec::new(),
+            },
+            processes: if dice.chance(30) { 2 } else { 1 },
             faults: match kind {
                 Kind::Promises => dice.pick(&[0, 10, 25, 50]).unwrap_or(0),
                 Kind::Liveness => dice.pick(&[0, 15]).unwrap_or(0),
@@ -173,7 +198,8 @@ impl Schedule {
             (0..edits).for_each(|_| add(&mut dice, client, Happens::Edit));
             for _ in 0..kills {
                 let after = u32::try_from(dice.below(12)).unwrap_or(0);
-                add(&mut dice, client, Happens::Kill(after));
+                let leader = plan.processes > 1 && dice.chance(60);
+                add(&mut dice, client, if leader { Happens::KillLeader(after) } else { Happens::Kill(after) });
             }
             for _ in 0..cuts {
                 let long = dice.between(500, 20_000);
@@ -183,6 +209,9 @@ impl Schedule {
                 continue;
             }
             (0..dice.below(edits / 2 + 1)).for_each(|_| add(&mut dice, client, Happens::Command));
+            if dice.chance(20) {
+                (0..dice.between(1, 3)).for_each(|_| add(&mut dice, client, Happens::Damage));
+            }
             if dice.chance(30) {
                 let long = dice.between(1_000, 20_000);
                 let storm = dice.pick(&[Storm::Broken, Storm::Busy, Storm::Portal, Storm::Refused]);

@@ -39,6 +39,13 @@ pub struct Server {
     deleted: HashSet<RecordId>,
     /// Every content a record ever had, as its print.
     held: HashSet<(RecordId, String)>,
+    /// It writes the time of every change into the record.
+    pub stamps: bool,
+    /// Milliseconds since 1970, as this server knows them.
+    pub clock: i64,
+    last_stamp: i64,
+    /// Beside `log`: the stamp under which a query for the latest changes had the record.
+    pub log_stamps: Vec<i64>,
     /// A server as it must not be: it applies whatever it is sent. For the test of the simulation itself.
     pub ignores_preconditions: bool,
 }
@@ -56,6 +63,10 @@ impl Server {
             marks: HashSet::new(),
             deleted: HashSet::new(),
             held: HashSet::new(),
+            stamps: false,
+            clock: 0,
+            last_stamp: 0,
+            log_stamps: Vec::new(),
             ignores_preconditions: false,
         }
     }
@@ -80,7 +91,7 @@ impl Server {
             return Answer::PreconditionFailed { current: self.records.get(id).cloned(), revision: present };
         }
         let unchanged = match (&request.document, self.records.get(id)) {
-            (Some(new), Some(old)) => same_value(new, old),
+            (Some(new), Some(old)) => same_value(&plain(new), &plain(old)),
             (None, None) => true,
             _ => false,
         };
@@ -88,13 +99,14 @@ impl Server {
             *self.effects.entry(origin).or_default() += 1;
             self.written.insert(origin, id.clone());
             // A, B, A by somebody else: whoever made B cannot tell that it ever was.
-            let returns = request.document.as_ref().is_none_or(|new| self.held.contains(&(id.clone(), print(new))));
+            let returns =
+                request.document.as_ref().is_none_or(|new| self.held.contains(&(id.clone(), print(&plain(new)))));
             if returns {
                 self.forget_effects(id, Some(origin.0));
             }
             self.put(id.clone(), request.document.clone());
         }
-        Answer::Accepted { revision: self.revision(id), stored: request.document.clone() }
+        Answer::Accepted { revision: self.revision(id), stored: self.records.get(id).cloned() }
     }
 
     /// A record deleted by somebody else is as if it had never been: whoever is in doubt about having made it makes it
@@ -105,15 +117,23 @@ impl Server {
     }
 
     /// What anybody else does.
-    pub fn put(&mut self, id: RecordId, document: Option<Value>) {
+    pub fn put(&mut self, id: RecordId, mut document: Option<Value>) {
         self.last += 1;
+        if self.stamps
+            && let Some(members) = document.as_mut().and_then(Value::as_object_mut)
+        {
+            self.last_stamp = self.clock.max(self.last_stamp + 1);
+            members.insert(STAMP.to_owned(), Value::from(self.last_stamp));
+        }
+        let before = self.records.get(&id).and_then(stamp);
+        self.log_stamps.push(document.as_ref().and_then(stamp).or(before).unwrap_or(0));
         self.numbers.insert(id.clone(), self.last);
         match document {
             Some(value) => {
-                self.held.insert((id.clone(), print(&value)));
+                self.held.insert((id.clone(), print(&plain(&value))));
                 self.marks.extend(value.as_object().into_iter().flat_map(|members| members.keys().cloned()));
                 self.records.insert(id.clone(), value);
-                self.log.extend(self.row(&id).map(RemoteChange::Upsert));
+                self.log.push(RemoteChange::Upsert(self.row(&id).expect("it was just written")));
             }
             None => {
                 self.records.remove(&id);
@@ -145,6 +165,17 @@ impl Server {
         (page, next)
     }
 
+    /// What changed since a stamp, that one included, the oldest change first.
+    pub fn since(&self, since: i64, limit: usize) -> Vec<RemoteRecord> {
+        let mut found: Vec<(i64, &RecordId)> = self
+            .records
+            .iter()
+            .filter_map(|(id, value)| Some((stamp(value).filter(|stamp| *stamp >= since)?, id)))
+            .collect();
+        found.sort();
+        found.into_iter().take(limit).filter_map(|(_, id)| self.row(id)).collect()
+    }
+
     pub fn everything(&self) -> Vec<RemoteRecord> {
         self.records.keys().filter_map(|id| self.row(id)).collect()
     }
@@ -154,6 +185,22 @@ impl Server {
         let revision = self.revision(id).filter(|_| self.versions == Versions::Counted);
         Some(RemoteRecord { id: id.clone(), revision, text: self.records.get(id)?.to_string() })
     }
+}
+
+/// The field such a server writes.
+pub const STAMP: &str = "at";
+
+fn stamp(value: &Value) -> Option<i64> {
+    value.get(STAMP).and_then(Value::as_i64)
+}
+
+/// What people wrote of a record.
+pub fn plain(value: &Value) -> Value {
+    let mut value = value.clone();
+    if let Some(members) = value.as_object_mut() {
+        members.shift_remove(STAMP);
+    }
+    value
 }
 
 fn print(value: &Value) -> String {

@@ -8,9 +8,10 @@ use std::{
 use ebbtide::{
     model::{
         ids::{CollectionKey, RecordId, RecordKey, Seq},
-        json::same_value,
-        rules::ConflictRules,
-        source::{AuthSpec, CollectionSpec, SourceKind, SourceSpec, SyncSettings},
+        json::{Pointer, same_value},
+        op::Op,
+        rules::{ConflictRules, FieldRule},
+        source::{AuthSpec, CollectionSpec, PullMode, SourceKind, SourceSpec, SyncSettings},
         sync_status::SyncRequest,
         time::{At, Timestamp},
         wire::PushRequest,
@@ -52,6 +53,8 @@ pub enum Happening {
     Wake,
     Attend,
     Revive,
+    /// A second process starts on the data dir.
+    Join,
     Step(usize),
 }
 
@@ -84,8 +87,8 @@ pub struct Client {
     pub disk: Disk,
     pub machine: Option<Machine>,
     life: u64,
-    /// Effects until the process dies.
-    doom: Option<u32>,
+    /// Effects until the process dies, and whether only the leading one does.
+    doom: Option<(u32, bool)>,
     /// The one writer thread of each file: effects are carried out in order.
     pub journal_free_at: u64,
     pub mirror_free_at: u64,
@@ -123,6 +126,12 @@ pub struct World<'s> {
     pub saved: BTreeMap<String, (usize, RecordId)>,
     /// Records only one client ever touches, with what that client last saved.
     pub own: BTreeMap<(usize, RecordId), Option<Value>>,
+    /// Ops of such records that were refused while in doubt and then given up: each may still land, once.
+    pub feared: BTreeMap<(usize, RecordId), Vec<Op>>,
+    /// Marks that were added to the list of their record too.
+    pub listed: BTreeSet<String>,
+    /// The highest number anybody set in a record.
+    pub highest: BTreeMap<RecordId, u64>,
     /// The server lost everything once: what was there counts as kept where the vault has it.
     pub wiped: bool,
     /// Faults that were met.
@@ -155,8 +164,12 @@ fn source(plan: &Plan) -> SourceSpec {
             columns: Vec::new(),
             title: None,
             pull: plan.mode,
-            updated_at: None,
-            conflicts: ConflictRules { policy: plan.policy, ..ConflictRules::default() },
+            updated_at: (plan.mode == PullMode::Delta).then(|| Pointer::parse("/at")),
+            conflicts: ConflictRules {
+                policy: plan.policy,
+                fields: plan.rules.iter().map(|(place, rule)| (place.parse().expect("a place"), *rule)).collect(),
+                ..ConflictRules::default()
+            },
         }],
     }
 }
@@ -165,6 +178,7 @@ impl<'s> World<'s> {
     pub fn new(template: &Template, schedule: &'s Schedule, traced: bool) -> Self {
         let files = template.place();
         let mut server = Server::new(schedule.plan.versions);
+        (server.stamps, server.clock) = (schedule.plan.mode == PullMode::Delta, EPOCH - 60_000);
         for n in 0..SHARED {
             server.put(RecordId(format!("r{n:02}")), Some(json!({ "n": n, "x": 0 })));
         }
@@ -201,6 +215,9 @@ impl<'s> World<'s> {
             stirred: true,
             saved: BTreeMap::new(),
             own: BTreeMap::new(),
+            feared: BTreeMap::new(),
+            listed: BTreeSet::new(),
+            highest: BTreeMap::new(),
             wiped: false,
             met: BTreeMap::new(),
             broken: None,
@@ -277,6 +294,7 @@ impl<'s> World<'s> {
                 break;
             }
             self.now = self.now.max(item.at);
+            self.server.clock = EPOCH + i64::try_from(self.now).unwrap_or(0);
             self.happen(item);
             if self.number > MOST {
                 return Err(format!("I6: {MOST} happenings and no rest"));
@@ -365,6 +383,7 @@ impl<'s> World<'s> {
             }
             Happening::Step(index) => self.step(client, index),
             Happening::Revive if self.clients[client].machine.is_none() => self.revive(client),
+            Happening::Join => self.join(client),
             Happening::Attend => {
                 self.later(client, ATTENDS, Happening::Attend);
                 if self.clients[client].machine.is_some() {
@@ -391,7 +410,8 @@ impl<'s> World<'s> {
     fn step(&mut self, client: usize, index: usize) {
         let step = self.schedule.steps[index];
         let mut dice = Dice::of(step.dice, &[]);
-        let awake = self.clients[client].machine.is_some() && self.clients[client].asleep_until <= self.now;
+        // Where the leader died alone the user goes on working in the other process.
+        let awake = self.clients[client].disk.is_running() && self.clients[client].asleep_until <= self.now;
         self.note(client, || format!("{:?}", step.what));
         let calm_at = self.schedule.plan.active;
         let end = |long: u64| (step.at + long).min(calm_at);
@@ -399,10 +419,14 @@ impl<'s> World<'s> {
             Happens::Edit if awake => self.edit(client, &mut dice),
             Happens::Command if awake => self.command(client, &mut dice),
             Happens::Foreign => self.foreign(&mut dice),
-            Happens::Kill(after) if self.clients[client].machine.is_some() => match after {
-                0 => self.kill(client),
-                after => self.clients[client].doom = Some(after),
-            },
+            Happens::Kill(after) | Happens::KillLeader(after) if self.clients[client].machine.is_some() => {
+                let alone = matches!(step.what, Happens::KillLeader(_));
+                match after {
+                    0 => self.kill(client, alone),
+                    after => self.clients[client].doom = Some((after, alone)),
+                }
+            }
+            Happens::Damage if awake => self.damage(client, &mut dice),
             Happens::Cut(long) => {
                 self.clients[client].line.cut_until = end(long);
                 self.break_feeds(client);
@@ -430,11 +454,12 @@ impl<'s> World<'s> {
     /// Counts down to a kill that was announced; true where it has come.
     fn is_doomed(&mut self, client: usize) -> bool {
         match &mut self.clients[client].doom {
-            Some(0 | 1) => {
-                self.kill(client);
+            Some((0 | 1, alone)) => {
+                let alone = *alone;
+                self.kill(client, alone);
                 true
             }
-            Some(left) => {
+            Some((left, _)) => {
                 *left -= 1;
                 false
             }
@@ -442,8 +467,10 @@ impl<'s> World<'s> {
         }
     }
 
-    fn kill(&mut self, client: usize) {
-        self.note(client, || "killed".to_owned());
+    /// All processes of the data dir die, or only the one that leads.
+    fn kill(&mut self, client: usize, alone: bool) {
+        let passes_on = alone && self.clients[client].disk.has_company();
+        self.note(client, || if passes_on { "the leader is killed".to_owned() } else { "killed".to_owned() });
         let dead = &mut self.clients[client];
         dead.life += 1;
         dead.machine = None;
@@ -453,8 +480,12 @@ impl<'s> World<'s> {
         dead.wake = None;
         dead.outstanding = 0;
         (dead.journal_free_at, dead.mirror_free_at) = (0, 0);
-        dead.disk.crash();
-        let delay = self.dice(client).between(10, 3_000);
+        if passes_on {
+            dead.disk.pass_on();
+        } else {
+            dead.disk.crash();
+        }
+        let delay = self.dice(client).between(10, if passes_on { 1_000 } else { 3_000 });
         self.later(client, delay, Happening::Revive);
     }
 
@@ -465,14 +496,45 @@ impl<'s> World<'s> {
             parallel: self.schedule.plan.parallel,
             page_size: 7,
             sweep_every: Duration::from_secs(60),
+            audit_budget: 100_000_000,
+            audit_every: Duration::from_secs(20),
             ..SyncSettings::default()
         };
         let known = &mut self.clients[client];
-        known.disk.start();
+        if !known.disk.is_running() {
+            known.disk.start();
+        }
         let guards = known.disk.lead(now);
         known.machine = Some(Machine::new(&[source(&self.schedule.plan)], &settings, false));
         self.check_all(client, "after a start");
         self.handle(client, Event::Started { guards });
+        if self.schedule.plan.processes > 1 {
+            let delay = self.dice(client).between(20, 3_000);
+            self.later(client, delay, Happening::Join);
+        }
+    }
+
+    fn join(&mut self, client: usize) {
+        let known = &mut self.clients[client];
+        if known.disk.is_running() && !known.disk.has_company() {
+            self.at(client);
+            self.clients[client].disk.join();
+            self.note(client, || "a second process starts".to_owned());
+        }
+    }
+
+    fn damage(&mut self, client: usize, dice: &mut Dice) {
+        let shared = RecordId(format!("r{:02}", dice.below(SHARED)));
+        let made_up = RecordId(format!("z{}", dice.below(3)));
+        let spoil = dice.chance(60);
+        let damaged = self.clients[client].disk.damage(&shared, &made_up, spoil);
+        self.note(client, || format!("damaged: {damaged:?}"));
+        self.stirred = true;
+    }
+
+    /// The rule for a place of every record.
+    pub fn rule(&self, place: &str) -> Option<FieldRule> {
+        self.schedule.plan.rules.iter().find(|(named, _)| *named == place).map(|(_, rule)| *rule)
     }
 
     pub fn handle(&mut self, client: usize, event: Event) {
@@ -509,7 +571,7 @@ impl<'s> World<'s> {
     /// The users' own wishes reach the engine: at once from the same process, or with the next look at the journal.
     pub fn tell(&mut self, client: usize, dice: &mut Dice) {
         (self.stirred, self.clients[client].moved) = (true, true);
-        if dice.chance(50) {
+        if dice.chance(50) && !self.clients[client].disk.is_beside {
             self.handle(client, Event::Request(SyncRequest::OutboxChanged));
         } else {
             let delay = dice.between(0, 250);

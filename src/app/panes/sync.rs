@@ -71,6 +71,17 @@ impl Sync {
         (status.phase == PullPhase::Detached).then_some(key)
     }
 
+    /// What there is to do now: the answers only where something asks.
+    pub fn offers(&self, cx: &Cx<'_>) -> Vec<Action> {
+        let (asks, detached) = (self.stopped(cx).is_some(), self.detached(cx).is_some());
+        let fits = |action: &Action| match action {
+            Action::AcceptDeletion | Action::Reupload => asks,
+            Action::Detach => asks || detached,
+            _ => true,
+        };
+        self.commands().into_iter().filter(fits).collect()
+    }
+
     fn answer(&self, answer: GuardAnswer, cx: &Cx<'_>) -> Outcome {
         if let (GuardAnswer::Detach, Some(collection)) = (answer, self.detached(cx)) {
             let answer = GuardAnswer::Attach;

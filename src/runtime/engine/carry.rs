@@ -18,7 +18,7 @@ use crate::{
     store::{Applied, Claim, NewBase, PullPage, Settle, StoreError},
     sync::{
         Effect, Event,
-        effect::{ClaimOp, Decided, Outcome, PageWrite, SettleOp, Ticket},
+        effect::{ClaimOp, PageWrite, SettleOp, Ticket},
         event::{AppliedPage, Chain, MissingRows, OutboxSlice, PageData},
     },
 };
@@ -108,6 +108,20 @@ impl Leader {
                     });
                     Event::MissingRead { ticket, collection, result }
                 });
+            }
+            Effect::KeepCheckpoint { ticket, collection, checkpoint } => {
+                let reply = self.store.keep_checkpoint(collection.clone(), checkpoint);
+                self.spawn(async move {
+                    let result = reply.await.map(|()| AppliedPage::default()).map_err(words);
+                    Event::PageApplied { ticket, collection, result }
+                });
+            }
+            Effect::CompareWindow { ticket, window } => {
+                let collection = window.collection.clone();
+                let reply = self.store.compare_window(window);
+                self.spawn(
+                    async move { Event::WindowCompared { ticket, collection, result: reply.await.map_err(words) } },
+                );
             }
             Effect::FinishSweep { ticket, collection, sweep, keep, at } => {
                 self.finish_sweep(ticket, collection, sweep, keep, at);
@@ -253,8 +267,7 @@ impl Leader {
         let replies: Vec<_> = settles
             .into_iter()
             .map(|settle| {
-                let outcome = stored_outcome(settle.outcome);
-                let settle = Settle { seq: settle.seq, outcome, at: settle.at };
+                let settle = Settle { seq: settle.seq, outcome: settle.outcome, at: settle.at };
                 match guard.take() {
                     Some(guard) => self.store.settle_guarded(settle, guard),
                     None => self.store.settle(settle),
@@ -367,24 +380,4 @@ impl Leader {
 
 pub(super) fn words(error: StoreError) -> String {
     error.to_string()
-}
-
-fn stored_outcome(outcome: Outcome) -> crate::store::Outcome {
-    use crate::store::Outcome as Stored;
-    match outcome {
-        Outcome::Acked => Stored::Acked,
-        Outcome::Queued { error, next_attempt_at, counts } => Stored::Queued { error, next_attempt_at, counts },
-        Outcome::InDoubt { error, next_attempt_at } => Stored::InDoubt { error, next_attempt_at },
-        Outcome::Auth { error } => Stored::Auth { error },
-        Outcome::Rejected { error } => Stored::Rejected { error },
-        Outcome::Conflict { theirs, theirs_revision, base, note } => {
-            Stored::Conflict { theirs, theirs_revision, base, note }
-        }
-        Outcome::Decided(decided) => {
-            let Decided { op, copy, theirs, theirs_revision, lost } = *decided;
-            Stored::Decided { op, copy, theirs, theirs_revision, lost }
-        }
-        Outcome::Rebased { op } => Stored::Rebased { op },
-        Outcome::Discarded { with } => Stored::Discarded { with },
-    }
 }

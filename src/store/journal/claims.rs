@@ -17,7 +17,7 @@ use crate::{
         time::Timestamp,
     },
     store::{
-        Claim, Outcome, Settle,
+        Claim, Decided, Outcome, Settle,
         error::{Result, StoreError},
         journal::{
             Journal, Place, accounts, conflicts,
@@ -130,7 +130,7 @@ pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()>
     if !op.state.is_pending() {
         return match (&settle.outcome, op.state) {
             (Outcome::Acked, OpState::Acked) | (Outcome::Discarded { .. }, OpState::Discarded) => Ok(()),
-            (Outcome::Decided { .. }, OpState::Superseded | OpState::Discarded) => Ok(()),
+            (Outcome::Decided(_), OpState::Superseded | OpState::Discarded) => Ok(()),
             _ => Err(StoreError::Refused(format!("change {} is {} already", op.seq, op.state.label()))),
         };
     }
@@ -184,7 +184,8 @@ pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()>
             shadow::refresh(journal, &place)?;
             return Ok(());
         }
-        Outcome::Decided { op: new, copy, theirs, theirs_revision, lost } => {
+        Outcome::Decided(decided) => {
+            let Decided { op: new, copy, theirs, theirs_revision, lost } = &**decided;
             for version in lost {
                 let reason = match version.side {
                     Side::Mine => VaultReason::LocalOverwritten,

@@ -19,7 +19,7 @@ use crate::{
         journal::{
             Journal, Place, activity,
             ops::{self, Standing},
-            shadow,
+            shadow, steps,
             vault::{self, VaultReason},
         },
     },
@@ -157,6 +157,8 @@ pub(in crate::store) fn resolve(journal: &Journal, resolve: &Resolve) -> Result<
         (Some(wanted), Some(theirs)) => json::same_value(wanted, theirs),
         _ => false,
     };
+    // Without an edit to take back the answer is a step on the queue.
+    let before = if same { Some(steps::before(journal, std::slice::from_ref(&place))?) } else { None };
     keep_losers(journal, &place, &conflict, &op, wanted, at)?;
     close(journal, op.seq, Some(resolve.take), at)?;
     let made = if same {
@@ -186,10 +188,18 @@ pub(in crate::store) fn resolve(journal: &Journal, resolve: &Resolve) -> Result<
     };
     journal.settle_order(&place, at)?;
     shadow::refresh(journal, &place)?;
+    if let Some(before) = before {
+        steps::keep(journal, before, &step_of(resolve.take), &[op.seq], at)?;
+    }
     let text = format!("conflict c{} of {} resolved: {} taken", conflict.id, op.record, resolve.take.word());
     let row = Activity::new(at, Severity::Info, "conflict", text).with_hint("the vault keeps the other version");
     activity::note(journal, &[row])?;
     Ok(made)
+}
+
+/// What an answer that made no edit is called as a step.
+fn step_of(take: Take) -> String {
+    format!("the answer `{}`", take.word())
 }
 
 /// The edit that the newest answer to a conflict made, where it still waits.
@@ -250,6 +260,9 @@ pub(in crate::store) fn reopen(
         }
         close(journal, answer.seq, None, at)?;
         journal.set_state(answer.seq, OpState::Discarded, at)?;
+    }
+    if let Some(take) = conflict.resolution {
+        steps::end(journal, &step_of(take), conflict.seq, at)?;
     }
     journal.set_state(conflict.seq, OpState::Conflict, at)?;
     journal

@@ -196,6 +196,16 @@ pub(in crate::store) fn newest(journal: &Journal) -> Result<Option<(i64, i64)>> 
         .optional()?)
 }
 
+/// A step was taken back by other means.
+pub(in crate::store) fn end(journal: &Journal, what: &str, seq: Seq, at: Timestamp) -> Result<()> {
+    let seqs = serde_json::to_string(&[seq]).expect("numbers are plain JSON");
+    journal
+        .connection
+        .prepare_cached("UPDATE steps SET ended_at = ?3 WHERE ended_at IS NULL AND what = ?1 AND seqs = ?2")?
+        .execute((what, seqs, at.0))?;
+    Ok(())
+}
+
 /// Takes the newest step back. One that came too late is ended too: the next one before it can be reached.
 pub(in crate::store) fn undo(journal: &Journal, at: Timestamp) -> Result<Option<Undone>> {
     let Some((id, last_seq)) = newest(journal)? else { return Ok(None) };

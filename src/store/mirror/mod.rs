@@ -3,6 +3,7 @@
 pub(super) mod overtaken;
 pub(super) mod pages;
 pub(super) mod sweeps;
+pub(super) mod windows;
 
 use std::{
     cell::{Cell, RefCell},
@@ -259,6 +260,15 @@ impl Mirror {
             let body = serde_json::to_string(status).expect("status is plain JSON");
             upsert.execute((status.source.as_str(), status.at.0, body))?;
         }
+        Ok(())
+    }
+
+    /// Writes a checkpoint alone: nothing was pulled by it.
+    pub fn keep_checkpoint(&self, key: &CollectionKey, checkpoint: &str) -> Result<()> {
+        let id = self.collection(key)?;
+        self.connection
+            .prepare_cached("UPDATE collections SET checkpoint = ?2 WHERE id = ?1")?
+            .execute((id, checkpoint))?;
         Ok(())
     }
 

@@ -1,7 +1,12 @@
 //! Pull pages and acknowledgements: how a server copy becomes a row, and when it is the row that is there already.
 //!
-//! Idempotent by revision; where the backend gives none, by the value of the text. The text is compared first, so that
-//! nothing is parsed for a page that repeats what is known.
+//! Idempotent by the value of the text. It is compared as it is first, so that nothing is parsed for a page that repeats
+//! what is known.
+//!
+//! ## Why the same revision is not enough
+//!
+//! A row that was damaged stands beside the revision it had. Only its content tells, and what is fetched to heal it
+//! must not look known.
 
 use std::collections::HashSet;
 
@@ -20,7 +25,7 @@ use crate::{
         error::{Result, StoreError},
         journal::vault::{self, VaultReason},
         keys,
-        mirror::{Mirror, Row, Watch, sweeps},
+        mirror::{Mirror, Watch, sweeps},
         writer::{Durability, Lane, Manner},
     },
 };
@@ -134,7 +139,7 @@ fn upsert(
         return Ok(Wrote::Inserted);
     }
     let row = mirror.row(collection, key)?.ok_or_else(|| StoreError::Refused("a row vanished".to_owned()))?;
-    if is_same(&row, revision, &record.text) {
+    if is_same(&row.body, &record.text) {
         if revision.is_some() && row.revision.as_deref() != revision {
             mirror
                 .connection
@@ -155,16 +160,10 @@ fn upsert(
     })
 }
 
-/// True where the text says what the row says.
-fn is_same(row: &Row, revision: Option<&str>, text: &str) -> bool {
-    if row.body == text || (revision.is_some() && row.revision.as_deref() == revision) {
-        return true;
-    }
+/// True where both texts say the same.
+pub(in crate::store) fn is_same(here: &str, there: &str) -> bool {
     let value = |text: &str| serde_json::from_str::<Value>(text).ok();
-    match (value(&row.body), value(text)) {
-        (Some(there), Some(here)) => json::same_value(&there, &here),
-        _ => false,
-    }
+    here == there || matches!((value(here), value(there)), (Some(here), Some(there)) if json::same_value(&here, &there))
 }
 
 /// A body on its way to the vault.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Origin;
+use super::{Origin, audit::Auditing};
 use crate::model::{
     ids::RecordId,
     sync_status::{GuardFound, Verified},
@@ -75,6 +75,9 @@ pub(super) struct Checkpoint {
     pub(super) verifying: Option<Verified>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) verified: Option<Verified>,
+    /// How far a comparison in the background is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) auditing: Option<Auditing>,
 }
 
 /// What a stored checkpoint says to people.

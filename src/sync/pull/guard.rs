@@ -165,6 +165,8 @@ impl Pull {
         self.checkpoint.accepted = None;
         self.checkpoint.accepted_older = None;
         self.checkpoint.verifying = None;
+        self.checkpoint.auditing = None;
+        self.audit.break_off();
         self.forget_held();
         self.checkpoint.stopped = Some(found);
         self.begin_anew();

@@ -12,6 +12,7 @@
 
 pub use checkpoint::{Position, position};
 
+mod audit;
 mod checkpoint;
 mod feed;
 mod guard;
@@ -24,6 +25,7 @@ use std::{
     time::Duration,
 };
 
+use audit::Audit;
 use checkpoint::{Checkpoint, Mode, Phase};
 use feed::Feed;
 use guard::Origin;
@@ -37,6 +39,7 @@ use crate::{
         op::OpKind,
         source::{CollectionSpec, PullMode, SyncSettings},
         sync_status::{CollectionStatus, GuardAnswer, PullPhase},
+        window::WindowSize,
         wire::{Current, Exchange, ReadError, RemoteChange, RemoteRecord},
     },
     sync::{
@@ -71,13 +74,16 @@ pub(super) struct Pull {
     /// The next step of `Cold`, `Ready` and `Resting` waits until then (monotonic).
     next_at: Option<Duration>,
     /// When the keys are counted again under `pull = "delta"`.
-    audit_at: Option<Duration>,
+    recount_at: Option<Duration>,
     failures: u32,
     /// The user asked for everything, and no reading has come to its end since: what was swept a moment ago is swept
     /// again, however often the server fails meanwhile.
     wished: bool,
     /// The user wants everything compared with the server.
     verify_wished: bool,
+    audit: Audit,
+    /// How much one of its windows may be, by the lane.
+    audit_most: WindowSize,
     /// An answer that came before the checkpoint was read.
     answer: Option<GuardAnswer>,
     /// The checkpoint was read at least once.
@@ -115,7 +121,7 @@ enum Stage {
     Delta(Delta),
     Feed(Feed),
     /// Comparing the number of keys with the number of rows: the keys once known.
-    Auditing(Ticket, Option<u64>),
+    Recounting(Ticket, Option<u64>),
     Resting,
     Reuploading(Ticket),
     Stopped,
@@ -137,10 +143,12 @@ impl Pull {
             checkpoint: Checkpoint::default(),
             mode: None,
             next_at: None,
-            audit_at: None,
+            recount_at: None,
             failures: 0,
             wished: false,
             verify_wished: false,
+            audit: Audit::default(),
+            audit_most: WindowSize::default(),
             answer: None,
             is_known: false,
             is_compared: false,
@@ -198,8 +206,8 @@ impl Pull {
             Stage::Cold | Stage::Ready | Stage::Resting => self.next_at,
             _ => None,
         };
-        let audit = self.audit_at.filter(|_| self.can_audit());
-        if is_open { [next, audit].into_iter().flatten().min() } else { None }
+        let recount = self.recount_at.filter(|_| self.can_recount());
+        if is_open { [next, recount].into_iter().flatten().min() } else { None }
     }
 
     /// As published.
@@ -232,7 +240,7 @@ impl Pull {
             Stage::Cold | Stage::Ready if self.failures > 0 => unfinished,
             Stage::Cold | Stage::ReadingCheckpoint(_) | Stage::Ready => PullPhase::Waiting,
             Stage::Counting(_) | Stage::Sweep(_) if !self.checkpoint.whole => PullPhase::Backfill,
-            Stage::Counting(_) | Stage::Sweep(_) | Stage::Auditing(..) => PullPhase::Sweep,
+            Stage::Counting(_) | Stage::Sweep(_) | Stage::Recounting(..) => PullPhase::Sweep,
             Stage::Delta(_) => PullPhase::Delta,
             Stage::Feed(feed) if !feed.has_snapshot() && self.ending.is_none() => PullPhase::Waiting,
             Stage::Feed(_) if !self.checkpoint.whole => PullPhase::Backfill,
@@ -315,7 +323,7 @@ impl Pull {
                 self.wake_from_rest(cx);
             }
             Stage::Delta(_) => self.continue_delta(cx),
-            _ if self.can_audit() && self.audit_at.is_some_and(|at| at <= cx.at.mono) => self.audit(cx),
+            _ if self.can_recount() && self.recount_at.is_some_and(|at| at <= cx.at.mono) => self.recount(cx),
             _ => {}
         }
     }
@@ -338,6 +346,7 @@ impl Pull {
                     _ => Stage::Ready,
                 };
                 self.is_known = true;
+                self.plan_audit(cx.at);
                 if let Some(answer) = self.answer.take() {
                     self.answer_guard(cx, answer);
                 }
@@ -425,19 +434,19 @@ impl Pull {
         exchange: &Exchange,
     ) {
         self.shown.bytes += exchange.bytes_down;
-        let audits = matches!(self.stage, Stage::Auditing(expected, None) if expected == ticket);
+        let recounts = matches!(self.stage, Stage::Recounting(expected, None) if expected == ticket);
         let counts = matches!(self.stage, Stage::Counting(expected) if expected == ticket);
         if self.ending.as_ref().is_some_and(|ending| ending.is_proof(ticket)) {
             return self.proof_read(cx, result, exchange);
         }
-        if !audits && !counts {
+        if !recounts && !counts {
             return;
         }
         match result {
             Ok(keys) => {
                 cx.signals.push(Signal::Good(exchange.clone()));
                 let count = keys.len() as u64;
-                if counts { self.counted(cx, Some(count)) } else { self.audit_rows(cx, count) }
+                if counts { self.counted(cx, Some(count)) } else { self.recount_rows(cx, count) }
             }
             // No denominator then: that is no reason not to pull.
             Err(ReadError::Refused { .. }) if counts => {
@@ -484,10 +493,15 @@ impl Pull {
                     }),
                     None => RemoteChange::Tombstone { id: id.clone() },
                 };
-                self.incoming.extend(self.echoes.correct(change, began));
+                let is_gone = matches!(change, RemoteChange::Tombstone { .. });
+                let change = self.echoes.correct(change, began);
+                self.suspect_fetched(&id, change.as_ref().map(|_| is_gone), exchange);
+                self.incoming.extend(change);
                 self.flush_incoming(cx);
+                self.end_touching(cx);
             }
             Err(error) => {
+                self.suspect_not_fetched(cx, &id, &error, exchange);
                 if policy::broken_by(&error).is_some() {
                     self.touched.insert(id);
                 }
@@ -505,6 +519,7 @@ impl Pull {
             return;
         }
         let changes = std::mem::take(&mut self.incoming);
+        self.audit.hand_over();
         let ticket = cx.ticket();
         self.applying = Some((ticket, changes.len()));
         self.write_page(cx, ticket, changes, None, None);
@@ -532,6 +547,9 @@ impl Pull {
     ) {
         if self.noting == Some(ticket) {
             self.noting = None;
+        }
+        if self.audit.notes(ticket) {
+            return self.audit_noted(cx, &result);
         }
         let applied = match result {
             Ok(applied) => applied,
@@ -563,6 +581,7 @@ impl Pull {
                 (self.shown.done, self.shown.total) = (self.rows, Some(self.rows));
             }
             self.shown.last_pull = Some(cx.at.wall);
+            self.suspects_applied(cx, &applied);
             return self.flush_incoming(cx);
         }
         self.sweep_page_applied(cx, ticket);
@@ -639,6 +658,7 @@ impl Pull {
         self.close_feed(cx);
         self.stage = Stage::Cold;
         self.ending = None;
+        self.audit.break_off();
         self.reading_since = None;
         self.next_at = next_at;
         self.incoming.clear();

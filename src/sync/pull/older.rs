@@ -98,10 +98,7 @@ impl Pull {
         }
         let found = GuardFound {
             reason: GuardReason::OlderRecords,
-            text: format!(
-                "{count} of the {rows} records of `{}` are older on the server than here: was it restored from a backup?",
-                self.key
-            ),
+            text: policy::older_text(&self.key.to_string(), count, rows),
             affected: count,
             rows,
             sample: std::mem::take(&mut self.held.sample),

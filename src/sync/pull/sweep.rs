@@ -182,6 +182,10 @@ impl Pull {
         result: Result<PageData, ReadError>,
         exchange: &Exchange,
     ) {
+        if self.audit.reads(ticket) {
+            self.shown.bytes += exchange.bytes_down;
+            return self.audit_read(cx, result, exchange);
+        }
         if matches!(self.stage, Stage::Delta(_)) {
             return self.delta_read(cx, ticket, result, exchange);
         }
@@ -238,10 +242,10 @@ impl Pull {
     }
 
     pub(in crate::sync) fn missing_read(&mut self, cx: &mut Cx<'_>, ticket: Ticket, result: StoreResult<MissingRows>) {
-        if let Stage::Auditing(expected, Some(keys)) = self.stage
+        if let Stage::Recounting(expected, Some(keys)) = self.stage
             && expected == ticket
         {
-            return self.audited(cx, keys, result);
+            return self.recounted(cx, keys, result);
         }
         let Some(ending) = self.ending.as_mut() else { return };
         if !matches!(ending.step, Step::Missing(expected) if expected == ticket) {
@@ -344,7 +348,7 @@ impl Pull {
             let text = format!("`{}`: all {} records are here", self.key, self.shown.done);
             cx.log(Severity::Info, "sync", text, None);
         }
-        self.audit_at = Some(cx.at.mono + self.settings.sweep_every);
+        self.recount_at = Some(cx.at.mono + self.settings.sweep_every);
         let outgrown = self.spec.pull == PullMode::Auto && self.shown.done > self.settings.stream_records * 2;
         match (&self.stage, self.mode) {
             (Stage::Feed(_), _) if outgrown => {
@@ -428,28 +432,28 @@ impl Pull {
 
     // --- deletions nobody told about --------------------------------------------------------------------------------
 
-    pub(super) fn can_audit(&self) -> bool {
+    pub(super) fn can_recount(&self) -> bool {
         let quiet = self.is_followed() || matches!(self.stage, Stage::Resting);
         self.mode == Some(Mode::Delta) && quiet && self.applying.is_none()
     }
 
-    pub(super) fn audit(&mut self, cx: &mut Cx<'_>) {
-        self.audit_at = None;
+    pub(super) fn recount(&mut self, cx: &mut Cx<'_>) {
+        self.recount_at = None;
         self.close_feed(cx);
         let ticket = cx.ticket();
         cx.out.push(Effect::ReadKeys { ticket, collection: self.key.clone() });
-        self.stage = Stage::Auditing(ticket, None);
+        self.stage = Stage::Recounting(ticket, None);
     }
 
-    pub(super) fn audit_rows(&mut self, cx: &mut Cx<'_>, keys: u64) {
+    pub(super) fn recount_rows(&mut self, cx: &mut Cx<'_>, keys: u64) {
         let ticket = cx.ticket();
         let (collection, sweep) = (self.key.clone(), self.checkpoint.sweep);
         cx.out.push(Effect::ReadMissing { ticket, collection, sweep });
-        self.stage = Stage::Auditing(ticket, Some(keys));
+        self.stage = Stage::Recounting(ticket, Some(keys));
     }
 
-    fn audited(&mut self, cx: &mut Cx<'_>, keys: u64, result: StoreResult<MissingRows>) {
-        self.audit_at = Some(cx.at.mono + self.settings.sweep_every);
+    fn recounted(&mut self, cx: &mut Cx<'_>, keys: u64, result: StoreResult<MissingRows>) {
+        self.recount_at = Some(cx.at.mono + self.settings.sweep_every);
         match result {
             Ok(rows) if rows.rows == keys => self.begin_delta(cx),
             Ok(_) => {

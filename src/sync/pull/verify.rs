@@ -73,5 +73,8 @@ impl Pull {
             cx.log(Severity::Info, "sync", text, None);
         }
         self.checkpoint.verified = Some(found);
+        self.checkpoint.auditing = None;
+        self.audit.break_off();
+        self.plan_audit(cx.at);
     }
 }

@@ -76,6 +76,39 @@ fn an_edit_that_does_not_restore_the_old_state_goes_at_once() {
 }
 
 #[test]
+fn an_edit_refused_while_in_doubt_leaves_a_guard_behind_though_the_user_discards_it() {
+    let (before, sent) = (json!({ "n": 1 }), json!({ "n": 2 }));
+    let mut doubted = op(1, "a", Some(before.clone()), Some(sent.clone()));
+    (doubted.state, doubted.attempts, doubted.was_in_doubt) = (OpState::InDoubt, 1, true);
+    doubted.precondition = Some(Precondition::Revision("e1".into()));
+    doubted.sent_document = Some(sent);
+    let mut script = Script::sender(4);
+    let refused = Answer::Rejected { status: 403, message: "Permission denied".to_owned() };
+    script.send(chain(vec![doubted], Some((before.clone(), Some("e1")))), refused);
+    let (ticket, record, guard) = script
+        .take(|effect| match effect {
+            Effect::Settle { ticket, record, guard, .. } => Some((*ticket, record.clone(), guard.clone())),
+            _ => None,
+        })
+        .expect("it is settled");
+    let ends = script.at().wall.plus(Duration::from_secs(120));
+    let guard = guard.expect("guarded in the same transaction");
+    assert_eq!((guard.content, guard.until), (Some(before.clone()), ends));
+    script.tell(Event::Settled { ticket, record, result: Ok(()) });
+    // Discarded by the user; then one edit away from what it was made on, and one back to it.
+    let away = op(2, "a", Some(before.clone()), Some(json!({ "n": 3 })));
+    script.send(chain(vec![away], Some((before.clone(), Some("e1")))), accepted("e3"));
+    script.base_stored();
+    assert_eq!(script.settled(), [Outcome::Acked]);
+    let back = op(3, "a", Some(json!({ "n": 3 })), Some(before));
+    script.tell(Event::Request(SyncRequest::OutboxChanged));
+    let back_on = chain(vec![back.clone()], Some((json!({ "n": 3 }), Some("e3"))));
+    script.outbox(vec![back_on]);
+    assert_eq!(script.grant(&[back]), [], "the refused edit could land on it");
+    assert_eq!(held_back(&mut script).0, ends);
+}
+
+#[test]
 fn a_new_leader_goes_on_guarding_and_reads_the_record_once_after() {
     let ends = At::test(61).wall;
     let mut script = Script::guarding_sender(4, vec![guard(ends)]);

@@ -142,7 +142,16 @@ fn detail(app: &App, key: &CollectionKey, room: usize, full: bool, canvas: &Canv
         }
         if let Some(verified) = &status.verified {
             let ago = words::ago(app.now().wall, verified.at);
-            lines.push((format!("verified {ago}, {} differences", verified.count()), Role::Dim));
+            let (count, role) = match verified.count() {
+                0 => ("0 differences".to_owned(), Role::Dim),
+                n => {
+                    let noun = if n == 1 { "difference" } else { "differences" };
+                    let healed =
+                        if verified.healed == n { "healed".to_owned() } else { format!("{} healed", verified.healed) };
+                    (format!("{} {noun}, {healed}", words::grouped(n)), Role::Text)
+                }
+            };
+            lines.push((format!("verified {ago}, {count}"), role));
         }
         if let Some(next) = status.next_at.filter(|next| *next > app.now().wall) {
             lines.push((format!("next at {}", next.clock_time(app.setup().zone_offset)), Role::Dim));

@@ -40,6 +40,7 @@ pub enum Action {
     OpenConflicts,
     OpenSessions,
     OpenVault,
+    OpenDrafts,
     OpenWelcome,
     Goto,
     GotoCollection,
@@ -111,6 +112,7 @@ pub enum Action {
     EditorUndo,
     EditorRedo,
     FormatText,
+    MergeDraft,
     DropDraft,
     // Demo.
     CutNetwork,

@@ -1,11 +1,13 @@
 //! What happened: every input, every answer to an effect, every change of the world the app must know.
 
 use crate::{
-    app::effect::{Need, Rule, Ticket},
+    app::{
+        effect::{Need, Rule, Ticket},
+        panes::drafts::DraftRow,
+    },
     model::{
         activity::Activity,
         conflict::Conflict,
-        draft::Draft,
         ids::{OpId, Seq},
         op::{Op, OutboxCounts},
         plan::PlanStep,
@@ -121,7 +123,8 @@ pub enum Found {
     /// (rows before the asked record, rows that match)
     Rank(Option<u64>, Option<u64>),
     Record(Box<RecordView>),
-    Overview(Vec<CollectionOverview>),
+    /// And how many drafts there are in all.
+    Overview(Vec<CollectionOverview>, u64),
     Outbox {
         ops: Vec<Op>,
         history: Vec<Op>,
@@ -132,7 +135,7 @@ pub enum Found {
     Conflicts(Vec<Conflict>),
     Vault(Vec<VaultEntry>),
     KeptVersion(Option<Box<KeptVersion>>),
-    Drafts(Vec<Draft>),
+    Drafts(Vec<DraftRow>, u64),
     Activity(Vec<(i64, Activity)>),
     Sessions(Vec<SessionInfo>),
 }

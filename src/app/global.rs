@@ -74,6 +74,7 @@ impl App {
                     self.screen.open(PaneName::Vault);
                 }
             }
+            Action::OpenDrafts => self.screen.open(PaneName::Drafts),
             Action::OpenWelcome => self.screen.open(PaneName::Welcome),
             Action::Goto => match argument {
                 Some(text) => self.goto_text(text),
@@ -175,6 +176,7 @@ impl App {
             Scope::Conflicts => Some(PaneName::Conflicts),
             Scope::Sessions => Some(PaneName::Sessions),
             Scope::Vault => Some(PaneName::Vault),
+            Scope::Drafts => Some(PaneName::Drafts),
             _ => None,
         });
         let Some(home) = home.filter(|home| *home != self.screen.top()) else { return };

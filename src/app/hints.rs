@@ -62,8 +62,11 @@ pub fn hints(app: &App) -> Vec<Hint> {
             Action::Back if matches!(top, PaneName::Records | PaneName::Vault) && typing => (key(action), "clear it"),
             Action::Back if top == PaneName::Conflicts && typing => (key(action), "leave it half typed"),
             Action::Back if top == PaneName::Conflicts => (key(action), "later"),
+            Action::Back if app.editor.is_merging() && top == PaneName::Editor => (key(Action::Back), "decide later"),
             Action::Back if top != PaneName::Welcome && !Screen::MAIN.contains(&top) => (key(action), "close"),
             Action::Back if top == PaneName::Welcome => (key(action), "skip to an empty workspace"),
+            Action::CopyJson if top == PaneName::Drafts => (key(action), "copy"),
+            Action::MergeDraft if app.editor.is_merging() => (key(action), "put it into the text"),
             Action::Open if top == PaneName::Conflicts && typing => (key(action), "take it"),
             Action::NextTab if top == PaneName::Conflicts => (key(action), "next conflict"),
             Action::NextTab if top == PaneName::Help => (key(action), "another pane"),
@@ -91,6 +94,7 @@ pub fn hints(app: &App) -> Vec<Hint> {
         PaneName::Goto => app.goto.commands(),
         PaneName::Sessions => app.sessions.commands(),
         PaneName::Vault => app.vault.commands(),
+        PaneName::Drafts => app.draft_list.commands(),
         PaneName::Welcome => app.welcome.commands(),
     };
     let demo: &[Action] = match (app.setup.demo, app.world.network_cut) {

@@ -52,9 +52,9 @@ use keymap::Keymap;
 use loads::Loads;
 use pane::{Cx, Pane, PaneName, Question};
 use panes::{
-    collections::Collections, conflicts::Conflicts, connectivity::Connectivity, goto::Goto, help::Help, log::Log,
-    outbox::Outbox, palette::Palette, record::Record, records::Records, sessions::Sessions, sync::Sync, vault::Vault,
-    welcome::Welcome,
+    collections::Collections, conflicts::Conflicts, connectivity::Connectivity, drafts::Drafts, goto::Goto, help::Help,
+    log::Log, outbox::Outbox, palette::Palette, record::Record, records::Records, sessions::Sessions, sync::Sync,
+    vault::Vault, welcome::Welcome,
 };
 use screen::Screen;
 use settings::UiSettings;
@@ -144,6 +144,10 @@ macro_rules! with_pane {
                 let $pane = &mut $app.vault;
                 $body
             }
+            PaneName::Drafts => {
+                let $pane = &mut $app.draft_list;
+                $body
+            }
             PaneName::Welcome => {
                 let $pane = &mut $app.welcome;
                 $body
@@ -176,6 +180,7 @@ pub struct App {
     goto: Goto,
     sessions: Sessions,
     vault: Vault,
+    draft_list: Drafts,
     welcome: Welcome,
     /// A question being asked. Never saved (R20).
     confirm: Option<Question>,
@@ -193,6 +198,7 @@ pub struct App {
 #[derive(Debug, Clone, PartialEq)]
 enum Job {
     Edit(DraftTarget),
+    QueueDraft(DraftTarget),
     EditExternally,
     Copy,
     Delete,
@@ -271,6 +277,11 @@ impl App {
         for status in &self.world.sources {
             instants.extend(status.connectivity.since.filter(|_| !status.connectivity.state.is_usable()));
             instants.extend(status.collections.iter().filter_map(|collection| collection.last_pull));
+        }
+        if let Some(place) = layout.place(PaneName::Drafts) {
+            let rows = usize::from(geometry::drafts_split(place.area).0.inner().height);
+            let (top, _) = self.draft_list.window(rows);
+            instants.extend(self.draft_list.rows().iter().skip(top).take(rows).map(|row| row.updated_at));
         }
         if layout.place(PaneName::Record).is_some() {
             instants.extend(self.record.view().and_then(|view| Some(view.base.as_ref()?.received_at)));
@@ -356,6 +367,10 @@ impl App {
         &self.vault
     }
 
+    pub fn draft_list(&self) -> &Drafts {
+        &self.draft_list
+    }
+
     pub fn welcome(&self) -> &Welcome {
         &self.welcome
     }
@@ -407,6 +422,7 @@ impl App {
         match (pane, place.form) {
             (PaneName::Outbox, Form::Full) => geometry::outbox_split(place.area).0.inner().size(),
             (PaneName::Vault, Form::Full) => geometry::vault_split(place.area).0.inner().size(),
+            (PaneName::Drafts, Form::Full) => geometry::drafts_split(place.area).0.inner().size(),
             (PaneName::Conflicts, Form::Full) => geometry::conflict_split(place.area).fields.inner().size(),
             _ => place.room().size(),
         }
@@ -425,7 +441,7 @@ impl App {
     pub fn scopes(&self) -> Vec<Scope> {
         let top = self.screen.top();
         if top == PaneName::Editor {
-            return vec![Scope::Editor];
+            return vec![if self.editor.is_merging() { Scope::Merge } else { Scope::Editor }];
         }
         if self.takes_text() {
             return vec![Scope::Input];
@@ -441,6 +457,7 @@ impl App {
             PaneName::Log => Scope::Log,
             PaneName::Sessions => Scope::Sessions,
             PaneName::Vault => Scope::Vault,
+            PaneName::Drafts => Scope::Drafts,
             PaneName::Help => Scope::Help,
             PaneName::Editor | PaneName::Palette | PaneName::Goto | PaneName::Welcome => Scope::List,
         };

@@ -17,7 +17,7 @@ use crate::{
     },
     model::{
         activity::Severity,
-        draft::{Draft, DraftTarget, DraftWrite},
+        draft::{Draft, DraftKey, DraftTarget, DraftWrite},
         ids::{CollectionKey, RecordKey, Seq},
         json::Pointer,
         op::NewOp,
@@ -43,11 +43,12 @@ pub enum PaneName {
     Goto,
     Sessions,
     Vault,
+    Drafts,
     Welcome,
 }
 
 impl PaneName {
-    pub const ALL: [PaneName; 15] = [
+    pub const ALL: [PaneName; 16] = [
         Self::Collections,
         Self::Records,
         Self::Record,
@@ -62,6 +63,7 @@ impl PaneName {
         Self::Goto,
         Self::Sessions,
         Self::Vault,
+        Self::Drafts,
         Self::Welcome,
     ];
 
@@ -82,6 +84,7 @@ impl PaneName {
             Self::Goto => "goto",
             Self::Sessions => "sessions",
             Self::Vault => "vault",
+            Self::Drafts => "drafts",
             Self::Welcome => "welcome",
         }
     }
@@ -102,6 +105,7 @@ impl PaneName {
             Self::Goto => "Go to",
             Self::Sessions => "Sessions",
             Self::Vault => "Vault",
+            Self::Drafts => "Drafts",
             Self::Welcome => "Welcome",
         }
     }
@@ -278,6 +282,10 @@ pub enum Request {
         record: RecordKey,
         pointer: Pointer,
     },
+    /// Queue a draft as its editor would; where that cannot be, the editor opens and says why.
+    QueueDraft(DraftKey),
+    /// Put a draft of the vault back; one that is there goes into the vault for it.
+    RestoreDraft(Box<Draft>),
     OpenConflict(i64),
     OpenOp(Seq),
     /// Ask before doing it; never restored.
@@ -286,7 +294,7 @@ pub enum Request {
     /// `draft` names the draft it came from, if any; the draft leaves the journal with the op's commit.
     Queue {
         op: Box<NewOp>,
-        draft: Option<crate::model::draft::DraftKey>,
+        draft: Option<DraftKey>,
     },
     /// Run another action as if it had been chosen, with its argument.
     Run(Action, Option<String>),

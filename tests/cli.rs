@@ -4,6 +4,8 @@
 mod accounts;
 #[path = "cli/conflicts.rs"]
 mod conflicts;
+#[path = "cli/drafts.rs"]
+mod drafts;
 #[path = "cli/errors.rs"]
 mod errors;
 #[path = "cli/help.rs"]

@@ -23,7 +23,7 @@ use ebbtide::{
         session::{Slice, UiCommit},
         sync_status::SyncRequest,
         time::{At, Clock, Timestamp},
-        vault::{VaultQuery, VaultReason},
+        vault::{Kept, VaultQuery, VaultReason},
         window::{KeyWindow, WindowSize},
         wire::{RemoteChange, RemoteRecord},
     },
@@ -1548,7 +1548,7 @@ fn a_kept_version_is_found_by_its_record_and_shown_beside_what_is_there_now() {
     assert_eq!(ids(VaultQuery { text: " TASKS/B".into(), ..VaultQuery::default() }, &mut reader), [2]);
     assert!(ids(VaultQuery { text: "nowhere".into(), ..VaultQuery::default() }, &mut reader).is_empty());
     let kept = reader.kept_version(2).unwrap().unwrap();
-    assert_eq!((kept.document, kept.local), (json!({"n": 5, "of": "b"}), Some(json!({"n": 0}))));
+    assert_eq!((kept.kept, kept.local), (Kept::Document(json!({"n": 5, "of": "b"})), Some(json!({"n": 0}))));
     assert!(reader.kept_version(4).unwrap().is_none());
 }
 

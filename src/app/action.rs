@@ -41,6 +41,7 @@ pub enum Action {
     OpenSessions,
     OpenHistory,
     OpenVault,
+    OpenDrafts,
     OpenWelcome,
     Goto,
     GotoCollection,
@@ -112,6 +113,7 @@ pub enum Action {
     EditorUndo,
     EditorRedo,
     FormatText,
+    MergeDraft,
     DropDraft,
     // Demo.
     CutNetwork,

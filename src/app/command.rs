@@ -19,7 +19,10 @@ pub enum Scope {
     Log,
     Sessions,
     Vault,
+    Drafts,
     Editor,
+    /// The editor while keys choose between versions of a draft whose record moved.
+    Merge,
     /// One-line inputs: filter, palette, help search.
     Input,
     Help,
@@ -27,7 +30,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    pub const ALL: [Scope; 16] = [
+    pub const ALL: [Scope; 18] = [
         Self::Global,
         Self::List,
         Self::Collections,
@@ -40,7 +43,9 @@ impl Scope {
         Self::Log,
         Self::Sessions,
         Self::Vault,
+        Self::Drafts,
         Self::Editor,
+        Self::Merge,
         Self::Input,
         Self::Help,
         Self::Recovery,
@@ -61,7 +66,9 @@ impl Scope {
             Self::Log => "log",
             Self::Sessions => "sessions",
             Self::Vault => "vault",
+            Self::Drafts => "drafts",
             Self::Editor => "editor",
+            Self::Merge => "merge",
             Self::Input => "input",
             Self::Help => "help",
             Self::Recovery => "recovery",
@@ -93,8 +100,8 @@ pub struct Command {
 }
 
 use Scope::{
-    Conflicts, Connectivity, Editor, Global, Help, Input, List, Outbox, Record, Records, Recovery, Sessions, Sync,
-    Vault,
+    Conflicts, Connectivity, Drafts, Editor, Global, Help, Input, List, Merge, Outbox, Record, Records, Recovery,
+    Sessions, Sync, Vault,
 };
 
 macro_rules! command {
@@ -114,8 +121,8 @@ macro_rules! command {
 
 /// In the order help shows them.
 pub const COMMANDS: &[Command] = &[
-    command!(MoveDown, "move_down", "down", "move down", "next row", [List, Input]),
-    command!(MoveUp, "move_up", "up", "move up", "previous row", [List, Input]),
+    command!(MoveDown, "move_down", "down", "move down", "next row", [List, Input, Merge]),
+    command!(MoveUp, "move_up", "up", "move up", "previous row", [List, Input, Merge]),
     command!(First, "first", "first", "go to the first", "first row", [List]),
     command!(Last, "last", "last", "go to the last", "last row", [List]),
     command!(HalfPageDown, "half_page_down", "half page", "half a page down", "half a page down", [List, Input]),
@@ -123,7 +130,7 @@ pub const COMMANDS: &[Command] = &[
     command!(Open, "open", "open", "open", "open what is selected", [List, Input]),
     command!(Expand, "expand", "expand", "expand", "expand, or open", [List]),
     command!(Collapse, "collapse", "collapse", "collapse", "collapse, or go back", [List]),
-    command!(Back, "back", "back", "back", "close, clear, or go back; never quits", [Global, Input, Help]),
+    command!(Back, "back", "back", "back", "close, clear, or go back; never quits", [Global, Input, Help, Merge]),
     command!(ScrollRight, "scroll_right", "right", "scroll right", "show the columns to the right", [Records]),
     command!(ScrollLeft, "scroll_left", "left", "scroll left", "show the columns to the left", [Records]),
     command!(
@@ -176,7 +183,7 @@ pub const COMMANDS: &[Command] = &[
         "show what the server last had",
         [Record]
     ),
-    command!(Undo, "undo", "undo", "undo", "take back the last edit or outbox step not sent", [Global]),
+    command!(Undo, "undo", "undo", "undo", "take back the last edit or outbox step not sent", [Global, Merge]),
     command!(CopyRecord, "copy_record", "record", "copy the record", "the whole record as JSON", [Records, Record]),
     command!(
         CopyPath,
@@ -186,7 +193,14 @@ pub const COMMANDS: &[Command] = &[
         "source, collection, id and field",
         [Records, Record, Outbox]
     ),
-    command!(CopyJson, "copy_json", "JSON", "copy the value", "the selected value as JSON", [Record, Outbox, Vault]),
+    command!(
+        CopyJson,
+        "copy_json",
+        "JSON",
+        "copy the value",
+        "the selected value as JSON",
+        [Record, Outbox, Vault, Drafts]
+    ),
     command!(CopyId, "copy_id", "id", "copy the id", "the id of the record", [Records, Record, Outbox]),
     command!(CopyCurl, "copy_curl", "curl", "copy as curl", "the request as a command, without the token", [Outbox]),
     command!(RetryOp, "retry_op", "retry", "retry the op", "send it again now", [Outbox]),
@@ -231,7 +245,7 @@ pub const COMMANDS: &[Command] = &[
         "go to record",
         "open the record of the op",
         "show the record this op changes",
-        [Outbox, Conflicts, Vault]
+        [Outbox, Conflicts, Vault, Drafts]
     ),
     command!(NextView, "next_view", "view", "next outbox view", "all, queued, held, rejected, conflict", [Outbox]),
     command!(SyncNow, "sync_now", "sync", "sync now", "pull and push everything", [Global]),
@@ -270,15 +284,22 @@ pub const COMMANDS: &[Command] = &[
         "leave both as they are, stop pulling; again: pull it",
         [Sync]
     ),
-    command!(TakeMine, "take_mine", "mine", "take mine", "my value at this field", [Conflicts]),
-    command!(TakeTheirs, "take_theirs", "theirs", "take theirs", "the server's value at this field", [Conflicts]),
+    command!(TakeMine, "take_mine", "mine", "take mine", "my value at this field", [Conflicts, Merge]),
+    command!(
+        TakeTheirs,
+        "take_theirs",
+        "theirs",
+        "take theirs",
+        "the server's value at this field",
+        [Conflicts, Merge]
+    ),
     command!(
         TakeBase,
         "take_base",
         "base",
         "take the base",
         "what both sides started from, at this field",
-        [Conflicts]
+        [Conflicts, Merge]
     ),
     command!(TypeValue, "type_value", "type", "type a value", "another value for this field, as JSON", [Conflicts]),
     command!(
@@ -287,7 +308,7 @@ pub const COMMANDS: &[Command] = &[
         "all mine",
         "take all mine",
         "mine wherever a decision is needed; again: everywhere",
-        [Conflicts]
+        [Conflicts, Merge]
     ),
     command!(
         TakeAllTheirs,
@@ -295,7 +316,7 @@ pub const COMMANDS: &[Command] = &[
         "all theirs",
         "take all theirs",
         "theirs wherever a decision is needed; again: everywhere",
-        [Conflicts]
+        [Conflicts, Merge]
     ),
     command!(
         RedoMerge,
@@ -336,7 +357,7 @@ pub const COMMANDS: &[Command] = &[
         "next",
         "next undecided field",
         "next field, or conflict, that needs you",
-        [Conflicts]
+        [Conflicts, Merge]
     ),
     command!(
         PreviousUndecided,
@@ -346,7 +367,14 @@ pub const COMMANDS: &[Command] = &[
         "previous field, or conflict, that needs you",
         [Conflicts]
     ),
-    command!(QueueDraft, "queue_draft", "queue", "queue the draft", "save it and put it in the outbox", [Editor]),
+    command!(
+        QueueDraft,
+        "queue_draft",
+        "queue",
+        "queue the draft",
+        "save it and put it in the outbox",
+        [Editor, Merge, Drafts]
+    ),
     command!(
         CloseEditor,
         "close_editor",
@@ -367,7 +395,22 @@ pub const COMMANDS: &[Command] = &[
     command!(EditorUndo, "editor_undo", "undo", "undo typing", "take back the last typing", [Editor]),
     command!(EditorRedo, "editor_redo", "redo", "redo typing", "do it again", [Editor]),
     command!(FormatText, "format_text", "format", "format the JSON", "lay the JSON out evenly", [Editor]),
-    command!(DropDraft, "drop_draft", "drop draft", "drop the draft...", "throw the typed text away (asks)", [Editor]),
+    command!(
+        MergeDraft,
+        "merge_draft",
+        "merge",
+        "merge what changed meanwhile",
+        "put into the text what changed in the record since it was begun",
+        [Editor, Merge]
+    ),
+    command!(
+        DropDraft,
+        "drop_draft",
+        "discard draft",
+        "discard the draft...",
+        "end it without queueing (asks; kept in the vault)",
+        [Editor, Drafts]
+    ),
     command!(
         DeleteSession,
         "delete_session",
@@ -493,6 +536,14 @@ pub const COMMANDS: &[Command] = &[
         "<collection>/<id>"
     ),
     command!(
+        OpenDrafts,
+        "open_drafts",
+        "drafts",
+        "open the drafts",
+        "what was typed and not queued: go on, queue or discard it",
+        [Global]
+    ),
+    command!(
         OpenWelcome,
         "open_welcome",
         "welcome",
@@ -501,15 +552,30 @@ pub const COMMANDS: &[Command] = &[
         [Global]
     ),
     command!(OpenPalette, "open_palette", "commands", "commands", "every command, searchable", [Global]),
-    command!(OpenHelp, "open_help", "help", "help", "the keys of this pane, and what the marks mean", [Global, Editor]),
-    command!(CutNetwork, "cut_network", "cut network", "cut network", "demo: take the network away", [Global], demo),
+    command!(
+        OpenHelp,
+        "open_help",
+        "help",
+        "help",
+        "the keys of this pane, and what the marks mean",
+        [Global, Editor, Merge]
+    ),
+    command!(
+        CutNetwork,
+        "cut_network",
+        "cut network",
+        "cut network",
+        "demo: take the network away",
+        [Global, Editor],
+        demo
+    ),
     command!(
         RestoreNetwork,
         "restore_network",
         "restore network",
         "restore network",
         "demo: give the network back",
-        [Global],
+        [Global, Editor],
         demo
     ),
     command!(
@@ -518,7 +584,7 @@ pub const COMMANDS: &[Command] = &[
         "somebody edits",
         "somebody else edits now",
         "demo: another client changes a few records",
-        [Global],
+        [Global, Editor],
         demo
     ),
     command!(Redraw, "redraw", "redraw", "redraw the screen", "paint everything again", [Global]),

@@ -146,7 +146,10 @@ pub enum Need {
         limit: usize,
     },
     KeptVersion(i64),
-    Drafts,
+    /// The `limit` drafts begun last, each beside its record.
+    Drafts {
+        limit: usize,
+    },
     Activity {
         before: Option<i64>,
         limit: usize,

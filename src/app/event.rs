@@ -1,7 +1,10 @@
 //! What happened: every input, every answer to an effect, every change of the world the app must know.
 
 use crate::{
-    app::effect::{Need, Rule, Ticket},
+    app::{
+        effect::{Need, Rule, Ticket},
+        panes::drafts::DraftRow,
+    },
     model::{
         activity::Activity,
         conflict::Conflict,
@@ -125,7 +128,8 @@ pub enum Found {
     /// (rows before the asked record, rows that match)
     Rank(Option<u64>, Option<u64>),
     Record(Box<RecordView>),
-    Overview(Vec<CollectionOverview>),
+    /// And how many drafts there are in all.
+    Overview(Vec<CollectionOverview>, u64),
     Outbox {
         ops: Vec<Op>,
         history: Vec<Op>,
@@ -136,8 +140,9 @@ pub enum Found {
     Conflicts(Vec<Conflict>),
     Vault(Vec<VaultEntry>),
     KeptVersion(Option<Box<KeptVersion>>),
-    Drafts(Vec<Draft>),
+    Drafts(Vec<DraftRow>, u64),
     Activity(Vec<(i64, Activity)>),
     Sessions(Vec<SessionInfo>),
-    Moments(Vec<Moment>),
+    /// The moments, and the drafts that their screens are built with.
+    Moments(Vec<Moment>, Vec<Draft>),
 }

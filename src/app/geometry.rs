@@ -234,6 +234,14 @@ pub fn vault_split(body: Area) -> (Area, Area) {
     body.split_top(share(body.height, 400).max(6))
 }
 
+/// The drafts: their list, and the one at the cursor beside or below it.
+pub fn drafts_split(body: Area) -> (Area, Area) {
+    if body.width >= 100 {
+        return body.split_left(share(body.width, 567));
+    }
+    body.split_top(share(body.height, 600).max(6))
+}
+
 /// The conflict resolver: what happened, the fields, and the chosen field beside the result.
 pub fn conflict_split(body: Area) -> ConflictAreas {
     if body.width >= 100 && body.height >= 24 {

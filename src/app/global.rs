@@ -78,6 +78,7 @@ impl App {
                     self.screen.open(PaneName::Vault);
                 }
             }
+            Action::OpenDrafts => self.screen.open(PaneName::Drafts),
             Action::OpenWelcome => self.screen.open(PaneName::Welcome),
             Action::Goto => match argument {
                 Some(text) => self.goto_text(text),
@@ -180,6 +181,7 @@ impl App {
             Scope::Sessions => Some(PaneName::Sessions),
             Scope::Vault => Some(PaneName::Vault),
             Scope::Recovery => Some(PaneName::Recovery),
+            Scope::Drafts => Some(PaneName::Drafts),
             _ => None,
         });
         let Some(home) = home.filter(|home| *home != self.screen.top()) else { return };

@@ -75,10 +75,11 @@ impl Loads {
                 Need::Record(_) | Need::Overview => changed.records || changed.outbox || changed.drafts,
                 Need::Outbox { .. } | Need::Op(_) | Need::Conflicts => changed.outbox,
                 Need::Plan(_) => changed.outbox || changed.records,
-                Need::Drafts => changed.drafts,
+                Need::Drafts { .. } => changed.drafts || changed.records || changed.outbox,
                 Need::Activity { .. } => changed.activity,
-                Need::Sessions | Need::Moments(_) => changed.activity,
-                Need::Vault { .. } | Need::KeptVersion(_) => changed.records || changed.outbox,
+                Need::Sessions => changed.activity,
+                Need::Moments(_) => changed.activity || changed.drafts,
+                Need::Vault { .. } | Need::KeptVersion(_) => changed.records || changed.outbox || changed.drafts,
             };
             asked.stale |= touched;
         }

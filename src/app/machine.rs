@@ -140,8 +140,9 @@ impl App {
 
     fn loaded(&mut self, owner: Option<PaneName>, need: &Need, found: &Found, effects: &mut Vec<Effect>) {
         match found {
-            Found::Overview(overview) => {
+            Found::Overview(overview, drafts) => {
                 self.world.overview.clone_from(overview);
+                self.world.drafts = *drafts;
             }
             Found::Outbox { counts, .. } => {
                 self.world.counts = *counts;
@@ -277,6 +278,7 @@ impl App {
         let inside = match (place.pane, place.form) {
             (PaneName::Outbox, Form::Full) => crate::app::geometry::outbox_split(place.area).0.inner(),
             (PaneName::Vault, Form::Full) => crate::app::geometry::vault_split(place.area).0.inner(),
+            (PaneName::Drafts, Form::Full) => crate::app::geometry::drafts_split(place.area).0.inner(),
             (PaneName::Conflicts, Form::Full) => crate::app::geometry::conflict_split(place.area).fields.inner(),
             _ => place.room(),
         };
@@ -320,7 +322,12 @@ impl App {
             }
             effects.push(effect);
         }
-        let marks = |write: &DraftWrite| matches!(write, DraftWrite::Snapshot { .. } | DraftWrite::Remove { .. });
+        let marks = |write: &DraftWrite| !matches!(write, DraftWrite::Append { .. } | DraftWrite::RequestCommit { .. });
+        for write in &outcome.drafts {
+            if let DraftWrite::Discard { key } = write {
+                self.editor.forget(key, true);
+            }
+        }
         if outcome.drafts.iter().any(marks) {
             // Begun or ended: the marks of rows and fields are read again once this is committed.
             self.loads.mark(&Changed { drafts: true, ..Changed::default() });
@@ -376,7 +383,7 @@ fn subject(need: &Need) -> String {
         Need::Overview => "the collections".to_owned(),
         Need::Outbox { .. } | Need::Op(_) | Need::Plan(_) => "the outbox".to_owned(),
         Need::Conflicts => "the conflicts".to_owned(),
-        Need::Drafts => "the drafts".to_owned(),
+        Need::Drafts { .. } => "the drafts".to_owned(),
         Need::Activity { .. } => "the activity log".to_owned(),
         Need::Vault { .. } | Need::KeptVersion(_) => "the vault".to_owned(),
         Need::Sessions => "the sessions".to_owned(),

@@ -53,7 +53,7 @@ use keymap::Keymap;
 use loads::Loads;
 use pane::{Cx, Pane, PaneName, Question};
 use panes::{
-    collections::Collections, conflicts::Conflicts, connectivity::Connectivity, goto::Goto, help::Help,
+    collections::Collections, conflicts::Conflicts, connectivity::Connectivity, drafts::Drafts, goto::Goto, help::Help,
     history::History, log::Log, outbox::Outbox, palette::Palette, record::Record, records::Records, recovery::Recovery,
     sessions::Sessions, sync::Sync, vault::Vault, welcome::Welcome,
 };
@@ -145,6 +145,10 @@ macro_rules! with_pane {
                 let $pane = &mut $app.vault;
                 $body
             }
+            PaneName::Drafts => {
+                let $pane = &mut $app.draft_list;
+                $body
+            }
             PaneName::Welcome => {
                 let $pane = &mut $app.welcome;
                 $body
@@ -185,6 +189,7 @@ pub struct App {
     goto: Goto,
     sessions: Sessions,
     vault: Vault,
+    draft_list: Drafts,
     welcome: Welcome,
     history: History,
     recovery: Recovery,
@@ -204,6 +209,7 @@ pub struct App {
 #[derive(Debug, Clone, PartialEq)]
 enum Job {
     Edit(DraftTarget),
+    QueueDraft(DraftTarget),
     EditExternally,
     Copy,
     Delete,
@@ -282,6 +288,11 @@ impl App {
         for status in &self.world.sources {
             instants.extend(status.connectivity.since.filter(|_| !status.connectivity.state.is_usable()));
             instants.extend(status.collections.iter().filter_map(|collection| collection.last_pull));
+        }
+        if let Some(place) = layout.place(PaneName::Drafts) {
+            let rows = usize::from(geometry::drafts_split(place.area).0.inner().height);
+            let (top, _) = self.draft_list.window(rows);
+            instants.extend(self.draft_list.rows().iter().skip(top).take(rows).map(|row| row.updated_at));
         }
         if layout.place(PaneName::Record).is_some() {
             instants.extend(self.record.view().and_then(|view| Some(view.base.as_ref()?.received_at)));
@@ -367,6 +378,10 @@ impl App {
         &self.vault
     }
 
+    pub fn draft_list(&self) -> &Drafts {
+        &self.draft_list
+    }
+
     pub fn welcome(&self) -> &Welcome {
         &self.welcome
     }
@@ -426,6 +441,7 @@ impl App {
         match (pane, place.form) {
             (PaneName::Outbox, Form::Full) => geometry::outbox_split(place.area).0.inner().size(),
             (PaneName::Vault, Form::Full) => geometry::vault_split(place.area).0.inner().size(),
+            (PaneName::Drafts, Form::Full) => geometry::drafts_split(place.area).0.inner().size(),
             (PaneName::Conflicts, Form::Full) => geometry::conflict_split(place.area).fields.inner().size(),
             _ => place.room().size(),
         }
@@ -444,7 +460,7 @@ impl App {
     pub fn scopes(&self) -> Vec<Scope> {
         let top = self.screen.top();
         if top == PaneName::Editor {
-            return vec![Scope::Editor];
+            return vec![if self.editor.is_merging() { Scope::Merge } else { Scope::Editor }];
         }
         if self.takes_text() {
             return vec![Scope::Input];
@@ -460,6 +476,7 @@ impl App {
             PaneName::Log => Scope::Log,
             PaneName::Sessions => Scope::Sessions,
             PaneName::Vault => Scope::Vault,
+            PaneName::Drafts => Scope::Drafts,
             PaneName::Help => Scope::Help,
             PaneName::Recovery => Scope::Recovery,
             PaneName::Editor | PaneName::Palette | PaneName::Goto | PaneName::Welcome | PaneName::History => {

@@ -17,7 +17,7 @@ use crate::{
     },
     model::{
         activity::Severity,
-        draft::{Draft, DraftTarget, DraftWrite},
+        draft::{Draft, DraftKey, DraftTarget, DraftWrite},
         ids::{CollectionKey, RecordKey, Seq},
         json::Pointer,
         op::NewOp,
@@ -43,13 +43,14 @@ pub enum PaneName {
     Goto,
     Sessions,
     Vault,
+    Drafts,
     Welcome,
     History,
     Recovery,
 }
 
 impl PaneName {
-    pub const ALL: [PaneName; 17] = [
+    pub const ALL: [PaneName; 18] = [
         Self::Collections,
         Self::Records,
         Self::Record,
@@ -64,6 +65,7 @@ impl PaneName {
         Self::Goto,
         Self::Sessions,
         Self::Vault,
+        Self::Drafts,
         Self::Welcome,
         Self::History,
         Self::Recovery,
@@ -86,6 +88,7 @@ impl PaneName {
             Self::Goto => "goto",
             Self::Sessions => "sessions",
             Self::Vault => "vault",
+            Self::Drafts => "drafts",
             Self::Welcome => "welcome",
             Self::History => "history",
             Self::Recovery => "recovery",
@@ -108,6 +111,7 @@ impl PaneName {
             Self::Goto => "Go to",
             Self::Sessions => "Sessions",
             Self::Vault => "Vault",
+            Self::Drafts => "Drafts",
             Self::Welcome => "Welcome",
             Self::History => "History",
             Self::Recovery => "Recovery",
@@ -286,6 +290,10 @@ pub enum Request {
         record: RecordKey,
         pointer: Pointer,
     },
+    /// Queue a draft as its editor would; where that cannot be, the editor opens and says why.
+    QueueDraft(DraftKey),
+    /// Put a draft of the vault back; one that is there goes into the vault for it.
+    RestoreDraft(Box<Draft>),
     OpenConflict(i64),
     OpenOp(Seq),
     /// Ask before doing it; never restored.
@@ -294,7 +302,7 @@ pub enum Request {
     /// `draft` names the draft it came from, if any; the draft leaves the journal with the op's commit.
     Queue {
         op: Box<NewOp>,
-        draft: Option<crate::model::draft::DraftKey>,
+        draft: Option<DraftKey>,
     },
     /// Bring the earlier screen back that is chosen in the pane that asks.
     StepBack,

@@ -6,20 +6,22 @@ use crate::{
         action::Action,
         edits::{self, Ground},
         effect::Effect,
+        event::Changed,
         pane::{PaneName, Request},
         panes::{
-            editor::{Begin, subject},
+            editor::{Begin, Sheet, name_of_key, subject},
             outbox::describe,
             record::pretty,
         },
     },
     model::{
         activity::Severity,
-        draft::{DraftKey, DraftTarget, DraftWrite},
+        draft::{Draft, DraftKey, DraftTarget, DraftWrite},
         ids::{CollectionKey, RecordKey},
         json::{self, Pointer},
         op::NewOp,
         record::RecordView,
+        time::Timestamp,
     },
 };
 
@@ -44,6 +46,12 @@ impl App {
                 self.records.clear_marks();
             }
             Request::DeleteField { record, pointer } => self.start_job(record, Job::DeleteField(pointer), effects),
+            Request::QueueDraft(DraftKey { record, target }) => {
+                if !self.refuses(&record.collection) {
+                    self.start_job(record, Job::QueueDraft(target), effects);
+                }
+            }
+            Request::RestoreDraft(draft) => self.restore_draft(&draft),
             Request::OpenConflict(id) => {
                 self.conflicts.select(id);
                 self.screen.open(PaneName::Conflicts);
@@ -128,6 +136,12 @@ impl App {
     pub(super) fn do_job(&mut self, job: Job, view: &RecordView, effects: &mut Vec<Effect>) {
         match job {
             Job::Edit(target) => self.open_editor(view, target, effects),
+            Job::QueueDraft(target) => {
+                self.open_editor(view, target, effects);
+                if self.screen.top() == PaneName::Editor {
+                    self.act(Action::QueueDraft, None, effects);
+                }
+            }
             Job::EditExternally => {
                 self.open_editor(view, DraftTarget::Document, effects);
                 self.act(Action::OpenEditorProgram, None, effects);
@@ -170,21 +184,33 @@ impl App {
     }
 
     fn open_editor(&mut self, view: &RecordView, target: DraftTarget, effects: &mut Vec<Effect>) {
-        let in_place = matches!(target, DraftTarget::Field(_));
         let of_op = matches!(target, DraftTarget::Op(_));
-        let document = subject(&target, view);
+        let mut document = subject(&target, view);
+        let mut draft = view.drafts.iter().find(|draft| draft.key.target == target).cloned();
+        let mut target = target;
         if of_op && document.is_none() {
-            let text = format!("The op of {} does not wait any more; there is nothing to edit", view.key);
-            return self.say(Severity::Info, "outbox", text, None);
+            match self.free_from_op(view, draft.take()) {
+                Ok(freed) => draft = Some(freed),
+                Err(why) => {
+                    let text = format!("The op of {} does not wait any more; {why}", view.key);
+                    return self.say(Severity::Info, "outbox", text, None);
+                }
+            }
+            (document, target) = (view.local.clone(), DraftTarget::Document);
         }
+        // What was typed outlives its record.
+        let is_recovered = draft.is_some();
         let is_new = view.local.is_none() && view.base.is_none() && !of_op;
-        let target = if is_new { DraftTarget::New } else { target };
-        if document.is_none() && target != DraftTarget::New {
+        if is_new && !is_recovered {
+            target = DraftTarget::New;
+            draft = view.drafts.iter().find(|draft| draft.key.target == target).cloned();
+        }
+        if document.is_none() && target != DraftTarget::New && !is_recovered {
             let text = format!("{} is about to be deleted; there is nothing to edit", view.key);
             return self.say(Severity::Info, "records", text, Some("`u` takes the deletion back".to_owned()));
         }
+        let in_place = matches!(target, DraftTarget::Field(_)) && !self.is_listed_above(&view.key);
         let key = DraftKey { record: view.key.clone(), target };
-        let draft = view.drafts.iter().find(|draft| draft.key == key).cloned();
         let begin = Begin {
             key,
             document: document.clone(),
@@ -209,6 +235,43 @@ impl App {
         self.carry_out(outcome, effects);
     }
 
+    /// A field is edited where it is shown, unless its record is not: then its editor has the whole body.
+    fn is_listed_above(&self, record: &RecordKey) -> bool {
+        self.screen.overlays.contains(&PaneName::Drafts) || self.record.wanted() != Some(record)
+    }
+
+    /// The draft of an op that does not wait any more, as one of the whole record; or why it cannot be.
+    fn free_from_op(&mut self, view: &RecordView, draft: Option<Draft>) -> Result<Draft, &'static str> {
+        let draft = draft.ok_or("there is nothing to edit")?;
+        if view.drafts.iter().any(|other| other.key.target == DraftTarget::Document) {
+            return Err("the record has another draft, queue or discard that one first");
+        }
+        let mut sheet = Sheet::from(&draft);
+        let left = std::mem::replace(&mut sheet.key.target, DraftTarget::Document);
+        let write = sheet.write_snapshot();
+        let freed = freed(&write, draft.updated_at);
+        self.editor.forget(&sheet.key, false);
+        self.drafts.extend([write, DraftWrite::Remove { key: DraftKey { target: left, ..sheet.key } }]);
+        self.loads.mark(&Changed { drafts: true, ..Changed::default() });
+        freed.ok_or("its text cannot be read")
+    }
+
+    /// A draft comes back from the vault; what is there under its name goes there for it.
+    fn restore_draft(&mut self, draft: &Draft) {
+        let write = Sheet::from(draft).write_snapshot();
+        self.editor.forget(&draft.key, false);
+        self.drafts.extend([DraftWrite::Discard { key: draft.key.clone() }, write]);
+        self.loads.mark(&Changed { drafts: true, ..Changed::default() });
+        self.draft_list.select(draft.key.clone());
+        self.screen.open(PaneName::Drafts);
+        self.say(
+            Severity::Draft,
+            "editor",
+            format!("The draft of {} is back", name_of_key(&draft.key)),
+            Some("enter opens it".to_owned()),
+        );
+    }
+
     pub(super) fn editor_returned(&mut self, text: Result<String, String>, effects: &mut Vec<Effect>) {
         if self.screen.top() == PaneName::Conflicts {
             let outcome = self.conflicts.returned(text);
@@ -224,6 +287,20 @@ impl App {
         let outcome = self.editor.returned(text, &cx);
         self.carry_out(outcome, effects);
     }
+}
+
+/// The draft that a snapshot makes.
+fn freed(write: &DraftWrite, updated_at: Timestamp) -> Option<Draft> {
+    let DraftWrite::Snapshot { key, snapshot, base, base_revision } = write else { return None };
+    Some(Draft {
+        key: key.clone(),
+        snapshot: snapshot.clone(),
+        edits: Vec::new(),
+        base: base.clone(),
+        base_revision: base_revision.clone(),
+        commit_requested: None,
+        updated_at,
+    })
 }
 
 /// What an op does, in a few words: `role "editor" -> "admin"`, `3 changes`, `delete`.

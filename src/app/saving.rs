@@ -1,6 +1,6 @@
 //! What is saved of the screen and how it comes back: slices by name, each on its own (R8).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -103,6 +103,7 @@ pub fn rebuild(at: &At, setup: Setup, saved: SavedSession, drafts: Vec<Draft>) -
         goto: found.pane(&seen),
         sessions: found.pane(&seen),
         vault: found.pane(&seen),
+        draft_list: found.pane(&seen),
         welcome: found.pane(&seen),
         history: found.pane(&seen),
         recovery: found.pane(&seen),
@@ -146,6 +147,7 @@ pub fn rebuild(at: &At, setup: Setup, saved: SavedSession, drafts: Vec<Draft>) -
         app.recovery.open(Why::Failing { starts: aside.starts, moment: aside.moment });
         app.screen.open(PaneName::Recovery);
     }
+    app.tell_strangers(&drafts);
     app
 }
 
@@ -182,6 +184,28 @@ impl App {
     }
 }
 
+impl App {
+    /// Drafts of collections that the configuration does not have any more: said once.
+    fn tell_strangers(&mut self, drafts: &[Draft]) {
+        let keys = drafts.iter().map(|draft| &draft.key.record.collection);
+        let strangers: BTreeSet<String> = keys
+            .filter(|key| self.setup.collection(key).is_none())
+            .map(|key| format!("{}/{}", key.source, key.collection))
+            .collect();
+        let new = self.draft_list.meet(strangers.into_iter().collect());
+        if !new.is_empty() {
+            let is = if new.len() == 1 { "is" } else { "are" };
+            let text = format!("`{}` {is} not configured any more; the drafts there are kept", new.join("`, `"));
+            self.say(
+                Severity::Warning,
+                "editor",
+                text,
+                Some("`g d` lists them; configure it again to queue them".into()),
+            );
+        }
+    }
+}
+
 /// The session as it would be saved now.
 pub fn slices(app: &App) -> BTreeMap<String, Slice> {
     let mut slices = BTreeMap::new();
@@ -203,6 +227,7 @@ pub fn slices(app: &App) -> BTreeMap<String, Slice> {
     pane(&mut slices, &app.goto);
     pane(&mut slices, &app.sessions);
     pane(&mut slices, &app.vault);
+    pane(&mut slices, &app.draft_list);
     pane(&mut slices, &app.welcome);
     pane(&mut slices, &app.history);
     pane(&mut slices, &app.recovery);
@@ -239,6 +264,8 @@ impl App {
             self.saved.given.remove(&slice.name);
         }
         self.drafts.splice(0..0, last.drafts);
+        let writes = std::mem::take(&mut self.drafts);
+        self.drafts = self.editor.mend(writes);
         self.activity.splice(0..0, last.activity);
     }
 

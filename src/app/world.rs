@@ -18,6 +18,8 @@ use crate::app::Setup;
 pub struct World {
     pub overview: Vec<CollectionOverview>,
     pub counts: OutboxCounts,
+    /// Of configured collections and of others.
+    pub drafts: u64,
     pub sources: Vec<SourceStatus>,
     pub leadership: Leadership,
     /// Ops handed over for their durable commit that did not answer yet: shown as `saving`.
@@ -55,8 +57,7 @@ impl Setup {
 
     /// How many keys lie above the members of a record: the backend counts its depth from the root of the database.
     pub fn levels(&self, key: &CollectionKey) -> usize {
-        let path = self.collection(key).map_or(key.collection.as_str(), |spec| spec.path.as_str());
-        path.split('/').filter(|part| !part.is_empty()).count() + 1
+        self.collection(key).map_or(2, CollectionSpec::levels)
     }
 
     pub fn collection(&self, key: &CollectionKey) -> Option<&CollectionSpec> {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    conflicts::ConflictsCommand, dashboard, edit, export, guard::GuardCommand, import, init, outbox::OutboxCommand,
-    records, serve, session::SessionCommand, shell, sync, vault::VaultCommand,
+    conflicts::ConflictsCommand, dashboard, draft::DraftCommand, edit, export, guard::GuardCommand, import, init,
+    outbox::OutboxCommand, records, serve, session::SessionCommand, shell, sync, vault::VaultCommand,
 };
 
 /// A terminal workbench for JSON data that lives behind an unreliable network
@@ -85,6 +85,7 @@ pub(super) enum Command {
     Export(export::ExportArgs),
     Outbox(OutboxArgs),
     Conflicts(ConflictsArgs),
+    Draft(DraftArgs),
     Vault(VaultArgs),
     Guard(GuardArgs),
     Session(SessionArgs),
@@ -109,6 +110,13 @@ pub(super) struct OutboxArgs {
 pub(super) struct ConflictsArgs {
     #[command(subcommand)]
     pub command: ConflictsCommand,
+}
+
+/// See, queue and discard drafts: what was typed and not queued
+#[derive(Debug, Args)]
+pub(super) struct DraftArgs {
+    #[command(subcommand)]
+    pub command: DraftCommand,
 }
 
 /// See and bring back versions that lost: discarded, overwritten, gone on the server

@@ -65,8 +65,7 @@ pub(super) fn id(id: &str) -> Result<(), Failure> {
 pub(super) fn document(target: &Target<'_>, id: &str, document: &Value) -> Result<Value, Failure> {
     let refuse =
         |cause: String| Failure::usage(format!("`{}/{id}` cannot be saved", target.collection.name)).because(cause);
-    let levels = target.collection.path.split('/').count() + 1;
-    rtdb::check_document_below(levels, document).map_err(|error| {
+    rtdb::check_document_below(target.collection.levels(), document).map_err(|error| {
         refuse(error.to_string()).hint("change that place; the server would refuse it, so nothing was queued")
     })?;
     rtdb::normalise(document).ok_or_else(|| {

@@ -11,6 +11,7 @@ mod check;
 mod conflicts;
 mod dashboard;
 mod doctor;
+mod draft;
 mod edit;
 mod export;
 mod guard;
@@ -94,6 +95,7 @@ fn run(cli: Cli) -> Outcome {
         Some(Command::Export(args)) => export::run(&world, &args),
         Some(Command::Outbox(args)) => outbox::run(&world, &args.command),
         Some(Command::Conflicts(args)) => conflicts::run(&world, &args.command),
+        Some(Command::Draft(args)) => draft::run(&world, &args.command),
         Some(Command::Vault(args)) => vault::run(&world, &args.command),
         Some(Command::Guard(args)) => guard::run(&world, &args.command),
         Some(Command::Session(args)) => session::run(&world, &args.command),

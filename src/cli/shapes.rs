@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::model::{
     conflict::Conflict,
+    draft::DraftTarget,
     ids::{OpId, RecordKey, Seq},
     op::{Op, OpKind},
     record::RecordView,
@@ -106,6 +107,16 @@ pub(super) fn version(entry: &VaultEntry) -> Value {
         "hash": entry.hash,
         "size": entry.size,
     })
+}
+
+/// What a draft is of.
+pub(super) fn what(target: &DraftTarget) -> &'static str {
+    match target {
+        DraftTarget::Document => "document",
+        DraftTarget::New => "new",
+        DraftTarget::Field(_) => "field",
+        DraftTarget::Op(_) => "op",
+    }
 }
 
 pub(super) fn queued(record: &RecordKey, kind: OpKind, seq: Seq, op_id: OpId) -> Value {

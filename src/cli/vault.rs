@@ -11,12 +11,14 @@ use super::{
     world::{self, Target, World},
 };
 use crate::{
+    app::panes::editor::text_of,
     model::{
+        draft::Draft,
         edit::{Change, diff},
         time,
-        vault::{KeptVersion, VaultEntry, VaultQuery},
+        vault::{Kept, KeptVersion, VaultEntry, VaultQuery},
     },
-    store::{QueueEdit, Reader},
+    store::{QueueEdit, Reader, Store},
 };
 
 #[derive(Debug, Subcommand)]
@@ -48,6 +50,7 @@ Reasons:
   local_overwritten  a conflict was settled against your version
   remote_overwritten a conflict was settled against the server's version
   removed_by_pull    the record was gone on the server
+  draft_discarded    a draft was discarded
 
 JSON:
   [{\"number\", \"source\", \"collection\", \"id\": the record, \"reason\", \"at\", \"revision\": the server's or
@@ -67,17 +70,25 @@ pub(super) struct ShowArgs {
 const SHOW_SHAPE: &str = "\
 JSON:
   one object, as in `vault list`, with \"document\": the version, \"local\": the record as it is now or null, and
-  \"changes\": what restoring would change, [{\"pointer\", \"from\", \"to\"}]";
+  \"changes\": what restoring would change, [{\"pointer\", \"from\", \"to\"}]
+  a discarded draft has \"document\": null, no changes, and \"text\": what was typed, \"what\": document|new|field|op";
 
-/// Bring a kept version back, as an ordinary edit
+/// Bring a kept version back, as an ordinary edit; a discarded draft as a draft
 ///
 /// The edit is queued on disk and sent when the server can be reached; the record is made anew where it is gone.
 #[derive(Debug, Args)]
-#[command(after_long_help = edit::QUEUED_SHAPE)]
+#[command(after_long_help = RESTORE_SHAPE)]
 pub(super) struct RestoreArgs {
     #[command(flatten)]
     which: Which,
 }
+
+const RESTORE_SHAPE: &str = "\
+JSON:
+  {\"seq\", \"op_id\", \"source\", \"collection\", \"id\", \"kind\": create|update|delete, \"state\": \"queued\"}
+  or {\"source\", \"collection\", \"id\", \"state\": \"unchanged\"} where the record is as asked already
+  or {\"source\", \"collection\", \"id\", \"state\": \"draft\", \"kept\": where the vault has the draft that was there, or
+  null} for a discarded draft";
 
 #[derive(Debug, Args)]
 struct Which {
@@ -133,10 +144,14 @@ fn load(reader: &mut Reader, number: i64) -> Result<KeptVersion, Failure> {
 
 fn show(world: &World, args: &ShowArgs) -> Outcome {
     let kept = load(&mut world.reader()?, args.which.number)?;
-    let changes = diff(kept.local.as_ref(), Some(&kept.document));
+    let document = match &kept.kept {
+        Kept::Document(document) => document,
+        Kept::Draft(draft) => return show_draft(world, &kept, draft),
+    };
+    let changes = diff(kept.local.as_ref(), Some(document));
     if world.json {
         let mut shape = shapes::version(&kept.entry);
-        let more = json!({"document": kept.document, "local": kept.local, "changes": changes});
+        let more = json!({"document": document, "local": kept.local, "changes": changes});
         if let (Value::Object(shape), Value::Object(more)) = (&mut shape, more) {
             shape.extend(more);
         }
@@ -154,9 +169,31 @@ fn show(world: &World, args: &ShowArgs) -> Outcome {
             data.line(&line(change))?;
         }
     } else {
-        for line in serde_json::to_string_pretty(&kept.document).expect("a value is JSON").lines() {
+        for line in serde_json::to_string_pretty(document).expect("a value is JSON").lines() {
             data.line(line)?;
         }
+    }
+    data.finish()?;
+    Ok(DONE)
+}
+
+fn show_draft(world: &World, kept: &KeptVersion, draft: &Draft) -> Outcome {
+    let text = text_of(draft);
+    if world.json {
+        let mut shape = shapes::version(&kept.entry);
+        let more = json!({"document": null, "local": kept.local, "changes": [], "text": text,
+            "what": shapes::what(&draft.key.target)});
+        if let (Value::Object(shape), Value::Object(more)) = (&mut shape, more) {
+            shape.extend(more);
+        }
+        output::json(&shape)?;
+        return Ok(DONE);
+    }
+    let entry = &kept.entry;
+    talk(&format!("{} of {}, {}", entry.record, entry.at.to_rfc3339(), entry.reason.label()));
+    let mut data = Data::new();
+    for line in text.split('\n') {
+        data.line(line)?;
     }
     data.finish()?;
     Ok(DONE)
@@ -175,6 +212,10 @@ fn restore(world: &World, number: i64) -> Outcome {
     let mut reader = store.reader()?;
     let kept = load(&mut reader, number)?;
     let record = &kept.entry.record;
+    let document = match &kept.kept {
+        Kept::Document(document) => document,
+        Kept::Draft(draft) => return restore_draft(world, &store, draft),
+    };
     let source = world::find_source(&config, &record.collection.source);
     let target = source
         .and_then(|source| Some(Target { source, collection: source.collection(&record.collection.collection)? }));
@@ -183,7 +224,7 @@ fn restore(world: &World, number: i64) -> Outcome {
             .hint(format!("configure it again, or look at it with `ebbtide vault show {number}`")));
     };
     target.check_writable()?;
-    let document = check::document(&target, record.id.as_str(), &kept.document)?;
+    let document = check::document(&target, record.id.as_str(), document)?;
     let view = reader.record(record)?;
     let Some(op) = edit::new_op(&world.at(), view, Some(document), edit::author(target.source)) else {
         if world.json {
@@ -206,5 +247,23 @@ fn restore(world: &World, number: i64) -> Outcome {
         output::json(&shapes::queued(record, kind, queued.seq, queued.op_id))?;
     }
     talk(&format!("queued as {}: {} {record} as it was kept", queued.seq, kind.word()));
+    Ok(DONE)
+}
+
+fn restore_draft(world: &World, store: &Store, draft: &Draft) -> Outcome {
+    let kept = store
+        .restore_draft(draft.clone(), world.now())
+        .wait()
+        .map_err(|error| Failure::store("the draft was not restored", error))?;
+    edit::wake(store, world)?;
+    let record = &draft.key.record;
+    if world.json {
+        let (source, collection) = (&record.collection.source, &record.collection.collection);
+        output::json(
+            &json!({"source": source, "collection": collection, "id": record.id, "state": "draft", "kept": kept}),
+        )?;
+    }
+    let instead = kept.map(|number| format!("; the one that was there is version {number} of the vault"));
+    talk(&format!("{record} has its draft again{}", instead.unwrap_or_default()));
     Ok(DONE)
 }

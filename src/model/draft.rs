@@ -72,23 +72,25 @@ pub struct Draft {
 #[derive(Debug, Clone, PartialEq)]
 pub enum DraftWrite {
     /// Begins a draft or compacts it: the snapshot replaces whatever was there.
-    Snapshot {
-        key: DraftKey,
-        snapshot: String,
-        base: Option<Value>,
-        base_revision: Option<Revision>,
-    },
+    Snapshot { key: DraftKey, snapshot: String, base: Option<Value>, base_revision: Option<Revision> },
     /// Appends one editor step (a few bytes) to an existing draft.
-    Append {
-        key: DraftKey,
-        edit: String,
-    },
+    Append { key: DraftKey, edit: String },
     /// The user asked to queue it: `saving` may be painted after this commit.
-    RequestCommit {
-        key: DraftKey,
-        op: Box<crate::model::op::NewOp>,
-    },
-    Remove {
-        key: DraftKey,
-    },
+    RequestCommit { key: DraftKey, op: Box<crate::model::op::NewOp> },
+    /// Ends a draft that holds nothing any more: it was queued, or nothing in it differs from the record.
+    Remove { key: DraftKey },
+    /// Ends a draft; the vault keeps it, whatever was typed.
+    Discard { key: DraftKey },
+}
+
+impl DraftWrite {
+    pub fn key(&self) -> &DraftKey {
+        match self {
+            Self::Snapshot { key, .. }
+            | Self::Append { key, .. }
+            | Self::RequestCommit { key, .. }
+            | Self::Remove { key }
+            | Self::Discard { key } => key,
+        }
+    }
 }

@@ -51,6 +51,13 @@ pub struct CollectionSpec {
     pub conflicts: ConflictRules,
 }
 
+impl CollectionSpec {
+    /// How many keys lie above the members of a record: the backend counts its depth from the root of the database.
+    pub fn levels(&self) -> usize {
+        self.path.split('/').filter(|part| !part.is_empty()).count() + 1
+    }
+}
+
 /// How to get the credentials; never the credentials. Resolved by `remote` when needed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AuthSpec {

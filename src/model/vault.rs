@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::model::{
+    draft::Draft,
     ids::{CollectionKey, RecordId, RecordKey, Revision},
     time::Timestamp,
 };
@@ -22,11 +23,19 @@ pub enum VaultReason {
     RemoteOverwritten,
     /// The record was gone on the server.
     RemovedByPull,
+    /// A draft was discarded. Its text is kept as it was typed, with all that makes it a draft again.
+    DraftDiscarded,
 }
 
 impl VaultReason {
-    pub const ALL: [VaultReason; 5] =
-        [Self::Discarded, Self::Undone, Self::LocalOverwritten, Self::RemoteOverwritten, Self::RemovedByPull];
+    pub const ALL: [VaultReason; 6] = [
+        Self::Discarded,
+        Self::Undone,
+        Self::LocalOverwritten,
+        Self::RemoteOverwritten,
+        Self::RemovedByPull,
+        Self::DraftDiscarded,
+    ];
 
     pub fn word(self) -> &'static str {
         match self {
@@ -35,6 +44,7 @@ impl VaultReason {
             Self::LocalOverwritten => "local_overwritten",
             Self::RemoteOverwritten => "remote_overwritten",
             Self::RemovedByPull => "removed_by_pull",
+            Self::DraftDiscarded => "draft_discarded",
         }
     }
 
@@ -46,6 +56,7 @@ impl VaultReason {
             Self::LocalOverwritten => "mine, overwritten",
             Self::RemoteOverwritten => "theirs, overwritten",
             Self::RemovedByPull => "gone on the server",
+            Self::DraftDiscarded => "draft discarded",
         }
     }
 
@@ -77,11 +88,19 @@ pub struct VaultQuery {
     pub text: String,
 }
 
+/// What a kept version is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kept {
+    Document(Value),
+    /// Typed and never queued; its text need not be JSON.
+    Draft(Box<Draft>),
+}
+
 /// One kept version with what there is of its record now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeptVersion {
     pub entry: VaultEntry,
-    pub document: Value,
+    pub kept: Kept,
     /// What the user sees of the record; `None` where it does not exist.
     pub local: Option<Value>,
     /// The server's revision the local value stands on.

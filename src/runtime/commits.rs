@@ -125,6 +125,6 @@ fn rescued(write: &DraftWrite) -> Option<serde_json::Value> {
         DraftWrite::Snapshot { key, snapshot, .. } => Some(serde_json::json!({"draft": key, "snapshot": snapshot})),
         DraftWrite::Append { key, edit } => Some(serde_json::json!({"draft": key, "edit": edit})),
         DraftWrite::RequestCommit { key, op } => Some(serde_json::json!({"draft": key, "queue": op})),
-        DraftWrite::Remove { .. } => None,
+        DraftWrite::Remove { .. } | DraftWrite::Discard { .. } => None,
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     app::{
         effect::{Need, Ticket},
         event::{Event, Found},
+        panes::{drafts::DraftRow, editor::check::Terms},
     },
     model::{ids::CollectionKey, op::OpState, vault::VaultQuery},
     runtime::plan::Planner,
@@ -69,7 +70,7 @@ pub fn answer(
             Found::Rank(rank, matching)
         }
         Need::Record(key) => Found::Record(Box::new(reader.record(key)?)),
-        Need::Overview => Found::Overview(reader.overview(keys)?),
+        Need::Overview => Found::Overview(reader.overview(keys)?, reader.draft_count()?),
         Need::Outbox { after, limit, history } => {
             let pending: Vec<OpState> = OpState::ALL.into_iter().filter(|state| state.is_pending()).collect();
             let settled: Vec<OpState> = OpState::ALL.into_iter().filter(|state| !state.is_pending()).collect();
@@ -85,9 +86,19 @@ pub fn answer(
         }
         Need::KeptVersion(id) => Found::KeptVersion(reader.kept_version(*id)?.map(Box::new)),
         Need::Conflicts => Found::Conflicts(reader.conflicts(false)?),
-        Need::Drafts => Found::Drafts(reader.drafts()?),
+        Need::Drafts { limit } => {
+            let (listed, total) = reader.draft_list(*limit)?;
+            let mut rows = Vec::with_capacity(listed.len());
+            for (number, key) in listed {
+                let view = reader.record(&key.record)?;
+                let terms = Terms::of(planner.spec(&key.record.collection.source), &key.record.collection);
+                let draft = view.drafts.iter().find(|draft| draft.key == key);
+                rows.extend(draft.map(|draft| DraftRow::of(number, draft, &view, &terms)));
+            }
+            Found::Drafts(rows, total)
+        }
         Need::Activity { before, limit } => Found::Activity(reader.activity(*before, *limit)?),
         Need::Sessions => Found::Sessions(reader.sessions()?),
-        Need::Moments(session) => Found::Moments(reader.moments(session)?),
+        Need::Moments(session) => Found::Moments(reader.moments(session)?, reader.drafts()?),
     })
 }

@@ -31,6 +31,10 @@ impl Planner {
         Self { clock, sources }
     }
 
+    pub fn spec(&self, source: &SourceName) -> Option<&SourceSpec> {
+        self.sources.get(source).map(|(spec, _)| spec)
+    }
+
     /// What will happen to the pending ops of a record, in order.
     pub fn of_record(&self, reader: &mut Reader, record: &RecordKey) -> Result<Vec<PlanStep>, StoreError> {
         let Some(chain) = reader.chain(record)? else { return Ok(Vec::new()) };

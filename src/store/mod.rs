@@ -138,7 +138,7 @@ pub struct PullPage {
     pub sweep: Option<i64>,
     /// How records whose stamp went back are told and treated; `None`: like any other.
     pub stamps: Option<Stamps>,
-    /// Tombstones of these records are not applied (they have pending ops or a draft); they are answered in
+    /// Tombstones of these records are not applied (they have pending ops); they are answered in
     /// [`Applied::protected`].
     pub protected: HashSet<RecordId>,
     pub at: Timestamp,

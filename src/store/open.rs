@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::{
     model::{
         activity::{Activity, Severity},
-        draft::DraftTarget,
+        draft::{Draft, DraftKey, DraftTarget},
         ids::{CollectionKey, OpId, RecordId, RecordKey, Revision, Seq, SessionName, SourceName},
         json::Pointer,
         op::{LateOriginal, NewOp, Op, OpCommand},
@@ -269,6 +269,19 @@ impl Store {
             Ok(writers) => writers.journal.submit(manner, work),
             Err(error) => Reply::ready(Err(error)),
         }
+    }
+
+    /// Puts a draft into the vault and ends it. The number it has there; `None` where there is no such draft.
+    pub fn discard_draft(&self, key: DraftKey, at: Timestamp) -> Reply<Option<i64>> {
+        let manner = Manner { intent: "discarding a draft", rows: 3, bytes: 64 << 10, ..FULL_USER };
+        self.ask(manner, move |journal| drafts::discard(journal, &key, at))
+    }
+
+    /// Makes a draft of the vault a draft again. One that is there under its name goes into the vault for it; answers its
+    /// number there.
+    pub fn restore_draft(&self, draft: Draft, at: Timestamp) -> Reply<Option<i64>> {
+        let manner = Manner { intent: "restoring a draft", rows: 6, bytes: draft.snapshot.len() * 2, ..FULL_USER };
+        self.ask(manner, move |journal| drafts::restore(journal, &draft, at))
     }
 
     pub fn log(&self, activity: Vec<Activity>) -> Reply<()> {
@@ -715,6 +728,7 @@ fn weight(commit: &UiCommit) -> usize {
             DraftWrite::Append { edit, .. } => edit.len(),
             DraftWrite::RequestCommit { .. } => 4096,
             DraftWrite::Remove { .. } => 64,
+            DraftWrite::Discard { .. } => 64 << 10,
         })
         .sum();
     slices + drafts + commit.activity.len() * 128

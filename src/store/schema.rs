@@ -29,7 +29,7 @@ static JOURNAL_STEPS: LazyLock<Migrations<'static>> = migrations![
     "journal/02-guards.sql",
     "journal/03-link.sql",
     "journal/04-steps.sql",
-    "journal/06-moments.sql",
+    "journal/05-moments.sql",
 ];
 static MIRROR_STEPS: LazyLock<Migrations<'static>> = migrations!["mirror/01-floor.sql"];
 static SEARCH_STEPS: LazyLock<Migrations<'static>> = migrations!["search/01-floor.sql"];

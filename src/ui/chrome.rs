@@ -71,7 +71,10 @@ fn saved(app: &App) -> (String, Role) {
     if app.editor().sheet().is_some_and(|sheet| sheet.begun) {
         return ("draft saved".to_owned(), Role::Draft);
     }
-    ("saved".to_owned(), Role::Text)
+    match world.drafts {
+        0 => ("saved".to_owned(), Role::Text),
+        drafts => (format!("saved, {}", words::count(drafts, "draft", "drafts")), Role::Draft),
+    }
 }
 
 /// The facts at the right of the header, in their fixed order.

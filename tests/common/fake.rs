@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use ebbtide::{
-    app::{effect::Need, event::Found},
+    app::{
+        effect::Need,
+        event::Found,
+        panes::{drafts::DraftRow, editor::check::Terms},
+    },
     model::{
         activity::{Activity, Severity},
         conflict::{Conflict, Take},
@@ -16,8 +20,9 @@ use ebbtide::{
         record::{Base, RecordMark, RecordView},
         rtdb,
         session::{Moment, MomentKind, SessionInfo, Slice},
+        source::SourceKind,
         time::{At, Timestamp},
-        vault::{KeptVersion, VaultEntry, VaultReason},
+        vault::{Kept, KeptVersion, VaultEntry, VaultReason},
     },
     sync::event::Chain,
 };
@@ -35,7 +40,9 @@ pub struct Fake {
     pub sessions: Vec<SessionInfo>,
     /// Newest first.
     pub moments: Vec<Moment>,
-    pub vault: Vec<(VaultEntry, Value)>,
+    pub vault: Vec<(VaultEntry, Kept)>,
+    /// The journal's numbers of the drafts.
+    pub draft_numbers: BTreeMap<DraftKey, i64>,
     pub next_seq: i64,
     /// Windows answer without a rank where this is set, so that it has to be asked for.
     pub no_rank: bool,
@@ -81,17 +88,21 @@ impl Fake {
     }
 
     pub fn lose(&mut self, record: &RecordKey, document: Value, reason: VaultReason, seconds: u64) {
-        let text = document.to_string();
+        let size = document.to_string().len();
+        self.keep(record, Kept::Document(document), reason, At::test(seconds).wall, size);
+    }
+
+    fn keep(&mut self, record: &RecordKey, kept: Kept, reason: VaultReason, at: Timestamp, size: usize) {
         let entry = VaultEntry {
             id: self.vault.len() as i64 + 1,
             record: record.clone(),
             reason,
-            at: At::test(seconds).wall,
+            at,
             revision: (reason == VaultReason::RemoteOverwritten).then(|| Revision::from("9f31c0de77")),
             hash: String::new(),
-            size: text.len() as u64,
+            size: size as u64,
         };
-        self.vault.push((entry, document));
+        self.vault.push((entry, kept));
     }
 
     pub fn note(&mut self, seconds: u64, severity: Severity, topic: &str, text: &str) {
@@ -207,10 +218,13 @@ impl Fake {
         let find = |drafts: &mut Vec<Draft>, key: &DraftKey| drafts.iter().position(|draft| draft.key == *key);
         match write {
             DraftWrite::Snapshot { key, snapshot, base, base_revision } => {
-                if let Some(at) = find(&mut self.drafts, key) {
+                let next = self.draft_numbers.len() as i64 + 1;
+                self.draft_numbers.entry(key.clone()).or_insert(next);
+                let at = find(&mut self.drafts, key);
+                if let Some(at) = at {
                     self.drafts.remove(at);
                 }
-                self.drafts.push(Draft {
+                let draft = Draft {
                     key: key.clone(),
                     snapshot: snapshot.clone(),
                     edits: Vec::new(),
@@ -218,7 +232,8 @@ impl Fake {
                     base_revision: base_revision.clone(),
                     commit_requested: None,
                     updated_at: now,
-                });
+                };
+                self.drafts.insert(at.unwrap_or(self.drafts.len()), draft);
             }
             DraftWrite::Append { key, edit } => {
                 let at = find(&mut self.drafts, key).expect("an edit is appended to a draft that exists");
@@ -229,6 +244,13 @@ impl Fake {
                 self.drafts[at].commit_requested = Some(op.op_id);
             }
             DraftWrite::Remove { key } => self.drafts.retain(|draft| draft.key != *key),
+            DraftWrite::Discard { key } => {
+                if let Some(at) = find(&mut self.drafts, key) {
+                    let draft = self.drafts.remove(at);
+                    let size = draft.snapshot.len();
+                    self.keep(&key.record, Kept::Draft(Box::new(draft)), VaultReason::DraftDiscarded, now, size);
+                }
+            }
         }
     }
 
@@ -420,7 +442,7 @@ impl Fake {
                 Found::Rank(at, Some(rows.len() as u64))
             }
             Need::Record(record) => Found::Record(Box::new(self.view(record))),
-            Need::Overview => Found::Overview(self.overview(keys)),
+            Need::Overview => Found::Overview(self.overview(keys), self.drafts.len() as u64),
             Need::Outbox { limit, history, .. } => Found::Outbox {
                 ops: self.ops.iter().take(*limit).cloned().collect(),
                 history: self.history.iter().take(*history).cloned().collect(),
@@ -437,17 +459,27 @@ impl Fake {
             }
             Need::KeptVersion(id) => {
                 let found = self.vault.iter().find(|(entry, _)| entry.id == *id);
-                Found::KeptVersion(found.map(|(entry, document)| {
+                Found::KeptVersion(found.map(|(entry, kept)| {
                     let view = self.view(&entry.record);
                     let revision = view.base.and_then(|base| base.revision);
-                    let (entry, document) = (entry.clone(), document.clone());
-                    Box::new(KeptVersion { entry, document, local: view.local, revision })
+                    let (entry, kept) = (entry.clone(), kept.clone());
+                    Box::new(KeptVersion { entry, kept, local: view.local, revision })
                 }))
             }
-            Need::Drafts => Found::Drafts(self.drafts.clone()),
+            Need::Drafts { limit } => {
+                let number = |at: i64, draft: &Draft| self.draft_numbers.get(&draft.key).copied().unwrap_or(at);
+                let mut numbered: Vec<(i64, &Draft)> =
+                    (1..).zip(&self.drafts).map(|(at, draft)| (number(at, draft), draft)).collect();
+                numbered.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+                let row = |(number, draft): (i64, &Draft)| {
+                    let terms = Terms { kind: Some(SourceKind::Firebase), levels: 2, ..Terms::default() };
+                    DraftRow::of(number, draft, &self.view(&draft.key.record), &terms)
+                };
+                Found::Drafts(numbered.into_iter().take(*limit).map(row).collect(), self.drafts.len() as u64)
+            }
             Need::Activity { limit, .. } => Found::Activity(self.activity.iter().rev().take(*limit).cloned().collect()),
             Need::Sessions => Found::Sessions(self.sessions.clone()),
-            Need::Moments(_) => Found::Moments(self.moments.clone()),
+            Need::Moments(_) => Found::Moments(self.moments.clone(), self.drafts.clone()),
         }
     }
 

@@ -8,7 +8,7 @@ mod choosing;
 mod ending;
 mod result;
 mod teaching;
-mod work;
+pub(in crate::app) mod work;
 
 use std::collections::BTreeMap;
 

@@ -2,12 +2,14 @@
 //!
 //! Whatever is typed is in the commit before the next paint: the first change begins a draft with a snapshot, every
 //! further one appends a step, and cursor, selection and scroll travel in the session row. Leaving always keeps the
-//! draft; only queueing it or the user's own "drop" ends it. A draft knows the document it was begun on. When the
-//! record moves meanwhile, the user is told, and queueing makes an op on the draft's own base, which the engine merges.
+//! draft; only queueing it or the user's own "discard" ends it, and the vault keeps what was discarded. A draft knows the
+//! document it was begun on. When the record moves meanwhile, the user is told and can merge (see [`merging`]); queueing
+//! makes an op on the draft's own base, which the engine merges, and never before what both sides changed was chosen.
 
 pub mod check;
 pub mod find;
 pub mod layout;
+pub mod merging;
 mod pane;
 pub mod pretty;
 mod sheet;
@@ -21,7 +23,7 @@ use crate::{
         effect::Effect,
         geometry::Area,
         pane::{Cx, Outcome, Question, Request},
-        text::buffer::Handled,
+        text::buffer::{Handled, Step},
     },
     model::{
         activity::Severity,
@@ -33,10 +35,16 @@ use crate::{
         time::Timestamp,
     },
 };
+use check::Terms;
 use layout::{Parts, Shape};
+use merging::Standing;
 pub use sheet::{Sheet, SheetSession, text_of};
 
 const TOPIC: &str = "editor";
+
+/// What becomes of a draft that is discarded, and how it comes back.
+pub const KEPT: &str = "The vault keeps what was typed; the record stays as it is";
+pub const RESTORE: &str = "`g v` brings it back";
 
 /// So many left sheets and ended drafts are remembered.
 const REMEMBERED: usize = 16;
@@ -120,10 +128,11 @@ impl Editor {
             Some(index) => self.left.remove(index),
             None => fresh(&key, draft.as_slice()),
         };
+        let revision = base_revision.clone();
         if !sheet.ready {
             sheet.begin_with(base, base_revision);
         }
-        sheet.see(document, ops);
+        sheet.see(document, revision, ops);
         sheet.judge(cx.setup, false);
         self.open = Some(Box::new(sheet));
         self.fit(cx);
@@ -205,6 +214,16 @@ impl Editor {
         if !sheet.ready {
             return Outcome::used().notice(Severity::Info, TOPIC, "The record is still being read");
         }
+        let collection = sheet.key.record.collection.clone();
+        if cx.setup.collection(&collection).is_none() {
+            return Outcome::used()
+                .notice(
+                    Severity::Warning,
+                    TOPIC,
+                    format!("`{collection}` is not configured; nothing can be sent to it"),
+                )
+                .hint("configure it again, or copy the text; the draft stays");
+        }
         sheet.judge(cx.setup, true);
         if let Some(problem) = sheet.check.problems.first() {
             let text = format!("Not queued yet: {problem}");
@@ -212,14 +231,18 @@ impl Editor {
                 .notice(Severity::Warning, TOPIC, text)
                 .hint("F8 goes to the problem; the text is kept as it is");
         }
-        if sheet.check.changes.is_empty() {
+        let mut outcome = Outcome::used();
+        match sheet.merge_choices(&Terms::of(cx.setup.source(&collection.source), &collection)) {
+            Ok(write) => outcome.drafts.extend(write),
+            Err(_) => return self.begin_choosing(),
+        }
+        if sheet.check.changes.is_empty() && sheet.standing() != Standing::Gone {
             return self.end_unchanged();
         }
-        let Some(op) = sheet.op(cx) else { return Outcome::ignored() };
+        let Some(op) = sheet.op(cx.at) else { return Outcome::ignored() };
         let draft = sheet.begun.then(|| sheet.key.clone());
-        let compacted = sheet.wants_compaction().then(|| sheet.write_snapshot());
-        let mut outcome = Outcome::used();
-        outcome.drafts.extend(compacted);
+        // The draft may have been ended by another session: the wish must have a row to stand in.
+        outcome.drafts.extend(sheet.begun.then(|| sheet.write_snapshot()));
         self.queueing = Some((op.op_id, sheet.key.clone()));
         self.end();
         outcome.request(Request::Queue { op: Box::new(op), draft }).request(Request::Close)
@@ -243,15 +266,39 @@ impl Editor {
             many => format!("{many} fields differ from the record"),
         };
         Outcome::used().request(Request::Confirm(Box::new(Question {
-            title: format!("Drop the draft of {}?", name_of(sheet)),
-            lines: vec![changed, "The typed text will be gone; the record stays as it is".to_owned()],
-            yes: "drop it".to_owned(),
-            then: Outcome::used().draft(DraftWrite::Remove { key: sheet.key.clone() }).request(Request::Close).notice(
-                Severity::Info,
-                TOPIC,
-                format!("Draft of {} dropped", name_of(sheet)),
-            ),
+            title: format!("Discard the draft of {}?", name_of(sheet)),
+            lines: vec![changed, KEPT.to_owned()],
+            yes: "discard it".to_owned(),
+            then: Outcome::used()
+                .draft(DraftWrite::Discard { key: sheet.key.clone() })
+                .request(Request::Close)
+                .notice(Severity::Info, TOPIC, format!("Draft of {} discarded", name_of(sheet)))
+                .hint(RESTORE),
         })))
+    }
+
+    /// A draft was ended elsewhere, or put into the journal anew: what is remembered of it here is not so any more.
+    pub fn forget(&mut self, key: &DraftKey, ended: bool) {
+        self.left.retain(|sheet| sheet.key != *key);
+        self.ended.retain(|(other, _)| other != key);
+        if ended {
+            self.ended.push((key.clone(), self.now));
+        }
+    }
+
+    /// After a commit that failed: a row to append to may be gone (another session ended the draft), so the whole text
+    /// is written instead of steps, and steps before a later whole text are left out.
+    pub fn mend(&mut self, writes: Vec<DraftWrite>) -> Vec<DraftWrite> {
+        let steps_on =
+            |write: &DraftWrite, key: &DraftKey| matches!(write, DraftWrite::Append { key: own, .. } if own == key);
+        let whole = |write: &DraftWrite| !matches!(write, DraftWrite::Append { .. });
+        let open = self.open.as_deref_mut().filter(|sheet| writes.iter().any(|write| steps_on(write, &sheet.key)));
+        let anew = open.map(Sheet::write_snapshot);
+        let keeps = |(at, write): &(usize, &DraftWrite)| {
+            let later = || writes[at + 1..].iter().any(|later| later.key() == write.key() && whole(later));
+            whole(write) || !(anew.as_ref().is_some_and(|anew| anew.key() == write.key()) || later())
+        };
+        writes.iter().enumerate().filter(keeps).map(|(_, write)| write.clone()).chain(anew.clone()).collect()
     }
 
     fn next_problem(&mut self, cx: &Cx<'_>) -> Outcome {
@@ -325,14 +372,18 @@ impl Editor {
 
     fn tell_moved(&mut self) -> Outcome {
         let Some(sheet) = self.open.as_deref_mut() else { return Outcome::used() };
-        if !sheet.begun || !sheet.base_moved() || std::mem::replace(&mut sheet.told_moved, true) {
-            return Outcome::used();
+        let mut outcome = Outcome::used();
+        let outdated = std::mem::take(&mut sheet.outdated);
+        if !outdated.is_empty() {
+            let names: Vec<String> = outdated.iter().map(merging::place_name).collect();
+            let text = format!("{} changed again on the other side: {}", name_of(sheet), names.join(", "));
+            outcome =
+                outcome.notice(Severity::Warning, TOPIC, text).hint("what was chosen there is to be chosen again");
         }
-        let text = format!("{} changed since you began this draft", name_of(sheet));
-        Outcome::used().notice(Severity::Warning, TOPIC, text).hint(match sheet.key.target {
-            DraftTarget::Op(_) => "queueing puts this text in its place, if it still waits",
-            _ => "queueing sends only what you changed, merged with it",
-        })
+        match sheet.news() {
+            Some((text, hint)) if outdated.is_empty() => outcome.notice(Severity::Warning, TOPIC, text).hint(hint),
+            _ => outcome,
+        }
     }
 
     /// The record arrived. What was typed stays; what was only looked at follows the record.
@@ -349,7 +400,8 @@ impl Editor {
             return Outcome::ignored();
         }
         let subject = subject(&sheet.key.target, view);
-        sheet.see(subject.clone(), view.ops.clone());
+        let revision = view.base.as_ref().and_then(|base| base.revision.clone());
+        sheet.see(subject.clone(), revision.clone(), view.ops.clone());
         match draft {
             _ if sheet.touched => {}
             Some(draft) if !sheet.begun => {
@@ -360,12 +412,14 @@ impl Editor {
                 }
             }
             Some(_) => {}
-            None => {
-                let revision = view.base.as_ref().and_then(|base| base.revision.clone());
-                sheet.begin_with(subject, revision);
-            }
+            // What was only looked at stays in sight when its record goes.
+            None if subject.is_none() => {}
+            None => sheet.begin_with(subject, revision),
         }
         sheet.judge(cx.setup, false);
+        if sheet.standing() == Standing::Steady {
+            sheet.merging = None;
+        }
         self.fit(cx);
         self.tell_restored(cx).and(self.tell_moved())
     }
@@ -377,6 +431,7 @@ impl Sheet {
             field: self.is_field(),
             has_id: self.is_new(),
             finding: self.find.is_some(),
+            three: self.three.as_ref().map_or(0, |three| three.fields.len()),
             lines: self.buffer.lines().len(),
         }
     }
@@ -384,23 +439,24 @@ impl Sheet {
 
 /// A sheet from its draft, where the journal has one.
 fn fresh(key: &DraftKey, drafts: &[Draft]) -> Sheet {
-    let mut sheet = match key.target {
-        DraftTarget::New => Sheet::new_record(key.record.clone()),
-        _ => Sheet::waiting(key.record.clone(), key.target.clone()),
-    };
-    if let Some(draft) = drafts.iter().find(|draft| draft.key == *key) {
-        sheet.adopt(draft);
+    match (drafts.iter().find(|draft| draft.key == *key), &key.target) {
+        (Some(draft), _) => Sheet::from(draft),
+        (None, DraftTarget::New) => Sheet::new_record(key.record.clone()),
+        (None, _) => Sheet::waiting(key.record.clone(), key.target.clone()),
     }
-    sheet
 }
 
 /// `users/u_00042`, `users/u_00042 /profile/role`, `a new record of users`.
 pub fn name_of(sheet: &Sheet) -> String {
-    match &sheet.key.target {
-        DraftTarget::Document => sheet.key.record.to_string(),
-        DraftTarget::New => format!("a new record of {}", sheet.key.record.collection.collection),
-        DraftTarget::Field(pointer) => format!("{} {pointer}", sheet.key.record),
-        DraftTarget::Op(seq) => format!("op {seq} of {}", sheet.key.record),
+    name_of_key(&sheet.key)
+}
+
+pub fn name_of_key(key: &DraftKey) -> String {
+    match &key.target {
+        DraftTarget::Document => key.record.to_string(),
+        DraftTarget::New => format!("a new record of {}", key.record.collection.collection),
+        DraftTarget::Field(pointer) => format!("{} {pointer}", key.record),
+        DraftTarget::Op(seq) => format!("op {seq} of {}", key.record),
     }
 }
 
@@ -426,6 +482,17 @@ fn changed(sheet: &mut Sheet, cx: &Cx<'_>, handled: Handled) -> Outcome {
         Some(text) => outcome.effect(Effect::Copy { text, what: "the selected text".to_owned() }),
         None => outcome,
     }
+}
+
+/// After a step back or forward in the undo list. Where a merge was crossed, its base goes along.
+fn stepped(sheet: &mut Sheet, cx: &Cx<'_>, step: Option<Step>, back: bool) -> Outcome {
+    if step.is_none() || !sheet.follow_base(back) {
+        return changed(sheet, cx, Handled { used: true, step, copied: None });
+    }
+    sheet.touched = true;
+    let write = sheet.write_snapshot();
+    sheet.judge(cx.setup, false);
+    Outcome::used().draft(write)
 }
 
 #[cfg(test)]

@@ -65,7 +65,8 @@ impl Help {
 /// The panes help has a page for.
 fn all_panes() -> Vec<PaneName> {
     let mut panes = Screen::MAIN.to_vec();
-    panes.extend([PaneName::Editor, PaneName::Conflicts, PaneName::Vault, PaneName::Sessions, PaneName::History]);
+    panes.extend([PaneName::Editor, PaneName::Conflicts, PaneName::Vault, PaneName::Drafts]);
+    panes.extend([PaneName::Sessions, PaneName::History]);
     panes
 }
 

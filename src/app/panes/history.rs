@@ -25,7 +25,7 @@ pub struct History {
     session: HistorySession,
     /// Newest first.
     moments: Vec<Moment>,
-    drafts: Option<Vec<Draft>>,
+    drafts: Vec<Draft>,
     loaded: bool,
     preview: Option<Preview>,
     /// The answers to what the preview asks, for the next one that asks the same.
@@ -101,12 +101,12 @@ impl History {
 
     /// Builds the preview of the chosen moment, unless it is there.
     fn look(&mut self, cx: &Cx<'_>) {
-        let (Some(selected), Some(drafts)) = (self.selected(), &self.drafts) else { return };
+        let Some(selected) = self.selected() else { return };
         if self.preview.as_ref().is_some_and(|preview| preview.moment == selected.id) {
             return;
         }
         let setup = crate::app::Setup { size: preview_size(cx.room), ..cx.setup.clone() };
-        let mut app = App::at_moment(cx.at, setup, selected.slices.clone(), drafts.clone());
+        let mut app = App::at_moment(cx.at, setup, selected.slices.clone(), self.drafts.clone());
         app.take_world_of(cx.world);
         // What the one before asked is not asked again: each answer may bring up the next question.
         for (need, found) in ROUNDS.flat_map(|_| &self.answers) {
@@ -137,18 +137,18 @@ impl Pane for History {
     }
 
     fn needs(&self, cx: &Cx<'_>) -> Vec<Need> {
-        let mut needs = vec![Need::Moments(cx.setup.session.clone()), Need::Drafts];
+        let mut needs = vec![Need::Moments(cx.setup.session.clone())];
         needs.extend(self.preview.iter().flat_map(|preview| preview.app.asked_needs()));
         needs
     }
 
     fn load(&mut self, need: &Need, found: &Found, cx: &Cx<'_>) -> Outcome {
         match found {
-            Found::Moments(moments) => {
+            Found::Moments(moments, drafts) => {
                 self.moments.clone_from(moments);
+                self.drafts.clone_from(drafts);
                 self.loaded = true;
             }
-            Found::Drafts(drafts) if self.drafts.is_none() => self.drafts = Some(drafts.clone()),
             _ => {}
         }
         if let Some(preview) = &mut self.preview {

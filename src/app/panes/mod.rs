@@ -3,6 +3,7 @@
 pub mod collections;
 pub mod conflicts;
 pub mod connectivity;
+pub mod drafts;
 pub mod editor;
 pub mod goto;
 pub mod help;

@@ -154,7 +154,8 @@ fn is_offered(command: &Command) -> bool {
         Action::Back,
         Action::OpenPalette,
     ];
-    !own.contains(&command.action) && !command.scopes.contains(&Scope::Editor) || command.action == Action::OpenHelp
+    !own.contains(&command.action)
+        && (!command.scopes.contains(&Scope::Editor) || command.scopes.contains(&Scope::Global))
 }
 
 /// Reads a typed line: a command by title or name, and the rest as its argument.

@@ -104,16 +104,16 @@ impl Pane for Recovery {
     }
 
     fn needs(&self, cx: &Cx<'_>) -> Vec<Need> {
-        vec![Need::Moments(cx.setup.session.clone()), Need::Drafts]
+        vec![Need::Moments(cx.setup.session.clone())]
     }
 
     fn load(&mut self, _need: &Need, found: &Found, cx: &Cx<'_>) -> Outcome {
         match found {
-            Found::Moments(moments) => {
+            Found::Moments(moments, drafts) => {
                 self.moments.clone_from(moments);
+                self.drafts.clone_from(drafts);
                 self.loaded = true;
             }
-            Found::Drafts(drafts) => self.drafts.clone_from(drafts),
             _ => return Outcome::ignored(),
         }
         self.choose(cx);

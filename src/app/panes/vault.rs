@@ -15,7 +15,7 @@ use crate::{
     },
     model::{
         activity::Severity,
-        vault::{KeptVersion, VaultEntry},
+        vault::{Kept, KeptVersion, VaultEntry},
     },
 };
 
@@ -162,6 +162,10 @@ impl Vault {
             };
         };
         let record = &kept.entry.record;
+        let document = match &kept.kept {
+            Kept::Draft(draft) => return Outcome::used().request(Request::RestoreDraft(draft.clone())),
+            Kept::Document(document) => document,
+        };
         if cx.setup.collection(&record.collection).is_none() {
             let text = format!("`{}` is not configured; {record} cannot be restored into it", record.collection);
             return Outcome::used()
@@ -169,7 +173,7 @@ impl Vault {
                 .hint("configure the collection again, or copy the text with `y j`");
         }
         let ground = Ground { document: kept.local.clone(), revision: kept.revision.clone() };
-        match edits::prepare(record, &ground, Some(kept.document.clone()), cx) {
+        match edits::prepare(record, &ground, Some(document.clone()), cx) {
             Ok(op) => Outcome::used().request(Request::Queue { op: Box::new(op), draft: None }),
             Err(Refusal::Unchanged) => {
                 Outcome::used().notice(Severity::Info, "vault", format!("{record} is that version already"))
@@ -256,8 +260,11 @@ impl Pane for Vault {
             }
             Action::CopyJson => {
                 if let Some(kept) = self.kept() {
-                    let text = super::record::pretty(&kept.document);
-                    let what = "the kept version as JSON".to_owned();
+                    let what = match kept.kept {
+                        Kept::Document(_) => "the kept version as JSON".to_owned(),
+                        Kept::Draft(_) => "the text of the draft".to_owned(),
+                    };
+                    let text = text_of(&kept.kept);
                     return Outcome::used().effect(crate::app::effect::Effect::Copy { text, what });
                 }
             }
@@ -327,7 +334,15 @@ impl Pane for Vault {
 impl Vault {
     /// How many lines the version takes at most: what scrolling ends at.
     fn lines(&self) -> usize {
-        self.kept().map_or(0, |kept| super::record::pretty(&kept.document).lines().count())
+        self.kept().map_or(0, |kept| text_of(&kept.kept).lines().count())
+    }
+}
+
+/// A kept document laid out, or the text of a draft as it was typed.
+pub fn text_of(kept: &Kept) -> String {
+    match kept {
+        Kept::Document(document) => super::record::pretty(document),
+        Kept::Draft(draft) => super::editor::text_of(draft),
     }
 }
 
@@ -364,7 +379,7 @@ mod tests {
 
     #[test]
     fn the_version_of_another_row_is_not_shown_for_the_one_at_the_cursor() {
-        let kept = KeptVersion { entry: entry(3), document: json!(1), local: None, revision: None };
+        let kept = KeptVersion { entry: entry(3), kept: Kept::Document(json!(1)), local: None, revision: None };
         let mut vault = Vault { entries: vec![entry(3), entry(2)], kept: Some(kept), ..Vault::default() };
         assert!(vault.kept().is_some());
         vault.session.cursor = Some(2);

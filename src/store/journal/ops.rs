@@ -209,10 +209,28 @@ impl Journal {
         }
         let place = self.place(&op.record)?;
         let before = self.standing(&place)?;
+        let followed = match before.last() {
+            Some(last) => self.behind(last.seq, op)?,
+            None => None,
+        };
+        let op = followed.as_ref().unwrap_or(op);
         let state = if before.iter().any(|op| is_trouble(op.state)) { OpState::Blocked } else { OpState::Queued };
         let seq = self.insert(op, &place, state, before.last().map(|op| op.seq), Standing::Last, undoes)?;
         shadow::append(self, &place, op)?;
         Ok(Queued { seq, op_id: op.op_id })
+    }
+
+    /// An edit that was made on another document than the op before it leaves (typed before that op was made) as the
+    /// same edit made on it: joined into one write, it would else take that op's changes back. `None`: it fits.
+    fn behind(&self, last: Seq, op: &NewOp) -> Result<Option<NewOp>> {
+        let last = self.expect_op(last)?;
+        let local = merge::intended(&last);
+        if merge::same_document(local, op.base.as_ref()) {
+            return Ok(None);
+        }
+        let Followed { kind, changes, document } =
+            merge::follow(local, op.kind, op.changes.clone(), op.document.as_ref());
+        Ok(Some(NewOp { kind, changes, document, base: local.cloned(), base_revision: None, ..op.clone() }))
     }
 
     /// Writes the row. The caller refreshes the shadow.

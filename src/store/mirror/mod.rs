@@ -243,7 +243,6 @@ impl Mirror {
             key: key.clone(),
             collection: collection.unwrap_or(0),
             shadows: any("SELECT 1 FROM shadow WHERE collection = ?1 LIMIT 1")?,
-            drafts: any("SELECT 1 FROM drafts WHERE collection = ?1 LIMIT 1")?,
         })
     }
 
@@ -299,7 +298,6 @@ pub(super) struct Watch<'m> {
     key: CollectionKey,
     collection: i64,
     shadows: bool,
-    drafts: bool,
 }
 
 impl Watch<'_> {
@@ -307,10 +305,10 @@ impl Watch<'_> {
         Ok(self.mirror.journal_read.prepare_cached(sql)?.exists((self.collection, key))?)
     }
 
-    /// True for a record with pending ops or a draft: a pull never deletes it, whatever the caller knew.
+    /// True for a record with pending ops: a pull never deletes it, whatever the caller knew. A draft has its own copy of
+    /// what it was begun on, so the record may go from under it; the journal notes that it did.
     pub fn protects(&self, key: &[u8]) -> Result<bool> {
-        Ok((self.shadows && self.has("SELECT 1 FROM shadow WHERE collection = ?1 AND key = ?2", key)?)
-            || (self.drafts && self.has("SELECT 1 FROM drafts WHERE collection = ?1 AND key = ?2 LIMIT 1", key)?))
+        Ok(self.shadows && self.has("SELECT 1 FROM shadow WHERE collection = ?1 AND key = ?2", key)?)
     }
 
     /// Notes a record whose base moves in this transaction, so that its shadow follows.

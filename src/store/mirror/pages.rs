@@ -23,7 +23,10 @@ use crate::{
     store::{
         Applied, NewBase, PullPage,
         error::{Result, StoreError},
-        journal::vault::{self, VaultReason},
+        journal::{
+            drafts,
+            vault::{self, VaultReason},
+        },
         keys,
         mirror::{Mirror, Watch, sweeps},
         writer::{Durability, Lane, Manner},
@@ -102,7 +105,7 @@ pub(in crate::store) fn apply(mirror: &Mirror, page: &PullPage, newer: &HashSet<
                 mirror.remove(row.change)?;
                 applied.deleted += 1;
                 name(&mut applied, id);
-                doomed.push(Burial { id: id.clone(), revision: row.revision, body: row.body });
+                doomed.push(Burial { id: id.clone(), revision: row.revision, body: row.body, gone: true });
             }
         }
     }
@@ -155,7 +158,9 @@ fn upsert(
     mirror.remove(row.change)?;
     mirror.insert(collection, key, record.id.as_str(), revision, at, &record.text)?;
     Ok(match set_back {
-        Some(_) => Wrote::SetBack(Burial { id: record.id.clone(), revision: row.revision, body: row.body }),
+        Some(_) => {
+            Wrote::SetBack(Burial { id: record.id.clone(), revision: row.revision, body: row.body, gone: false })
+        }
         None => Wrote::Updated,
     })
 }
@@ -172,6 +177,8 @@ pub(in crate::store) struct Burial {
     pub id: RecordId,
     pub revision: Option<String>,
     pub body: String,
+    /// The record is gone; else an older copy took its place.
+    pub gone: bool,
 }
 
 /// Puts bodies that are being deleted into the vault. The journal's writer never waits for the mirror's, so waiting for it here cannot lock up.
@@ -194,7 +201,8 @@ pub(in crate::store) fn bury_all(
             .journal
             .submit(manner, move |journal| {
                 for burial in &part {
-                    let place = journal.place(&collection.record(burial.id.clone()))?;
+                    let record = collection.record(burial.id.clone());
+                    let place = journal.place(&record)?;
                     vault::keep(
                         journal,
                         &place,
@@ -203,6 +211,9 @@ pub(in crate::store) fn bury_all(
                         VaultReason::RemovedByPull,
                         at,
                     )?;
+                    if burial.gone {
+                        drafts::note_vanished(journal, &place, &record, at)?;
+                    }
                 }
                 Ok(())
             })

@@ -95,7 +95,7 @@ pub(in crate::store) fn finish_part(
     ))?;
     let rows = select
         .query_map((collection, sweep, after, from), |row| {
-            let burial = Burial { id: RecordId(row.get(2)?), revision: row.get(3)?, body: row.get(4)? };
+            let burial = Burial { id: RecordId(row.get(2)?), revision: row.get(3)?, body: row.get(4)?, gone: true };
             Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?, burial))
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;

@@ -12,7 +12,7 @@ use crate::{
         session::{Moment, SavedSession, SessionInfo},
         sync_status::SourceStatus,
         time::Timestamp,
-        vault::{KeptVersion, VaultQuery},
+        vault::{Kept, KeptVersion, VaultQuery},
     },
     store::{
         Reader, StoreError, VaultEntry, VaultReason,
@@ -124,6 +124,35 @@ impl Reader {
             });
         }
         Ok(drafts)
+    }
+
+    /// Numbers and keys of the drafts begun last, the newest first, and how many there are in all.
+    pub fn draft_list(&mut self, limit: usize) -> Result<(Vec<(i64, DraftKey)>, u64), StoreError> {
+        self.look("reading the drafts", |reader| {
+            let mut select = reader.connection.prepare_cached(
+                "SELECT d.id, c.source, c.name, d.record, d.target FROM main.drafts d \
+                 JOIN main.collections c ON c.id = d.collection ORDER BY d.id DESC LIMIT ?1",
+            )?;
+            let mut rows = select.query([sql(limit)])?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                if let Some(key) = draft_key(row, 1)? {
+                    found.push((row.get(0)?, key));
+                }
+            }
+            Ok((found, reader.count_drafts()?))
+        })
+    }
+
+    /// How many drafts there are, of configured collections and of others.
+    pub fn draft_count(&mut self) -> Result<u64, StoreError> {
+        self.look("counting the drafts", |reader| reader.count_drafts())
+    }
+
+    fn count_drafts(&self) -> Result<u64> {
+        let n: i64 =
+            self.connection.prepare_cached("SELECT count(*) FROM main.drafts")?.query_row([], |row| row.get(0))?;
+        Ok(u64::try_from(n).unwrap_or(0))
     }
 
     /// Drafts whose save was painted as `saving` and not confirmed: each is queued again under the same id.
@@ -258,14 +287,17 @@ impl Reader {
             Ok(select.query_row([id], vault_entry).optional()?)
         })?;
         let (Some(entry), Some(text)) = (entry, self.vault_text(id)?) else { return Ok(None) };
-        let document = serde_json::from_str(&text)
-            .map_err(|error| StoreError::Refused(format!("version {id} of the vault is no JSON: {error}")))?;
+        let unreadable = |error| StoreError::Refused(format!("version {id} of the vault is no JSON: {error}"));
+        let kept = match entry.reason {
+            VaultReason::DraftDiscarded => Kept::Draft(serde_json::from_str(&text).map_err(unreadable)?),
+            _ => Kept::Document(serde_json::from_str(&text).map_err(unreadable)?),
+        };
         let view = self.record(&entry.record)?;
         let revision = view.base.and_then(|base| base.revision);
-        Ok(Some(KeptVersion { entry, document, local: view.local, revision }))
+        Ok(Some(KeptVersion { entry, kept, local: view.local, revision }))
     }
 
-    /// The text of a kept version.
+    /// The text of a kept version; of a discarded draft, the draft as JSON.
     pub fn vault_text(&mut self, id: i64) -> Result<Option<String>, StoreError> {
         self.look("reading the vault", |reader| {
             let found: Option<(Vec<u8>, i64)> = reader

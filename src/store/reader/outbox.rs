@@ -248,14 +248,14 @@ impl Reader {
         Ok(found)
     }
 
-    /// Ids with pending ops or drafts: a pull never deletes them.
+    /// Ids with pending ops: a pull never deletes them.
     pub fn protected(&mut self, collection: &CollectionKey) -> Result<std::collections::HashSet<RecordId>, StoreError> {
         self.look("reading what must be kept", |reader| {
             let journal = reader.journal_collection(collection)?.map_or(Sql::Null, Sql::Integer);
-            let mut select = reader.connection.prepare_cached(
-                "SELECT record FROM main.shadow WHERE collection = ?1 UNION SELECT record FROM main.drafts WHERE collection = ?1",
-            )?;
-            let found = select.query_map([journal], |row| Ok(RecordId(row.get(0)?)))?.collect::<rusqlite::Result<_>>()?;
+            let mut select =
+                reader.connection.prepare_cached("SELECT record FROM main.shadow WHERE collection = ?1")?;
+            let found =
+                select.query_map([journal], |row| Ok(RecordId(row.get(0)?)))?.collect::<rusqlite::Result<_>>()?;
             Ok(found)
         })
     }

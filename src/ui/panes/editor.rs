@@ -2,6 +2,7 @@
 
 mod aside;
 mod pen;
+mod three;
 
 use ratatui::{
     buffer::Buffer,
@@ -10,6 +11,7 @@ use ratatui::{
 
 use aside::{draw_changes, draw_check};
 use pen::Pen;
+use three::{about_three, draw_three};
 
 use crate::{
     app::{
@@ -18,6 +20,7 @@ use crate::{
             Editor, Sheet,
             check::{self, LineMark, Reading},
             layout::{self, Parts},
+            merging::Standing,
             name_of,
             tokens::{self, TokenKind},
         },
@@ -39,7 +42,7 @@ pub fn draw(editor: &Editor, look: Look<'_>, focused: bool, area: Rect, buf: &mu
     let mut pen = Pen { look, buf };
     pen.blank(area);
     let bottom = if sheet.is_field() { field_footer(sheet) } else { footer(sheet, parts.changes.width > 0) };
-    pen.frame(parts.text_box, &title(sheet, parts.changes.width > 0), &bottom, focused);
+    pen.frame(parts.text_box, &title(sheet, parts.changes.width > 0), &bottom, focused && !sheet.is_merging());
     let id_cursor = draw_id(sheet, &mut pen, &parts);
     let find_cursor = draw_find(sheet, &mut pen, &parts);
     let text_cursor = draw_text(sheet, &mut pen, &parts);
@@ -47,14 +50,23 @@ pub fn draw(editor: &Editor, look: Look<'_>, focused: bool, area: Rect, buf: &mu
         let (role, about) = about_field(sheet);
         pen.line(parts.about, 0, &about, role);
     }
-    draw_check(sheet, &mut pen, &parts);
-    draw_changes(sheet, &mut pen, parts.changes);
+    match (sheet.three(), parts.changes.width > 0) {
+        (Some(_), true) => {
+            draw_check(sheet, &mut pen, &parts);
+            draw_three(sheet, &mut pen, parts.changes);
+        }
+        (Some(_), false) => draw_three(sheet, &mut pen, parts.check),
+        (None, _) => {
+            draw_check(sheet, &mut pen, &parts);
+            draw_changes(sheet, &mut pen, parts.changes);
+        }
+    }
     let cursor = match () {
         () if sheet.find.is_some() => find_cursor,
         () if sheet.in_id => id_cursor,
         () => text_cursor,
     };
-    cursor.filter(|_| focused)
+    cursor.filter(|_| focused && !sheet.is_merging())
 }
 
 /// Rows (with the border) a field wants below its own row, at most `most`.
@@ -94,6 +106,9 @@ fn footer(sheet: &Sheet, wide: bool) -> String {
 }
 
 fn field_footer(sheet: &Sheet) -> String {
+    if sheet.is_merging() {
+        return "m mine  t theirs  b base  esc later".to_owned();
+    }
     let enter = if sheet.is_scalar() { "enter queue" } else { "F2 queue" };
     format!("{enter}  ctrl-t text or JSON  esc keep")
 }
@@ -119,7 +134,10 @@ fn about_field(sheet: &Sheet) -> (Role, String) {
     let was = sheet.base.as_ref().and_then(|base| sheet.pointer().get(base)).map(check::kind_of);
     let meaning = sheet.check.meaning.unwrap_or("not checked yet");
     let reading = if sheet.reading == Reading::Text { ", exactly as typed" } else { "" };
-    let moved = if sheet.base_moved() { " | the record changed meanwhile" } else { "" };
+    if let Some(three) = about_three(sheet) {
+        return (Role::Conflict, three);
+    }
+    let moved = if sheet.standing() == Standing::Gone { " | the record is gone; F2 makes it anew" } else { "" };
     match was.filter(|was| *was != meaning) {
         Some(was) => (Role::Dim, format!("{meaning}{reading}, was {was}{moved}")),
         None => (Role::Dim, format!("{meaning}{reading}{moved}")),

@@ -66,10 +66,11 @@ fn scopes(about: PaneName) -> Vec<Scope> {
         PaneName::Connectivity => vec![Scope::Connectivity, Scope::List],
         PaneName::Sync => vec![Scope::Sync, Scope::List],
         PaneName::Conflicts => vec![Scope::Conflicts, Scope::List],
-        PaneName::Editor => vec![Scope::Editor],
+        PaneName::Editor => vec![Scope::Editor, Scope::Merge],
         PaneName::Sessions => vec![Scope::Sessions, Scope::List],
         PaneName::Vault => vec![Scope::Vault, Scope::List],
         PaneName::Recovery => vec![Scope::Recovery, Scope::List],
+        PaneName::Drafts => vec![Scope::Drafts, Scope::List],
         PaneName::Palette | PaneName::Goto | PaneName::Help => vec![Scope::Input],
         PaneName::Log | PaneName::Welcome | PaneName::History => vec![Scope::List],
     }

@@ -3,6 +3,7 @@
 pub mod collections;
 pub mod conflicts;
 pub mod connectivity;
+pub mod drafts;
 pub mod editor;
 pub mod goto;
 pub mod help;
@@ -50,6 +51,7 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
         PaneName::Goto => goto::draw(app, canvas, place),
         PaneName::Sessions => sessions::draw(app, canvas, place),
         PaneName::Vault => vault::draw(app, canvas, place),
+        PaneName::Drafts => drafts::draw(app, canvas, place),
         PaneName::Welcome => welcome::draw(app, canvas, place),
         PaneName::History => history::draw(app, canvas, place),
         PaneName::Recovery => recovery::draw(app, canvas, place),

@@ -6,10 +6,19 @@ use crate::{
     app::{
         App,
         geometry::{Area, Place, vault_split},
-        panes::{outbox::dotted, record::pretty, vault::Tab},
+        panes::{
+            drafts::{Preview, what},
+            outbox::dotted,
+            record::pretty,
+            vault::{Tab, text_of},
+        },
         tree, words,
     },
-    model::{edit::diff, vault::KeptVersion},
+    model::{
+        draft::Draft,
+        edit::diff,
+        vault::{Kept, KeptVersion},
+    },
     ui::{
         canvas::{Border, Canvas},
         panes::{say, select},
@@ -96,8 +105,11 @@ fn one(app: &App, canvas: &mut Canvas<'_>, area: Area) {
     let room = usize::from(inner.width.saturating_sub(2));
     canvas.put(inner.x + 1, inner.y, tabs, room, Role::Accent);
     let lines: Vec<(String, Role)> = match pane.tab() {
-        Tab::Changes => changes(kept, room),
-        Tab::Text => pretty(&kept.document).lines().map(|line| (line.to_owned(), Role::Text)).collect(),
+        Tab::Changes => match &kept.kept {
+            Kept::Document(document) => changes(kept, document, room),
+            Kept::Draft(draft) => of_draft(draft, room),
+        },
+        Tab::Text => text_of(&kept.kept).lines().map(|line| (line.to_owned(), Role::Text)).collect(),
     };
     let height = usize::from(inner.height.saturating_sub(2));
     let from = pane.scroll().min(lines.len().saturating_sub(height));
@@ -107,14 +119,23 @@ fn one(app: &App, canvas: &mut Canvas<'_>, area: Area) {
     }
 }
 
+/// What was typed, against what it was begun on.
+fn of_draft(draft: &Draft, room: usize) -> Vec<(String, Role)> {
+    let what = format!("A draft ({}); restoring it makes it a draft again", what(&draft.key.target));
+    let mut lines = vec![(what, Role::Title)];
+    let differing = Preview::between(draft);
+    lines.extend(differing.lines.iter().flat_map(|line| super::drafts::drawn(line, room)));
+    lines
+}
+
 /// What restoring would change: a place, what is there now, what was kept.
-fn changes(kept: &KeptVersion, room: usize) -> Vec<(String, Role)> {
+fn changes(kept: &KeptVersion, document: &Value, room: usize) -> Vec<(String, Role)> {
     let Some(local) = &kept.local else {
         let mut lines = vec![("The record is gone; restoring makes it anew:".to_owned(), Role::Title)];
-        lines.extend(pretty(&kept.document).lines().map(|line| (line.to_owned(), Role::Created)));
+        lines.extend(pretty(document).lines().map(|line| (line.to_owned(), Role::Created)));
         return lines;
     };
-    let changes = diff(Some(local), Some(&kept.document));
+    let changes = diff(Some(local), Some(document));
     if changes.is_empty() {
         return vec![("The record is this version already".to_owned(), Role::Dim)];
     }

@@ -8,9 +8,11 @@ use serde_json::Value;
 use super::tokens;
 use crate::model::{
     edit::{self, Change},
+    ids::CollectionKey,
     json::{self, Limits, Pointer},
     rtdb,
-    source::SourceKind,
+    rules::ConflictRules,
+    source::{CollectionSpec, SourceKind, SourceSpec},
 };
 
 /// Texts up to this many bytes are checked at every key.
@@ -86,6 +88,26 @@ pub struct Rules<'r> {
     pub kind: Option<SourceKind>,
     /// How many keys lie above the document in the database.
     pub levels: usize,
+}
+
+/// What the texts of a collection are judged by.
+#[derive(Debug, Clone, Default)]
+pub struct Terms {
+    /// `None`: the source is not configured.
+    pub kind: Option<SourceKind>,
+    pub levels: usize,
+    pub conflicts: ConflictRules,
+}
+
+impl Terms {
+    pub fn of(source: Option<&SourceSpec>, key: &CollectionKey) -> Self {
+        let spec = source.and_then(|source| source.collection(&key.collection));
+        Self {
+            kind: source.map(|source| source.kind),
+            levels: spec.map_or(2, CollectionSpec::levels),
+            conflicts: spec.map(|spec| spec.conflicts.clone()).unwrap_or_default(),
+        }
+    }
 }
 
 /// Judges a whole document.

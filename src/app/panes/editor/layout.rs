@@ -20,6 +20,8 @@ pub struct Shape {
     /// The id of a new record is above the text.
     pub has_id: bool,
     pub finding: bool,
+    /// Fields that are shown in three versions, because the record moved.
+    pub three: usize,
     /// Lines of the text: the gutter grows with their number.
     pub lines: usize,
 }
@@ -42,7 +44,7 @@ pub struct Parts {
 pub fn parts(area: Area, shape: Shape) -> Parts {
     let mut parts = Parts { text_box: area, ..Parts::default() };
     if !shape.field {
-        aside(area, &mut parts);
+        aside(area, shape.three, &mut parts);
     }
     let mut inner = parts.text_box.inner();
     if shape.has_id && inner.height > 2 {
@@ -63,16 +65,17 @@ pub fn parts(area: Area, shape: Shape) -> Parts {
     parts
 }
 
-fn aside(area: Area, parts: &mut Parts) {
+fn aside(area: Area, three: usize, parts: &mut Parts) {
     if area.width >= 100 && area.height >= 12 {
         let right = u16::try_from(u32::from(area.width) * 44 / 120).unwrap_or(area.width).clamp(36, 64);
         let left = area.width - right;
-        let upper = area.height / 2;
+        let upper = if three > 0 { area.height * 2 / 5 } else { area.height / 2 };
         parts.text_box = Area { width: left, ..area };
         parts.check = Area::new(area.x + left, area.y, right, upper);
         parts.changes = Area::new(area.x + left, area.y + upper, right, area.height - upper);
     } else if area.height >= 12 {
         let low = (area.height / 4).clamp(4, 8);
+        let low = u16::try_from(three + 4).unwrap_or(low).min(area.height / 2).max(low);
         parts.text_box = Area { height: area.height - low, ..area };
         parts.check = Area::new(area.x, area.y + area.height - low, area.width, low);
     }
@@ -93,7 +96,7 @@ fn lower(area: Area, rows: u16) -> Area {
 mod tests {
     use super::*;
 
-    const DOCUMENT: Shape = Shape { field: false, has_id: false, finding: false, lines: 14 };
+    const DOCUMENT: Shape = Shape { field: false, has_id: false, finding: false, three: 0, lines: 14 };
 
     #[test]
     fn the_parts_are_where_the_mock_ups_have_them() {
@@ -108,10 +111,12 @@ mod tests {
 
     #[test]
     fn no_part_leaves_the_area_at_any_size() {
-        for (field, has_id, finding) in [(false, false, false), (false, true, true), (true, false, false)] {
+        for (field, has_id, finding, three) in
+            [(false, false, false, 0), (false, true, true, 0), (true, false, false, 1), (false, false, false, 40)]
+        {
             for width in 0..130 {
                 for height in 0..40 {
-                    let shape = Shape { field, has_id, finding, lines: 20_000 };
+                    let shape = Shape { field, has_id, finding, three, lines: 20_000 };
                     let area = Area::new(3, 2, width, height);
                     let all = parts(area, shape);
                     for part in

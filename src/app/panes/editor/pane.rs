@@ -2,7 +2,7 @@
 
 use keybinds::{Key, KeyInput, Mods};
 
-use super::{Editor, EditorSession, Sheet, TOPIC, changed, check::Reading, find::Find, fresh};
+use super::{Editor, EditorSession, Sheet, TOPIC, changed, check::Reading, find::Find, fresh, stepped};
 use crate::{
     app::{
         action::Action,
@@ -36,6 +36,7 @@ impl Pane for Editor {
         sheet.in_id = saved.in_id;
         sheet.reading = saved.reading.unwrap_or(sheet.reading);
         sheet.find = saved.find;
+        sheet.merging = saved.merging;
         sheet.judge(seen.setup, false);
         Self { open: Some(Box::new(sheet)), ..Self::default() }
     }
@@ -57,6 +58,12 @@ impl Pane for Editor {
 
     fn handle(&mut self, action: &Action, cx: &Cx<'_>) -> Outcome {
         self.fit(cx);
+        if self.is_merging() {
+            let outcome = self.choose(action, cx);
+            if outcome.used {
+                return outcome;
+            }
+        }
         let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
         match action {
             Action::CloseEditor | Action::Back if sheet.find.is_some() => {
@@ -77,13 +84,14 @@ impl Pane for Editor {
             Action::EditorUndo => {
                 let step = sheet.buffer.undo();
                 let nothing = step.is_none();
-                let outcome = changed(sheet, cx, Handled { used: true, step, copied: None });
+                let outcome = stepped(sheet, cx, step, true);
                 if nothing { outcome.notice(Severity::Info, TOPIC, "Nothing more to undo here") } else { outcome }
             }
             Action::EditorRedo => {
                 let step = sheet.buffer.redo();
-                changed(sheet, cx, Handled { used: true, step, copied: None })
+                stepped(sheet, cx, step, false)
             }
+            Action::MergeDraft => self.merge(cx),
             Action::FormatText => self.format(cx),
             Action::DropDraft => self.ask_to_drop(),
             _ => Outcome::ignored(),
@@ -91,7 +99,7 @@ impl Pane for Editor {
     }
 
     fn takes_text(&self) -> bool {
-        self.is_open()
+        self.is_open() && !self.is_merging()
     }
 
     fn input(&mut self, key: &KeyInput, cx: &Cx<'_>) -> Outcome {
@@ -167,8 +175,7 @@ impl Pane for Editor {
             MouseKind::ScrollDown => sheet.buffer.wheel(3),
             MouseKind::Release => return Outcome::ignored(),
             MouseKind::Press if parts.id.contains(column, row) => {
-                sheet.in_id = true;
-                sheet.find = None;
+                (sheet.in_id, sheet.find, sheet.merging) = (true, None, None);
             }
             MouseKind::Press if parts.check.inner().contains(column, row) => {
                 let number = usize::from(row - parts.check.inner().y);
@@ -177,7 +184,7 @@ impl Pane for Editor {
                 }
             }
             MouseKind::Press if parts.text.contains(column, row) || parts.gutter.contains(column, row) => {
-                (sheet.in_id, sheet.find) = (false, None);
+                (sheet.in_id, sheet.find, sheet.merging) = (false, None, None);
                 let cell = column.saturating_sub(parts.text.x);
                 sheet.buffer.click(usize::from(row - parts.text.y), usize::from(cell), false);
             }
@@ -192,9 +199,24 @@ impl Pane for Editor {
     }
 
     fn commands(&self) -> Vec<Action> {
-        vec![
-            Action::CloseEditor,
-            Action::QueueDraft,
+        if self.is_merging() {
+            return vec![
+                Action::TakeMine,
+                Action::TakeTheirs,
+                Action::TakeBase,
+                Action::MergeDraft,
+                Action::Back,
+                Action::MoveDown,
+                Action::NextUndecided,
+                Action::Undo,
+                Action::QueueDraft,
+                Action::OpenHelp,
+            ];
+        }
+        let moved = self.sheet().is_some_and(|sheet| sheet.three().is_some());
+        let mut commands = vec![Action::CloseEditor, Action::QueueDraft];
+        commands.extend(moved.then_some(Action::MergeDraft));
+        commands.extend([
             Action::OpenEditorProgram,
             Action::EditorUndo,
             Action::EditorRedo,
@@ -202,7 +224,8 @@ impl Pane for Editor {
             Action::FormatText,
             Action::DropDraft,
             Action::OpenHelp,
-        ]
+        ]);
+        commands
     }
 }
 

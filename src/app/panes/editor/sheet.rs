@@ -4,14 +4,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
 use super::{
-    check::{self, Check, LineChanges, Reading, Rules},
+    check::{self, Check, LineChanges, Reading, Rules, Terms},
     find::Find,
+    merging::{Rebase, Standing, ThreeWay},
     pretty::pretty,
 };
 use crate::{
     app::{
         Setup,
-        pane::Cx,
+        panes::conflicts::work::Work,
         text::{
             TextBuffer, TextInput,
             buffer::{Pos, Step, View},
@@ -19,10 +20,11 @@ use crate::{
     },
     model::{
         draft::{Draft, DraftKey, DraftTarget, DraftWrite},
+        edit,
         ids::{OpId, RecordId, RecordKey, Revision},
         json::Pointer,
         op::{NewOp, Op, OpKind},
-        time::Timestamp,
+        time::{At, Timestamp},
     },
 };
 
@@ -48,7 +50,7 @@ pub struct Sheet {
     pub base: Option<Value>,
     pub base_revision: Option<Revision>,
     /// The base as the backend keeps it.
-    base_normal: Option<Value>,
+    pub(super) base_normal: Option<Value>,
     /// The text the base was laid out as, by line.
     pub base_lines: Vec<String>,
     /// The journal has a draft of it.
@@ -59,16 +61,27 @@ pub struct Sheet {
     /// Something was typed since it was opened here: a load does not replace it.
     pub touched: bool,
     /// The record's local value as last seen: outside `None` while unknown, inside `None` where it does not exist.
-    now: Option<Option<Value>>,
+    pub(super) now: Option<Option<Value>>,
+    pub(super) now_revision: Option<Revision>,
     moved: bool,
+    /// The three versions while the record is another one than the base.
+    pub(super) three: Option<ThreeWay>,
+    /// Choices between them that are not in the text yet. Part of the draft.
+    pub(super) work: Work,
+    /// Choices that were dropped because the other side changed again, until that was said.
+    pub(super) outdated: Vec<Pointer>,
+    /// The field being chosen, while keys choose.
+    pub(super) merging: Option<Pointer>,
+    /// Merges that are in the text. Part of the draft.
+    pub(super) rebases: Vec<Rebase>,
     /// The pending ops of the record.
     pub ops: Vec<Op>,
     /// When the draft it was restored from was last typed in, until that was said.
     pub restored: Option<Timestamp>,
     /// What could not be read of the saved draft.
     pub damaged: Option<String>,
-    /// The user was told that the base moved.
-    pub told_moved: bool,
+    /// The version of the record the user was told of last; inside `None`: that it is gone.
+    pub(super) told: Option<Option<String>>,
     pub check: Check,
     pub lines: LineChanges,
     /// A record with the typed id exists.
@@ -89,6 +102,8 @@ pub struct SheetSession {
     pub reading: Option<Reading>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub find: Option<Find>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merging: Option<Pointer>,
 }
 
 /// A draft's snapshot: the buffer's own, with what stands beside it.
@@ -98,6 +113,10 @@ struct Saved<'s> {
     id: Option<String>,
     #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
     reading: Option<Reading>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    work: Option<Work>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    rebases: Vec<Rebase>,
     #[serde(borrow)]
     buffer: &'s RawValue,
 }
@@ -108,6 +127,7 @@ struct Saved<'s> {
 enum Beside {
     Id(String),
     As(Reading),
+    Work(Box<Work>),
 }
 
 impl Sheet {
@@ -130,11 +150,17 @@ impl Sheet {
             rewrite: false,
             touched: false,
             now: None,
+            now_revision: None,
             moved: false,
+            three: None,
+            work: Work::default(),
+            outdated: Vec::new(),
+            merging: None,
+            rebases: Vec::new(),
             ops: Vec::new(),
             restored: None,
             damaged: None,
-            told_moved: false,
+            told: None,
             check: Check::default(),
             lines: LineChanges::default(),
             id_taken: false,
@@ -166,11 +192,14 @@ impl Sheet {
         if let Ok(saved) = saved {
             self.reading = saved.reading.unwrap_or(self.reading);
             self.id = saved.id.as_deref().map_or_else(|| std::mem::take(&mut self.id), TextInput::new);
+            self.work = saved.work.unwrap_or_default();
+            self.rebases = saved.rebases;
         }
         for beside in beside {
             match beside {
                 Beside::Id(text) => self.id = TextInput::new(&text),
                 Beside::As(reading) => self.reading = reading,
+                Beside::Work(work) => self.work = *work,
             }
         }
         self.begun = true;
@@ -206,7 +235,7 @@ impl Sheet {
         self.ready = true;
     }
 
-    fn set_base(&mut self, base: Option<Value>, revision: Option<Revision>) {
+    pub(super) fn set_base(&mut self, base: Option<Value>, revision: Option<Revision>) {
         let text = base.as_ref().map(pretty);
         self.base_lines = match text.filter(|_| !self.is_field()) {
             Some(text) => text.split('\n').map(str::to_owned).collect(),
@@ -219,8 +248,9 @@ impl Sheet {
     }
 
     /// Takes in what the record is now.
-    pub fn see(&mut self, document: Option<Value>, ops: Vec<Op>) {
+    pub fn see(&mut self, document: Option<Value>, revision: Option<Revision>, ops: Vec<Op>) {
         self.now = Some(document);
+        self.now_revision = revision;
         self.ops = ops;
         self.compare_base();
     }
@@ -234,6 +264,7 @@ impl Sheet {
             in_id: self.in_id,
             reading: self.is_field().then_some(self.reading),
             find: self.find.clone(),
+            merging: self.merging.clone(),
         }
     }
 
@@ -290,32 +321,39 @@ impl Sheet {
 
     /// Judges the text anew. `thorough` also where it is too large for every key.
     pub fn judge(&mut self, setup: &Setup, thorough: bool) {
+        let collection = &self.key.record.collection;
+        self.judge_by(&Terms::of(setup.source(&collection.source), collection), thorough);
+    }
+
+    pub fn judge_by(&mut self, terms: &Terms, thorough: bool) {
         self.lines = match self.is_field() || self.base.is_none() {
             true => LineChanges::default(),
             false => LineChanges::between(&self.base_lines, self.buffer.lines()),
         };
-        if !self.ready || (self.buffer.len() > check::WHILE_TYPING && !thorough) {
-            self.check = Check::skipped();
-            return;
-        }
-        let collection = &self.key.record.collection;
+        self.check = match self.ready && (self.buffer.len() <= check::WHILE_TYPING || thorough) {
+            true => self.checked(terms),
+            false => Check::skipped(),
+        };
+        self.compare(terms);
+    }
+
+    fn checked(&mut self, terms: &Terms) -> Check {
         let rules = Rules {
             base: self.base.as_ref(),
             normal: self.base_normal.as_ref(),
-            kind: setup.source(&collection.source).map(|source| source.kind),
-            levels: setup.levels(collection),
+            kind: terms.kind,
+            levels: terms.levels,
         };
         let text = self.buffer.text();
-        self.check = match &self.key.target {
+        let mut check = match &self.key.target {
             DraftTarget::Field(pointer) => check::field(self.buffer.lines(), &text, self.reading, pointer, rules),
             _ => check::document(self.buffer.lines(), &text, rules),
         };
-        if !self.check.problems.is_empty() {
+        if !check.problems.is_empty() {
             self.lines.find_places(self.buffer.lines());
         }
-        if let Some(problem) = self.id_problem() {
-            self.check.problems.insert(0, problem);
-        }
+        check.problems.splice(0..0, self.id_problem());
+        check
     }
 
     fn id_problem(&self) -> Option<check::Problem> {
@@ -342,6 +380,10 @@ impl Sheet {
         self.write(beside(&Beside::As(self.reading)))
     }
 
+    pub(super) fn write_work(&mut self) -> DraftWrite {
+        self.write(beside(&Beside::Work(Box::new(self.work.clone()))))
+    }
+
     fn write(&mut self, edit: String) -> DraftWrite {
         self.touched = true;
         if !self.begun || self.rewrite || self.appended >= COMPACT_AFTER {
@@ -360,6 +402,8 @@ impl Sheet {
         let saved = Saved {
             id: self.is_new().then(|| self.id.text().to_owned()),
             reading: self.is_field().then_some(self.reading),
+            work: (!self.work.is_empty()).then(|| self.work.clone()),
+            rebases: self.rebases.clone(),
             buffer: &buffer,
         };
         DraftWrite::Snapshot {
@@ -375,27 +419,38 @@ impl Sheet {
         self.begun && self.appended > 0
     }
 
-    /// The edit the judged text makes. Only without problems.
-    pub fn op(&self, cx: &Cx<'_>) -> Option<NewOp> {
+    /// The edit the judged text makes. Only without problems. A record that is gone is made anew, whole.
+    pub fn op(&self, at: &At) -> Option<NewOp> {
+        let document = self.check.document.clone()?;
+        let anew = self.base.is_none() || self.standing() == Standing::Gone;
         Some(NewOp {
-            op_id: OpId::new(cx.at),
+            op_id: OpId::new(at),
             record: self.record_key(),
-            kind: if self.base.is_none() { OpKind::Create } else { OpKind::Update },
-            changes: self.check.changes.clone(),
-            document: Some(self.check.document.clone()?),
-            base: self.base.clone(),
-            base_revision: self.base_revision.clone(),
-            created_at: cx.at.wall,
+            kind: if anew { OpKind::Create } else { OpKind::Update },
+            changes: if anew { edit::diff(None, Some(&document)) } else { self.check.changes.clone() },
+            document: Some(document),
+            base: self.base.clone().filter(|_| !anew),
+            base_revision: self.base_revision.clone().filter(|_| !anew),
+            created_at: at.wall,
             author: String::new(),
         })
     }
 }
 
-/// The text of a draft as it was typed, for lists and for `--json`; what cannot be read is given raw.
+impl From<&Draft> for Sheet {
+    fn from(draft: &Draft) -> Self {
+        let mut sheet = match draft.key.target {
+            DraftTarget::New => Self::new_record(draft.key.record.clone()),
+            _ => Self::waiting(draft.key.record.clone(), draft.key.target.clone()),
+        };
+        sheet.adopt(draft);
+        sheet
+    }
+}
+
+/// The text of a draft as it was typed; what cannot be read is given raw.
 pub fn text_of(draft: &Draft) -> String {
-    let mut sheet = Sheet::waiting(draft.key.record.clone(), draft.key.target.clone());
-    sheet.adopt(draft);
-    sheet.buffer.text()
+    Sheet::from(draft).buffer.text()
 }
 
 fn beside(edit: &Beside) -> String {
@@ -407,7 +462,7 @@ fn split(edits: &[String]) -> (Vec<String>, Vec<Beside>) {
     let mut steps = Vec::with_capacity(edits.len());
     let mut others = Vec::new();
     for edit in edits {
-        let is_beside = edit.starts_with("{\"id\"") || edit.starts_with("{\"as\"");
+        let is_beside = ["{\"id\"", "{\"as\"", "{\"work\""].iter().any(|begin| edit.starts_with(begin));
         match is_beside.then(|| serde_json::from_str(edit)) {
             Some(Ok(beside)) => others.push(beside),
             _ => steps.push(edit.clone()),

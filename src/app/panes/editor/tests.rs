@@ -127,6 +127,11 @@ impl Desk {
                 "F2" | "Ctrl+s" => Some(Action::QueueDraft),
                 "F3" => Some(Action::FormatText),
                 "F4" => Some(Action::OpenEditorProgram),
+                "F6" => Some(Action::MergeDraft),
+                "m" if self.editor.is_merging() => Some(Action::TakeMine),
+                "t" if self.editor.is_merging() => Some(Action::TakeTheirs),
+                "u" if self.editor.is_merging() => Some(Action::Undo),
+                "Enter" if self.editor.is_merging() => Some(Action::MergeDraft),
                 "F7" => Some(Action::DropDraft),
                 "F8" => Some(Action::NextProblem),
                 "Ctrl+z" => Some(Action::EditorUndo),
@@ -222,7 +227,7 @@ fn keep(drafts: &mut Vec<Draft>, write: &DraftWrite, at: Timestamp) {
             draft.updated_at = at;
         }
         DraftWrite::RequestCommit { .. } => {}
-        DraftWrite::Remove { key } => drafts.retain(|draft| draft.key != *key),
+        DraftWrite::Remove { key } | DraftWrite::Discard { key } => drafts.retain(|draft| draft.key != *key),
     }
 }
 
@@ -399,7 +404,7 @@ fn dropping_asks_first() {
     desk.press("x F7");
     assert_eq!(desk.drafts.len(), 1);
     let Some(Request::Confirm(question)) = desk.last.requests.first().cloned() else { panic!("no question") };
-    assert!(matches!(question.then.drafts[..], [DraftWrite::Remove { .. }]));
+    assert!(matches!(question.then.drafts[..], [DraftWrite::Discard { .. }]), "the vault keeps it");
     assert!(question.then.requests.contains(&Request::Close));
     desk.editor.close();
     desk.reopen(DraftTarget::Document, Some(bo()));
@@ -486,6 +491,141 @@ fn a_damaged_draft_is_shown_as_far_as_it_can_be_read() {
     back.load(Some(bo()));
     assert!(back.text().starts_with("xy{"));
     assert!(back.said().contains("only in part"), "{}", back.said());
+}
+
+/// A draft that makes Bo an owner, and a record that changed meanwhile.
+fn moved(now: Value) -> Desk {
+    let mut desk = Desk::open(DraftTarget::Document, bo());
+    desk.press("Down Down End Ctrl+Left Ctrl+w o w n e r");
+    assert_eq!(desk.problems(), Vec::<String>::new(), "{}", desk.text());
+    desk.load(Some(now));
+    desk
+}
+
+#[test]
+fn what_others_changed_is_merged_into_the_text_by_a_key_and_taken_back_by_undo() {
+    let now = json!({"name": "Bo L", "role": "editor", "since": 2019});
+    let mut desk = moved(now.clone());
+    let typed = desk.text();
+    assert!(desk.said().contains("users/u_1: 2 fields changed since you began"), "{}", desk.said());
+    desk.press("F6");
+    assert!(desk.text().contains("\"Bo L\"") && desk.text().contains("owner"), "{}", desk.text());
+    assert!(desk.editor.sheet().unwrap().three().is_none(), "nothing is left to merge");
+    assert_eq!(desk.drafts[0].base, Some(now.clone()));
+    desk.press("Ctrl+z");
+    assert_eq!((desk.text(), desk.drafts[0].base.clone()), (typed.clone(), Some(bo())), "the base goes back too");
+    assert!(desk.editor.sheet().unwrap().three().is_some());
+    let mut back = desk.killed();
+    back.load(Some(now.clone()));
+    back.press("Ctrl+y");
+    assert_eq!(back.drafts[0].base, Some(now.clone()), "also forward, and over a kill");
+    back.press("Ctrl+z Ctrl+z Ctrl+y Ctrl+y F2");
+    let op = back.op().unwrap();
+    assert_eq!((op.base.clone(), op.base_revision.clone()), (Some(now), Some("r19".into())));
+    assert_eq!(op.document, Some(json!({"name": "Bo L", "role": "owner", "since": 2019})));
+    assert_eq!(op.changes.len(), 1, "only what was typed: {:?}", op.changes);
+}
+
+#[test]
+fn what_both_sides_changed_is_chosen_before_anything_is_queued() {
+    let now = json!({"name": "Bo L", "role": "viewer"});
+    let mut desk = moved(now.clone());
+    desk.press("F2");
+    assert!(desk.op().is_none() && desk.editor.is_merging());
+    assert!(desk.said().contains("role was changed on both sides"), "{}", desk.said());
+    desk.press("t");
+    assert_eq!(desk.editor.sheet().unwrap().undecided().count(), 0);
+    let mut back = desk.killed();
+    back.load(Some(now.clone()));
+    assert!(back.editor.is_merging(), "the choosing is where it was");
+    assert_eq!(back.editor.session(), desk.editor.session());
+    assert_eq!(back.editor.sheet().unwrap().undecided().count(), 0, "with the choice that was made");
+    back.press("u");
+    assert_eq!(back.editor.sheet().unwrap().undecided().count(), 1);
+    back.press("m Enter");
+    assert!(!back.editor.is_merging());
+    assert!(back.text().contains("owner") && back.text().contains("Bo L"), "{}", back.text());
+    back.press("F2");
+    let op = back.op().unwrap();
+    assert_eq!((op.base.clone(), op.document.clone()), (Some(now), Some(json!({"name": "Bo L", "role": "owner"}))));
+}
+
+#[test]
+fn a_choice_is_dropped_aloud_when_the_other_side_changed_again() {
+    let mut desk = moved(json!({"name": "Bo", "role": "viewer"}));
+    desk.press("F6 m");
+    desk.load(Some(json!({"name": "Bo", "role": "admin"})));
+    assert!(desk.said().contains("changed again on the other side: role"), "{}", desk.said());
+    assert_eq!(desk.editor.sheet().unwrap().undecided().count(), 1);
+    desk.press("Esc");
+    assert!(desk.editor.is_open() && !desk.editor.is_merging(), "esc decides later");
+    assert!(desk.text().contains("owner"));
+}
+
+#[test]
+fn only_json_is_merged_and_the_text_is_never_touched_by_itself() {
+    let mut desk = moved(json!({"name": "Bo L", "role": "editor"}));
+    desk.press("Down End {");
+    let typed = desk.text();
+    desk.press("F6");
+    assert!(desk.said().contains("Only valid JSON"), "{}", desk.said());
+    desk.load(Some(json!({"name": "Bo M", "role": "viewer"})));
+    assert_eq!(desk.text(), typed);
+    let mut steady = Desk::open(DraftTarget::Document, bo());
+    steady.press("x F6");
+    assert!(steady.said().contains("nothing to merge"), "{}", steady.said());
+}
+
+#[test]
+fn a_field_that_moved_is_chosen_where_it_is_typed() {
+    let mut desk = Desk::open(DraftTarget::Field(Pointer::parse("/role")), bo());
+    desk.press("s");
+    desk.load(Some(json!({"name": "New", "role": "viewer"})));
+    desk.press("Enter");
+    assert!(desk.op().is_none() && desk.editor.is_merging(), "{}", desk.said());
+    desk.press("t Enter");
+    assert_eq!(desk.text(), "viewer");
+    desk.press("Ctrl+z");
+    assert_eq!((desk.text().as_str(), desk.drafts[0].base.clone()), ("editors", Some(bo())));
+}
+
+#[test]
+fn a_draft_whose_record_is_gone_says_so_and_makes_it_anew() {
+    let mut desk = moved(bo());
+    desk.load(None);
+    assert!(desk.said().contains("users/u_1 is gone: this is the recovered draft"), "{}", desk.said());
+    let mut back = desk.killed();
+    back.load(None);
+    assert!(back.text().contains("owner"));
+    back.press("F6");
+    assert!(back.said().contains("The record is gone"), "{}", back.said());
+    back.press("F2");
+    let op = back.op().unwrap();
+    assert_eq!((op.kind, op.base.clone()), (OpKind::Create, None));
+    assert_eq!(op.document, Some(json!({"name": "Bo", "role": "owner"})));
+}
+
+#[test]
+fn what_is_only_looked_at_stays_in_sight_when_its_record_goes() {
+    let mut desk = Desk::open(DraftTarget::Document, bo());
+    let shown = desk.text();
+    desk.load(None);
+    assert_eq!(desk.text(), shown);
+    assert!(desk.drafts.is_empty());
+}
+
+#[test]
+fn after_a_failed_commit_the_whole_text_is_written_not_a_step_that_has_no_draft() {
+    let mut desk = Desk::open(DraftTarget::Document, bo());
+    desk.press("x y");
+    let failed = desk.last.drafts.clone();
+    assert!(matches!(failed[..], [DraftWrite::Append { .. }]));
+    let mended = desk.editor.mend(failed.clone());
+    assert!(matches!(&mended[..], [DraftWrite::Snapshot { .. }]), "{mended:?}");
+    desk.press("z Esc");
+    let left = [failed, desk.last.drafts.clone()].concat();
+    let mended = desk.editor.mend(left);
+    assert!(matches!(&mended[..], [DraftWrite::Snapshot { .. }]), "steps before a whole text are left out: {mended:?}");
 }
 
 fn keys() -> impl Strategy<Value = Vec<&'static str>> {

@@ -210,6 +210,13 @@ impl TextBuffer {
         (self.undo.len(), self.redo.len())
     }
 
+    /// Makes the text as it is the oldest that undo leads to.
+    pub fn forget_history(&mut self) {
+        self.undo.clear();
+        self.redo.clear();
+        self.typing = None;
+    }
+
     /// The text between two places.
     pub fn range(&self, from: Pos, to: Pos) -> String {
         if from.line == to.line {

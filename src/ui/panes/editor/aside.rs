@@ -10,6 +10,7 @@ use crate::{
         panes::editor::{
             Sheet, check,
             layout::Parts,
+            merging::Standing,
             tokens::{self, TokenKind},
         },
         words,
@@ -43,11 +44,11 @@ pub(super) fn draw_check(sheet: &Sheet, pen: &mut Pen<'_, '_>, parts: &Parts) {
         rows.extend(advice(sheet, usize::from(inner.width)));
     } else {
         let room = usize::from(inner.height).saturating_sub(rows.len() + 1);
-        let moved = sheet.begun && sheet.base_moved();
-        if moved {
-            rows.push((Role::Conflict, "! base changed: queueing sends only what you changed, merged".to_owned()));
+        let gone = sheet.standing() == Standing::Gone;
+        if gone {
+            rows.push((Role::Conflict, "! The record is gone: F2 makes it anew, F7 discards the draft".to_owned()));
         }
-        rows.extend(short_changes(sheet).into_iter().take(room.saturating_sub(usize::from(moved)).max(1)));
+        rows.extend(short_changes(sheet).into_iter().take(room.saturating_sub(usize::from(gone)).max(1)));
         rows.extend(together(sheet).map(|text| (Role::Dim, text)));
         if rows.is_empty() {
             rows.extend(advice(sheet, usize::from(inner.width)));
@@ -84,9 +85,24 @@ fn advice(sheet: &Sheet, width: usize) -> Vec<(Role, String)> {
         rows.extend(text::wrap(text, width.max(1)).into_iter().map(|line| (role, line)));
         rows.push((Role::Text, String::new()));
     };
-    if sheet.begun && sheet.base_moved() {
-        say(Role::Conflict, "! Base changed: the record is not what you began with any more.");
-        say(Role::Text, "Queueing sends only what you changed; it is merged with what came meanwhile.");
+    match sheet.standing() {
+        Standing::Moved(fields) => {
+            let fields = words::count(fields as u64, "field", "fields");
+            say(Role::Conflict, &format!("! Base changed: the record has {fields} changed since you began."));
+            match sheet.undecided().count() {
+                0 => say(Role::Text, "F6 merges them into your text. Queueing sends only what you changed."),
+                1 => say(Role::Text, "Both sides changed one of them: F6 lets you choose before it is queued."),
+                many => say(
+                    Role::Text,
+                    &format!("Both sides changed {many} of them: F6 lets you choose before it is queued."),
+                ),
+            }
+        }
+        Standing::Gone => {
+            say(Role::Conflict, "! The record is gone. This is the recovered draft of it.");
+            say(Role::Text, "F2 makes the record anew from this text. F7 discards the draft; the vault keeps it.");
+        }
+        Standing::Steady => {}
     }
     if !sheet.ready {
         say(Role::Dim, "The record is being read.");

@@ -50,6 +50,12 @@ impl Pen<'_, '_> {
         self.buf.set_stringn(area.x, area.y + row, cut, usize::from(area.width), self.look.style(role));
     }
 
+    /// Marks the row of the cursor.
+    pub fn select(&mut self, row: Area) {
+        let area = Rect::new(row.x, row.y, row.width, row.height).intersection(self.buf.area);
+        self.buf.set_style(area, self.look.style(Role::Selected));
+    }
+
     /// A border with a title at the top left and a fact at the bottom right.
     pub fn frame(&mut self, area: Area, title: &str, bottom: &str, focused: bool) {
         if area.width < 2 || area.height < 2 {

@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     app::{
         Setup,
+        action::Action,
         effect::Need,
         event::Found,
         pane::{Cx, Pane, Seen},
@@ -187,6 +188,20 @@ impl Desk {
         self
     }
 
+    fn vanish(mut self) -> Self {
+        let view = RecordView {
+            key: record(),
+            base: None,
+            local: None,
+            mark: RecordMark::Draft,
+            ops: Vec::new(),
+            drafts: self.draft.iter().cloned().collect(),
+            conflict: None,
+        };
+        self.act(|editor, cx| editor.load(&Need::Record(record()), &Found::Record(Box::new(view)), cx));
+        self
+    }
+
     /// As after `kill -9`.
     fn killed(mut self) -> Self {
         let session = serde_json::to_string(&self.editor.session()).unwrap();
@@ -289,6 +304,43 @@ fn a_base_that_changed() {
         now["profile"]["name"] = json!("Bo L.");
         editing(size).press("Down Down Down Down End Left x").load(now)
     });
+}
+
+/// Both sides changed the role, each also something else.
+fn three_ways(size: (u16, u16)) -> Desk {
+    let mut now = bo();
+    now["profile"]["role"] = json!("viewer");
+    now["flags"]["beta"] = json!(false);
+    editing(size).press("Down Down Down Down End Left x").load(now)
+}
+
+impl Desk {
+    fn on(mut self, action: Action) -> Self {
+        self.act(|editor, cx| editor.handle(&action, cx));
+        self
+    }
+}
+
+#[test]
+fn three_versions_and_the_choice_between_them() {
+    at_both("three_ways", three_ways);
+    at_both("three_ways_choosing", |size| three_ways(size).on(Action::MergeDraft));
+    at_both("three_ways_chosen", |size| three_ways(size).on(Action::MergeDraft).on(Action::TakeTheirs));
+    at_both("three_ways_invalid", |size| three_ways(size).press("{"));
+    at_both("three_ways_merged", |size| {
+        three_ways(size).on(Action::MergeDraft).on(Action::TakeTheirs).on(Action::MergeDraft)
+    });
+    let field = DraftTarget::Field(Pointer::parse("/profile/role"));
+    let mut now = bo();
+    now["profile"]["role"] = json!("viewer");
+    let field = Desk::open((60, 4), field, Some(bo()), Vec::new()).press("x").load(now);
+    snapshot("field_three_ways", &field);
+    snapshot("field_choosing", &field.on(Action::MergeDraft));
+}
+
+#[test]
+fn a_record_that_is_gone() {
+    at_both("gone", |size| editing(size).press("Down Down Down Down End Left x").vanish());
 }
 
 #[test]

@@ -8,6 +8,8 @@ mod conflicts;
 mod errors;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/journal.rs"]
+mod journal;
 #[path = "cli/local.rs"]
 mod local;
 #[path = "cli/place.rs"]

@@ -12,5 +12,7 @@ mod flips;
 mod odd;
 #[path = "damage/place.rs"]
 mod place;
+#[path = "damage/screen.rs"]
+mod screen;
 #[path = "damage/whole.rs"]
 mod whole;

@@ -34,12 +34,17 @@ pub(super) struct DoctorArgs {
 }
 
 pub(super) const SHAPE: &str = "\
-With --repair: a damaged journal is read row by row into a new one (the damaged file is kept), derived tables are made
-anew, edits and conflicts that lost each other are brought together (a text that lost its place goes to the vault),
-text of an emergency file becomes a draft again, saves that were cut off are finished, what was being sent when a run
-ended is marked in doubt, half-made files go, and files of yours are closed to others. Nothing of yours is thrown away.
+With --repair, and a line for each:
+  a damaged journal is read row by row into a new one, the damaged file is kept
+  derived tables are made anew
+  edits and conflicts that lost each other are brought together; a text without a place goes to
+  the vault
+  text of an emergency file becomes a draft again, saves that were cut off are finished
+  what was being sent when a run ended is marked in doubt
+  half-made files go, files of yours are closed to others
+Nothing of yours is thrown away.
 
-Exit codes: 0 no problem found (warnings may be), 1 a problem found (with --repair: one that is left).
+Exit codes: 0 no problem found (warnings may be), 1 a problem found (or left).
 
 JSON:
   {\"ok\": true where no problem was found,

@@ -51,9 +51,9 @@ JSON:
 
 /// Put a copy in the place of the journal
 ///
-/// The present journal is kept in `backups`. Edits of the copy that were sent meanwhile are compared with the server
-/// and not applied twice. A damaged copy is read row by row. Refused while a dashboard or another command has the data
-/// open.
+/// The present journal is kept in `backups`. Edits of the copy that were sent meanwhile go out again under the condition
+/// they were made on: where the record has moved since, it is compared, not overwritten. A damaged copy is read row by
+/// row. Refused while a dashboard or another command has the data open.
 #[derive(Debug, Args)]
 #[command(after_long_help = RESTORE_SHAPE)]
 pub(super) struct RestoreArgs {

@@ -302,6 +302,11 @@ pub(super) fn fill_ballast(files: &Files) -> io::Result<()> {
     if fs::metadata(&path).is_ok_and(|about| about.len() == BALLAST) {
         return Ok(());
     }
+    // Where little is left the ballast would take it from the very edit that needs it.
+    let free = rustix::fs::statvfs(&files.dir)?;
+    if free.f_bavail.saturating_mul(free.f_frsize) < 2 * BALLAST {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
     // Not zeros: a compressing file system would keep nothing for them.
     let mut word = 0x9e37_79b9_7f4a_7c15_u64;

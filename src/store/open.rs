@@ -186,12 +186,9 @@ impl Store {
     /// Copies the journal (and the mirror, where it cannot be read in place) into a private directory and reads there.
     fn open_copy(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
         let journal = dir.join("journal.db");
-        match files::look(&journal)? {
-            files::Look::Missing => {
-                let detail = "there is no data here to read".to_owned();
-                return Err(StoreError::NotWritable { path: journal, detail });
-            }
-            _ => {}
+        if files::look(&journal)? == files::Look::Missing {
+            let detail = "there is no data here to read".to_owned();
+            return Err(StoreError::NotWritable { path: journal, detail });
         }
         let copy = tempfile::Builder::new()
             .prefix("ebbtide-read-")
@@ -255,7 +252,6 @@ impl Store {
         move || {
             let path = files.journal();
             let said = schema::open_for_reading(&path)
-                .map_err(StoreError::from)
                 .and_then(|connection| {
                     Ok(connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))?)
                 })

@@ -54,6 +54,8 @@ impl Schema {
             Look::Empty => Err(damaged("the file is empty")),
             Look::NotSqlite => Err(damaged("the file is not a database")),
             Look::Sqlite => {
+                // Not even a setting of a newer file is changed by looking at it.
+                self.stated(path)?;
                 let found = (|| -> Result<i64> {
                     let connection = open(path)?;
                     // The writers open it in a moment: closing it must not fold the log into the file and remove it.
@@ -284,6 +286,28 @@ mod tests {
         let kept: String = open(&copy).unwrap().query_row("SELECT value FROM meta", [], |row| row.get(0)).unwrap();
         assert_eq!(kept, "1");
         assert!(matches!(FLOOR.need(&path), Err(StoreError::TooNew { found: 2, known: 1, .. })));
+    }
+
+    #[test]
+    fn the_newest_copies_of_migrations_are_kept_and_all_that_somebody_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files { dir: dir.path().to_path_buf() };
+        files::private_dir(&files.backups()).unwrap();
+        fs::write(files.backups().join("journal-mine.db"), "").unwrap();
+        for n in 0..8_u64 {
+            let file = fs::File::create(files.backups().join(format!("journal-schema1-{n}.db"))).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(n)).unwrap();
+        }
+        let path = files.journal();
+        FLOOR.create(&path).unwrap();
+        Schema { name: "journal", migrations: &TWO_STEPS, known: 2 }.migrate(&files, &path, 9).unwrap();
+        let mut names: Vec<String> = fs::read_dir(files.backups())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        let kept = ["mine", "schema1-4", "schema1-5", "schema1-6", "schema1-7", "schema1-9"];
+        assert_eq!(names, kept.map(|name| format!("journal-{name}.db")));
     }
 
     #[test]

@@ -28,7 +28,7 @@ fn a_value_of_the_wrong_kind_costs_at_most_its_row() {
     };
     assert!(all.len() > 60, "{all:?}");
     for (table, column) in all {
-        for value in ["x'00ff01'", "3.5", "'text'", "-9223372036854775808", "NULL"] {
+        for value in ["x'00ff01'", "'text'", "-9223372036854775808"] {
             let dir = image.lay_out("", None);
             let connection = Connection::open(dir.path().join("journal.db")).unwrap();
             connection.execute_batch("PRAGMA foreign_keys = OFF").unwrap();

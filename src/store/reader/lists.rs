@@ -37,8 +37,10 @@ impl Reader {
             let n: Option<i64> = self
                 .connection
                 .prepare_cached("SELECT n FROM main.op_counts WHERE collection = ?1 AND state = ?2")?
-                .query_row(params![journal, word], |row| row.get(0))
-                .optional()?;
+                // A derived number that is none: `doctor --repair` counts again.
+                .query_row(params![journal, word], |row| Ok(row.get(0).ok()))
+                .optional()?
+                .flatten();
             Ok(u64::try_from(n.unwrap_or(0)).unwrap_or(0))
         };
         let mut pending = 0;

@@ -99,8 +99,8 @@ impl Reader {
             let mut rows = select.query([])?;
             let mut counts = OutboxCounts::default();
             while let Some(row) = rows.next()? {
-                let n = u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
-                match OpState::parse(&row.get::<_, String>(0)?) {
+                let n = u64::try_from(row.get::<_, i64>(1).unwrap_or(0)).unwrap_or(0);
+                match OpState::parse(&row.get::<_, String>(0).unwrap_or_default()) {
                     Some(OpState::Queued) => counts.queued = n,
                     Some(OpState::Held) => counts.held = n,
                     Some(OpState::Blocked) => counts.blocked = n,

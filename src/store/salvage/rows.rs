@@ -105,11 +105,13 @@ impl Column {
 }
 
 impl Table {
-    /// The row with every column filled in. `strict`: nothing may be mended.
-    fn fit(&self, (rowid, values): &Cell, strict: bool) -> Option<Vec<Value>> {
+    /// The row with every column filled in, and whether a value had to be left out for that. `None` where the values can
+    /// only be another table's, or what the user wrote does not fit.
+    fn fit(&self, (rowid, values): &Cell) -> Option<(Vec<Value>, bool)> {
         if values.is_empty() || values.len() > self.columns.len() {
             return None;
         }
+        let mut mended = false;
         let fill = |(index, column): (usize, &Column)| {
             let value = values.get(index);
             if self.alias == Some(index) {
@@ -117,13 +119,26 @@ impl Table {
             }
             match value {
                 Some(value) if column.takes(value) => Some(value.clone()),
-                Some(_) if strict => None,
-                _ => column.absent(),
+                Some(_) if CONTENT.contains(&column.name.as_str()) => None,
+                other => {
+                    mended |= other.is_some();
+                    column.absent()
+                }
             }
         };
-        self.columns.iter().enumerate().map(fill).collect()
+        let row = self.columns.iter().enumerate().map(fill).collect::<Option<_>>()?;
+        Some((row, mended))
+    }
+
+    /// The row as it is, where every value fits.
+    fn fit_exactly(&self, cell: &Cell) -> Option<Vec<Value>> {
+        self.fit(cell).filter(|(_, mended)| !mended).map(|(row, _)| row)
     }
 }
+
+/// What the user wrote: a row without it is no row.
+const CONTENT: [&str; 10] =
+    ["record", "key", "changes", "document", "base", "snapshot", "edit", "body", "mine", "theirs"];
 
 /// Reads whatever can be read. `strays`: look at pages no tree reaches even where every tree is whole, since single pages
 /// may be older than the rest.
@@ -230,10 +245,13 @@ fn read_tree(image: &Image, table: &Table, root: u32, found: &mut Found, reached
             bad_cells += 1;
             return false;
         };
-        let Some(values) = table.fit(&cell, false) else {
+        let Some((values, mended)) = table.fit(&cell) else {
             rows.unfit.push(cell);
             return false;
         };
+        if mended {
+            rows.unfit.push(cell.clone());
+        }
         reached.insert(page);
         if table.keyed {
             rows.keyed.push(values);
@@ -267,7 +285,7 @@ fn gather_strays(image: &Image, tables: &[Table], found: &mut Found, reached: &H
                     if is_time == (first.name == "draft_edits") { second } else { first }
                 }
             };
-            let Some(values) = table.fit(&cell, true) else { continue };
+            let Some(values) = table.fit_exactly(&cell) else { continue };
             let rows = found.tables.entry(table.name.clone()).or_default();
             rows.unfit.retain(|unfit| *unfit != cell);
             rows.good.entry(cell.0).or_insert(values);
@@ -283,7 +301,7 @@ fn is_shaped(table: &Table, cell: &Cell) -> bool {
     table.alias.is_none_or(|alias| cell.1.get(alias) == Some(&Value::Null))
         && cell.1.len() >= least.min(table.columns.len())
         && table.columns.len() > 1
-        && table.fit(cell, true).is_some()
+        && table.fit_exactly(cell).is_some()
 }
 
 #[derive(Default)]

@@ -10,6 +10,8 @@ mod drafts;
 mod errors;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/journal.rs"]
+mod journal;
 #[path = "cli/local.rs"]
 mod local;
 #[path = "cli/place.rs"]

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    conflicts::ConflictsCommand, dashboard, draft::DraftCommand, edit, export, guard::GuardCommand, import, init,
-    outbox::OutboxCommand, records, serve, session::SessionCommand, shell, sync, vault::VaultCommand,
+    conflicts::ConflictsCommand, dashboard, doctor::DoctorArgs, draft::DraftCommand, edit, export, guard::GuardCommand,
+    import, init, journal::JournalCommand, outbox::OutboxCommand, records, serve, session::SessionCommand, shell, sync,
+    vault::VaultCommand,
 };
 
 /// A terminal workbench for JSON data that lives behind an unreliable network
@@ -89,8 +90,9 @@ pub(super) enum Command {
     Vault(VaultArgs),
     Guard(GuardArgs),
     Session(SessionArgs),
+    Journal(JournalArgs),
     #[command(about = super::doctor::ABOUT, after_long_help = super::doctor::SHAPE)]
-    Doctor,
+    Doctor(DoctorArgs),
     /// Show where everything is kept
     #[command(after_long_help = shell::PATHS_SHAPE)]
     Paths,
@@ -138,4 +140,11 @@ pub(super) struct GuardArgs {
 pub(super) struct SessionArgs {
     #[command(subcommand)]
     pub command: SessionCommand,
+}
+
+/// Copy, restore and save the journal: drafts, edits, conflicts, screens, everything that exists only here
+#[derive(Debug, Args)]
+pub(super) struct JournalArgs {
+    #[command(subcommand)]
+    pub command: JournalCommand,
 }

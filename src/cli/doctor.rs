@@ -1,12 +1,17 @@
-//! `doctor`: looks at everything that could be wrong on this computer, and changes nothing.
+//! `doctor`: looks at everything that could be wrong on this computer. Without `--repair` it changes nothing; with it,
+//! what is safe is repaired, and each repair says what it did (see `doctor::repair`).
+
+mod repair;
 
 use std::{fs::File, os::unix::fs::PermissionsExt, path::Path, process::ExitCode};
 
+use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
     DONE, Outcome,
     output::{self, Data, count},
+    report::Failure,
     world::World,
 };
 use crate::{
@@ -15,21 +20,40 @@ use crate::{
         ids::{RecordKey, Seq},
         op::{Op, OpState},
     },
-    store::{Reader, StoreError},
+    store::{Reader, Store, StoreError},
 };
 
-pub(super) const ABOUT: &str = "Check configuration, files, permissions, schema and invariants; changes nothing";
+pub(super) const ABOUT: &str =
+    "Check configuration, files, permissions, schema and invariants; --repair mends what is safe";
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// Repair what can be repaired without a decision of yours, and say what was done
+    #[arg(long)]
+    pub repair: bool,
+}
 
 pub(super) const SHAPE: &str = "\
-Exit codes: 0 no problem found (warnings may be), 1 a problem found.
+With --repair, and a line for each:
+  a damaged journal is read row by row into a new one, the damaged file is kept
+  derived tables are made anew
+  edits and conflicts that lost each other are brought together; a text without a place goes to
+  the vault
+  text of an emergency file becomes a draft again, saves that were cut off are finished
+  what was being sent when a run ended is marked in doubt
+  half-made files go, files of yours are closed to others
+Nothing of yours is thrown away.
+
+Exit codes: 0 no problem found (warnings may be), 1 a problem found (or left).
 
 JSON:
   {\"ok\": true where no problem was found,
-   \"checks\": [{\"check\", \"result\": ok|warning|problem, \"detail\", \"hint\"}]}";
+   \"checks\": [{\"check\", \"result\": ok|repaired|warning|problem, \"detail\", \"hint\"}]}";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Grade {
     Ok,
+    Repaired,
     Warning,
     Problem,
 }
@@ -38,6 +62,7 @@ impl Grade {
     fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
+            Self::Repaired => "repaired",
             Self::Warning => "warning",
             Self::Problem => "problem",
         }
@@ -64,17 +89,58 @@ impl Findings {
         self.0.push(Finding { check, grade, detail: detail.into(), hint: Some(hint.into()) });
     }
 
+    fn repaired(&mut self, check: &'static str, detail: impl Into<String>) {
+        self.0.push(Finding { check, grade: Grade::Repaired, detail: detail.into(), hint: None });
+    }
+
     fn is_ok(&self) -> bool {
         self.0.iter().all(|finding| finding.grade != Grade::Problem)
     }
 }
 
-pub(super) fn run(world: &World) -> Outcome {
+pub(super) fn run(world: &World, args: &DoctorArgs) -> Outcome {
+    if args.repair && world.is_read_only() {
+        return Err(Failure::store("nothing can be repaired", StoreError::ReadOnly));
+    }
     let mut findings = Findings::default();
     let config = check_config(world, &mut findings);
+    if args.repair {
+        repair::places(&world.paths.data_dir, &mut findings);
+    }
     check_places(world, &mut findings);
     check_space(&world.paths.data_dir, &mut findings);
     check_leader(&world.paths.data_dir, &mut findings);
+    if is_worth_opening(world, args, &mut findings) {
+        if args.repair {
+            repair::data(world, &mut findings);
+        }
+        check_opened(world, &config, &mut findings);
+    }
+    print(world, &findings)?;
+    Ok(if findings.is_ok() { DONE } else { ExitCode::from(1) })
+}
+
+/// Opening saves what is left of a damaged journal: that is a repair.
+fn is_worth_opening(world: &World, args: &DoctorArgs, findings: &mut Findings) -> bool {
+    if args.repair {
+        return true;
+    }
+    match Store::damage(&world.paths.data_dir) {
+        Ok(None) | Err(_) => true,
+        Ok(Some(detail)) => {
+            findings.add(
+                "data",
+                Grade::Problem,
+                format!("the journal is damaged: {detail}"),
+                "the next start reads it row by row into a new one and keeps the damaged file; `ebbtide doctor --repair` \
+                 does it now",
+            );
+            false
+        }
+    }
+}
+
+fn check_opened(world: &World, config: &Config, findings: &mut Findings) {
     match world.reader() {
         Err(failure) => {
             let (detail, hint) = failure.into_finding();
@@ -82,15 +148,12 @@ pub(super) fn run(world: &World) -> Outcome {
         }
         Ok(mut reader) => {
             findings.ok("data", "opens, and its schema is known");
-            let checked =
-                check_pages(&mut reader, &mut findings).and_then(|()| check_data(&mut reader, &config, &mut findings));
+            let checked = check_pages(&mut reader, findings).and_then(|()| check_data(&mut reader, config, findings));
             if let Err(error) = checked {
                 findings.add("data", Grade::Problem, error.to_string(), "the log in the data dir says more");
             }
         }
     }
-    print(world, &findings)?;
-    Ok(if findings.is_ok() { DONE } else { ExitCode::from(1) })
 }
 
 fn print(world: &World, findings: &Findings) -> std::io::Result<()> {
@@ -163,9 +226,9 @@ fn check_places(world: &World, findings: &mut Findings) {
     };
     look(dir);
     let mut files = 0_u64;
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+    for path in repair::contents(dir) {
         files += 1;
-        look(&entry.path());
+        look(&path);
     }
     match open.as_slice() {
         [] => findings.ok("files", format!("`{}`: {}, only for you", dir.display(), count(files, "file"))),
@@ -173,7 +236,16 @@ fn check_places(world: &World, findings: &mut Findings) {
             "files",
             Grade::Warning,
             format!("others on this computer may read {}", some.join(", ")),
-            "take that right away: chmod go-rwx",
+            "`ebbtide doctor --repair` takes that right away",
+        ),
+    }
+    match Store::leftovers(dir).as_slice() {
+        [] => {}
+        some => findings.add(
+            "files",
+            Grade::Warning,
+            format!("{} of a run that was cut off", count(some.len() as u64, "half-made file")),
+            "`ebbtide doctor --repair` removes them",
         ),
     }
     let kept = std::fs::read_dir(dir.join("emergency")).into_iter().flatten().flatten().count();
@@ -182,7 +254,10 @@ fn check_places(world: &World, findings: &mut Findings) {
             "emergency",
             Grade::Warning,
             format!("{} of text could not be saved in the journal", count(kept as u64, "piece")),
-            format!("look at the files in `{}`", dir.join("emergency").display()),
+            format!(
+                "the next dashboard brings it back, or `ebbtide doctor --repair`; the files are in `{}`",
+                dir.join("emergency").display()
+            ),
         );
     }
 }
@@ -218,8 +293,8 @@ fn check_pages(reader: &mut Reader, findings: &mut Findings) -> Result<(), Store
         findings.ok("pages", "every page can be read, and the tables agree");
     }
     for detail in wrong {
-        let hint = "copy the data dir away before anything else; mirror and search index are fetched again where they \
-                    are moved away";
+        let hint = "`ebbtide doctor --repair` mends what is derived; `ebbtide journal salvage` reads the journal row by \
+                    row into a new one; a copy first: `ebbtide journal backup`";
         findings.add("pages", Grade::Problem, detail, hint);
     }
     Ok(())
@@ -255,7 +330,7 @@ fn check_data(reader: &mut Reader, config: &Config, findings: &mut Findings) -> 
             "conflicts",
             Grade::Problem,
             format!("{} in conflict without the conflict's row", count(some.len() as u64, "edit")),
-            "retry or discard them: `ebbtide outbox list --state conflict`",
+            "`ebbtide doctor --repair` lets the server tell the conflict anew",
         ),
     }
     findings.ok("drafts", count(reader.drafts()?.len() as u64, "draft"));

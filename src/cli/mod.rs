@@ -17,6 +17,7 @@ mod export;
 mod guard;
 mod import;
 mod init;
+mod journal;
 mod logging;
 mod outbox;
 mod output;
@@ -99,7 +100,8 @@ fn run(cli: Cli) -> Outcome {
         Some(Command::Vault(args)) => vault::run(&world, &args.command),
         Some(Command::Guard(args)) => guard::run(&world, &args.command),
         Some(Command::Session(args)) => session::run(&world, &args.command),
-        Some(Command::Doctor) => doctor::run(&world),
+        Some(Command::Journal(args)) => journal::run(&world, &args.command),
+        Some(Command::Doctor(args)) => doctor::run(&world, &args),
         Some(Command::Paths | Command::Completions(_) | Command::Man(_)) => unreachable!("answered above"),
     }
 }

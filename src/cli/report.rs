@@ -144,18 +144,20 @@ impl Failure {
 fn store_hint(error: &StoreError) -> (u8, Option<String>) {
     let (code, hint) = match error {
         StoreError::TooNew { .. } => (USAGE, "run the newer version, or look at the data with --read-only".to_owned()),
-        StoreError::Damaged { path, kept: Some(kept), .. } => (
+        StoreError::Damaged { kept: Some(kept), .. } => (
             USAGE,
             format!(
-                "nothing was thrown away and a copy is kept at `{}`; put a backup in its place, or move `{}` away to \
-                 begin anew",
-                kept.display(),
-                path.display()
+                "nothing could be read from it and nothing was thrown away: a copy is kept at `{}`; `ebbtide journal list` \
+                 shows the backups, `ebbtide journal restore FILE` puts one in its place, `ebbtide journal salvage \
+                 --begin-anew` begins with an empty one",
+                kept.display()
             ),
         ),
-        StoreError::Damaged { path, kept: None, .. } => (
+        StoreError::Damaged { kept: None, .. } => (
             USAGE,
-            format!("nothing was changed; put a backup in its place, or move `{}` away to begin anew", path.display()),
+            "nothing was changed; `ebbtide journal list` shows the backups, `ebbtide journal restore FILE` puts one in its \
+             place"
+                .to_owned(),
         ),
         StoreError::DiskFull { .. } => {
             (FAILED, "free some space and try again; what was queued before is safe".to_owned())

@@ -3,7 +3,7 @@
 //! The engine does the work; this file waits, shows progress and says how it ended. Where another process carries the
 //! sync already (an open dashboard), the engine asks that one and reports what it publishes.
 
-use std::{collections::BTreeMap, io::IsTerminal, process::ExitCode, sync::Arc};
+use std::{collections::BTreeMap, io::IsTerminal, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Args;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -22,6 +22,7 @@ use super::{
 use crate::{
     config::Config,
     model::{
+        activity::{Activity, Severity},
         display,
         ids::CollectionKey,
         source::SourceSpec,
@@ -182,6 +183,9 @@ async fn drive(
     Ok(Ended { statuses, interrupted })
 }
 
+/// A sync that is not watched does not wait longer for a journal that takes nothing (a full disk).
+const STUCK: Duration = Duration::from_secs(8);
+
 /// Ends when there is nothing left to do; never where it is watched.
 async fn wait(
     events: &mut UnboundedReceiver<EngineEvent>,
@@ -189,14 +193,33 @@ async fn wait(
     statuses: &mut Vec<SourceStatus>,
     watch: bool,
 ) -> Result<(), Failure> {
-    while let Some(event) = events.recv().await {
+    let mut stuck: Option<(tokio::time::Instant, Activity)> = None;
+    loop {
+        let event = match &stuck {
+            None => events.recv().await,
+            Some((since, activity)) => match tokio::time::timeout_at(*since + STUCK, events.recv()).await {
+                Ok(event) => event,
+                Err(_) => {
+                    let hint = "your edits are kept; run it again when that is mended";
+                    return Err(Failure::failed(activity.text.clone()).hint(hint));
+                }
+            },
+        };
+        let Some(event) = event else { break };
         match event {
             EngineEvent::Status(now) => {
                 screen.show(&now);
                 *statuses = now;
             }
-            EngineEvent::Activity(activity) => screen.say(&activity.text),
+            EngineEvent::Activity(activity) => {
+                screen.say(&activity.text);
+                if !watch && activity.severity == Severity::Problem && activity.topic == "outbox" {
+                    stuck.get_or_insert((tokio::time::Instant::now(), activity));
+                }
+            }
             EngineEvent::Idle if !watch => return Ok(()),
+            // The journal took something: it goes on.
+            EngineEvent::Changed { outbox: true, .. } => stuck = None,
             EngineEvent::Idle | EngineEvent::Leadership(_) | EngineEvent::Changed { .. } => {}
         }
     }

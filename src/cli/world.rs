@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{args::Globals, report::Failure};
+use super::{args::Globals, output::talk, report::Failure};
 use crate::{
     config::{self, Config, Paths},
     model::{
+        activity::Severity,
         ids::{CollectionKey, SourceName},
         source::{CollectionSpec, SourceSpec},
         time::{At, Clock, Timestamp},
@@ -75,7 +76,12 @@ impl World {
     }
 
     fn open(&self, mode: OpenMode) -> Result<Store, StoreError> {
-        Store::open(&self.paths.data_dir, mode, self.clock.clone())
+        let store = Store::open(&self.paths.data_dir, mode, self.clock.clone())?;
+        for note in store.take_notes().iter().filter(|note| note.severity >= Severity::Warning) {
+            talk(&format!("warning: {}", note.text));
+            note.hint.iter().for_each(|hint| talk(&format!("hint: {hint}")));
+        }
+        Ok(store)
     }
 }
 

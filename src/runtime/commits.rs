@@ -4,6 +4,7 @@
 //! also goes to an emergency file beside the journal.
 
 use std::{
+    cell::Cell,
     fs::OpenOptions,
     io::Write as _,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
@@ -13,6 +14,7 @@ use std::{
 
 use crate::{
     model::{draft::DraftWrite, ids::SessionName, session::UiCommit},
+    runtime::emergency,
     store::{Reply, Store, StoreError},
 };
 
@@ -28,6 +30,8 @@ pub struct Commits {
     emergency: PathBuf,
     in_flight: Option<(UiCommit, Reply<()>)>,
     failing: bool,
+    /// The emergency file holds something that is not in the journal yet.
+    rescued: Cell<bool>,
 }
 
 /// What became of the commit in flight.
@@ -39,8 +43,8 @@ pub enum Outcome {
 
 impl Commits {
     pub fn new(store: Store, session: SessionName, data_dir: &Path) -> Self {
-        let emergency = data_dir.join("emergency").join(format!("{}.jsonl", session.as_str().replace('/', "_")));
-        Self { store, session, emergency, in_flight: None, failing: false }
+        let emergency = emergency::file(data_dir, &session);
+        Self { store, session, emergency, in_flight: None, failing: false, rescued: Cell::new(false) }
     }
 
     /// Sends what the app wants kept to the journal. Only while none is in flight.
@@ -76,7 +80,7 @@ impl Commits {
         match result {
             Ok(()) => {
                 let recovered = std::mem::take(&mut self.failing);
-                if recovered {
+                if self.rescued.take() {
                     let _ = std::fs::remove_file(&self.emergency);
                 }
                 Outcome::Committed { recovered }
@@ -105,14 +109,19 @@ impl Commits {
 
     /// Appends what was typed to the emergency file. Best effort: there may be no room there either.
     fn rescue(&self, commit: &UiCommit) {
+        self.rescued.set(true);
         let typed: Vec<serde_json::Value> = commit.drafts.iter().filter_map(rescued).collect();
-        let slices: Vec<_> =
-            commit.slices.iter().map(|slice| serde_json::json!({"slice": slice.name, "body": slice.body})).collect();
+        let slices: Vec<_> = commit
+            .slices
+            .iter()
+            .map(|slice| serde_json::json!({"slice": slice.name, "version": slice.version, "body": slice.body}))
+            .collect();
         let line = serde_json::json!({ "drafts": typed, "session": slices });
         let written = self.emergency.parent().map_or(Ok(()), |dir| {
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
             let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&self.emergency)?;
-            writeln!(file, "{line}")
+            writeln!(file, "{line}")?;
+            file.sync_data()
         });
         if let Err(error) = written {
             tracing::error!("the emergency file `{}` could not be written: {error}", self.emergency.display());
@@ -122,7 +131,9 @@ impl Commits {
 
 fn rescued(write: &DraftWrite) -> Option<serde_json::Value> {
     match write {
-        DraftWrite::Snapshot { key, snapshot, .. } => Some(serde_json::json!({"draft": key, "snapshot": snapshot})),
+        DraftWrite::Snapshot { key, snapshot, base, base_revision } => {
+            Some(serde_json::json!({"draft": key, "snapshot": snapshot, "base": base, "base_revision": base_revision}))
+        }
         DraftWrite::Append { key, edit } => Some(serde_json::json!({"draft": key, "edit": edit})),
         DraftWrite::RequestCommit { key, op } => Some(serde_json::json!({"draft": key, "queue": op})),
         DraftWrite::Remove { .. } | DraftWrite::Discard { .. } => None,

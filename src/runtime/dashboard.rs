@@ -37,6 +37,7 @@ use crate::{
         RunError,
         clock::{SystemClock, zone_offset},
         commits::{Commits, Outcome, PATIENCE, RETRY},
+        emergency,
         engine::{Engine, EngineEvent, EngineSetup},
         external_editor,
         loads::{self, Loader},
@@ -109,6 +110,8 @@ struct Dashboard {
     data_dir: PathBuf,
     config_file: PathBuf,
     engine_setup: Option<EngineSetup>,
+    /// The last run was cut off: the journal is read whole once the first frame stands.
+    check_journal: bool,
     engine: Option<Engine>,
     loader: Loader,
     commits: Commits,
@@ -159,8 +162,14 @@ impl Dashboard {
         let store = Store::open(&data_dir, mode, Arc::clone(&clock) as Arc<dyn Clock>).map_err(failed)?;
         let wanted = session;
         let session = session_lock::acquire(&store, &wanted).map_err(failed)?;
+        let mut notes = store.take_notes();
+        if !read_only {
+            notes.extend(emergency::recover(&store, &data_dir, &session.name, clock.at().wall).map_err(failed)?);
+        }
         let mut reader = store.reader().map_err(failed)?;
-        resume_requested_commits(&store, &mut reader).map_err(failed)?;
+        if !read_only {
+            emergency::resume_requested_commits(&store, &mut reader).map_err(failed)?;
+        }
         let forget = fresh || config.ui.restore == Restore::DraftsOnly;
         let saved =
             if read_only { reader.session(&session.name) } else { store.begin_session(&session.name, forget).wait() };
@@ -193,6 +202,9 @@ impl Dashboard {
             let text = "Picked up where you were; the last run ended unexpectedly, nothing is lost";
             app.handle(&at, Event::Noticed(Activity::new(at.wall, Severity::Info, "session", text)));
         }
+        for note in notes {
+            app.handle(&at, Event::Noticed(note));
+        }
 
         let (report, events) = unbounded_channel();
         let (tell, shell) = unbounded_channel();
@@ -223,6 +235,7 @@ impl Dashboard {
             data_dir,
             config_file: paths.config,
             engine_setup,
+            check_journal: crashed && !read_only,
             engine: None,
             loader,
             commits,
@@ -553,10 +566,31 @@ impl Dashboard {
         if self.has_input && !self.is_proved {
             self.prove_start();
         }
+        if std::mem::take(&mut self.check_journal) {
+            self.check_journal();
+        }
         if let Some(setup) = self.engine_setup.take() {
             let tell = self.tell.clone();
             self.engine = Some(Engine::start(setup, move |event| drop(tell.send(Shell::Engine(event)))));
             self.read_back();
+        }
+    }
+
+    /// On a thread of its own, seconds on a large journal; heard of only where something is wrong.
+    fn check_journal(&self) {
+        let (check, report, at) = (self.store.journal_check(), self.report.clone(), self.clock.at().wall);
+        let run = move || match check() {
+            Ok(None) => {}
+            Ok(Some(wrong)) => {
+                let text = format!("the journal has a damaged page ({wrong})");
+                let hint = "quit and start again: what can be read is saved into a new one, the damaged file is kept";
+                let _ =
+                    report.send(Event::Noticed(Activity::new(at, Severity::Problem, "journal", text).with_hint(hint)));
+            }
+            Err(error) => tracing::warn!("the journal could not be checked: {error}"),
+        };
+        if let Err(error) = std::thread::Builder::new().name("ebbtide-check".to_owned()).spawn(run) {
+            tracing::warn!("the journal is not checked: {error}");
         }
     }
 
@@ -695,20 +729,6 @@ fn bootstrap(app: &mut App, clock: &SystemClock, reader: &mut Reader, keys: &[Co
             app.handle(&clock.at(), event);
         }
     }
-}
-
-/// Edits whose queueing had been asked for when the process died: `saving` was on the screen, so they are queued now,
-/// idempotently by their op id.
-fn resume_requested_commits(store: &Store, reader: &mut Reader) -> Result<(), StoreError> {
-    for (draft, op) in reader.commit_requests()? {
-        let queued = store.queue(QueueEdit { op, draft: Some(draft), session: None, activity: None }).wait();
-        match queued {
-            Ok(_) => {}
-            Err(StoreError::Refused(reason)) => tracing::warn!("an edit that was being saved stays a draft: {reason}"),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 async fn next_input(inputs: &mut Option<Inputs>) -> Option<Event> {

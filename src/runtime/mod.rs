@@ -4,6 +4,7 @@ pub mod clock;
 mod commits;
 pub mod dashboard;
 pub mod demo;
+pub mod emergency;
 pub mod engine;
 pub mod external_editor;
 mod gateway;

@@ -1,6 +1,9 @@
 //! Why the store could not do it, by what the caller can do about it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use rusqlite::ErrorCode;
 
@@ -98,10 +101,17 @@ impl StoreError {
     }
 }
 
-/// True where not even SQLite's shared memory (32 KiB) fits beside the file.
+/// True where not even SQLite's shared memory (32 KiB) fits beside the file: the disk is full, or the user's part of it.
 fn has_no_room(path: &Path) -> bool {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    rustix::fs::statvfs(dir).is_ok_and(|stat| stat.f_bavail.saturating_mul(stat.f_frsize) < 64 << 10)
+    if rustix::fs::statvfs(dir).is_ok_and(|stat| stat.f_bavail.saturating_mul(stat.f_frsize) < 64 << 10) {
+        return true;
+    }
+    // SQLite tells a quota that is used up like a broken disk; a file of our own is told the reason.
+    let probe = dir.join(".space");
+    let written = std::fs::write(&probe, [1_u8; 64 << 10]);
+    let _ = std::fs::remove_file(&probe);
+    written.is_err_and(|error| matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
 }
 
 pub(super) type Result<T, E = StoreError> = std::result::Result<T, E>;

@@ -121,6 +121,11 @@ pub(super) fn hold_alone(files: &Files) -> Result<Lock> {
     Ok(Lock { _file: file })
 }
 
+/// Holds the data dir alone where nobody has it open this instant.
+pub(super) fn try_hold_alone(files: &Files) -> Result<Option<Lock>> {
+    try_hold(&files.lock())
+}
+
 /// Tries for up to 10 seconds: a migration by another process takes no longer, a running dashboard does.
 fn wait_for(path: &Path, mut attempt: impl FnMut() -> Result<(), TryLockError>) -> Result<()> {
     for _ in 0..200 {
@@ -179,13 +184,34 @@ pub(super) fn look(path: &Path) -> Result<Look> {
     })
 }
 
+/// `PRAGMA user_version` of a file as its first page has it.
+pub(super) fn user_version(path: &Path) -> Option<i64> {
+    use std::os::unix::fs::FileExt;
+    let mut four = [0; 4];
+    File::open(path).and_then(|file| file.read_exact_at(&mut four, 60)).ok()?;
+    Some(i64::from(i32::from_be_bytes(four)))
+}
+
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_os_string();
     name.push(suffix);
     PathBuf::from(name)
 }
 
-/// Copies a database and its WAL into `damaged/`, named by content so that a second start does not copy again.
+/// What was renamed or removed in a directory survives a power cut.
+pub(super) fn sync_dir(dir: &Path) -> Result<()> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| not_writable(dir, &error))
+}
+
+/// Removes a file that may be there.
+pub(super) fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(not_writable(path, &error)),
+        _ => Ok(()),
+    }
+}
+
+/// Copies a database and its WAL into `damaged/`, durably, named by content so that a second start does not copy again.
 pub(super) fn keep_copy(files: &Files, path: &Path) -> Result<PathBuf> {
     let folder = files.damaged();
     private_dir(&folder)?;
@@ -204,28 +230,39 @@ pub(super) fn keep_copy(files: &Files, path: &Path) -> Result<PathBuf> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let kept = folder.join(format!("{stem}-{name}.db"));
     if !kept.exists() {
-        for suffix in ["-wal", ""] {
+        // Under its name last: what has the name is whole.
+        let growing = beside(&kept, ".copying");
+        for (suffix, to) in [("-wal", beside(&kept, "-wal")), ("", growing.clone())] {
             let from = beside(path, suffix);
             if from.exists() {
-                copy_private(&from, &beside(&kept, suffix))?;
+                copy_private(&from, &to)?;
+            } else if suffix.is_empty() {
+                private_file(&to)?;
             }
         }
+        fs::rename(&growing, &kept).map_err(|error| not_writable(&kept, &error))?;
+        sync_dir(&folder)?;
     }
     Ok(kept)
 }
 
-/// Moves a database that can be made again out of the way.
+/// Moves a database that can be made again out of the way, in the place of the one moved before: it needs no space.
 pub(super) fn set_aside(files: &Files, path: &Path) -> Result<PathBuf> {
-    let kept = keep_copy(files, path)?;
-    for suffix in ["", "-wal", "-shm", "-journal"] {
-        let file = beside(path, suffix);
-        match fs::remove_file(&file) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(not_writable(&file, &error)),
+    let folder = files.damaged();
+    private_dir(&folder)?;
+    let kept = folder.join(path.file_name().unwrap_or_default());
+    for suffix in ["-wal", ""] {
+        let (from, to) = (beside(path, suffix), beside(&kept, suffix));
+        remove(&to)?;
+        match fs::rename(&from, &to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(not_writable(&to, &error)),
+            _ => {}
         }
     }
-    let _ = fs::remove_file(files.suspect(path));
+    for suffix in ["-shm", "-journal"] {
+        remove(&beside(path, suffix))?;
+    }
+    remove(&files.suspect(path))?;
     Ok(kept)
 }
 
@@ -233,8 +270,7 @@ pub(super) fn copy_private(from: &Path, to: &Path) -> Result<()> {
     let mut source = File::open(from).map_err(|error| not_writable(from, &error))?;
     let mut target = private_file(to)?;
     target.set_len(0).map_err(|error| not_writable(to, &error))?;
-    io::copy(&mut source, &mut target).map_err(|error| not_writable(to, &error))?;
-    Ok(())
+    io::copy(&mut source, &mut target).and_then(|_| target.sync_all()).map_err(|error| not_writable(to, &error))
 }
 
 /// Copies a database and its WAL while others may write it: again until neither changed under the copy.
@@ -265,6 +301,11 @@ pub(super) fn fill_ballast(files: &Files) -> io::Result<()> {
     let path = files.ballast();
     if fs::metadata(&path).is_ok_and(|about| about.len() == BALLAST) {
         return Ok(());
+    }
+    // Where little is left the ballast would take it from the very edit that needs it.
+    let free = rustix::fs::statvfs(&files.dir)?;
+    if free.f_bavail.saturating_mul(free.f_frsize) < 2 * BALLAST {
+        return Err(io::ErrorKind::StorageFull.into());
     }
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
     // Not zeros: a compressing file system would keep nothing for them.

@@ -14,6 +14,7 @@
 //! applied. The order of reading matters: journal before mirror, or an acknowledgement between the two shows an old base
 //! without its op; search before both, or a row that moved looks unindexed and unread.
 
+mod backup;
 pub mod error;
 mod files;
 mod journal;
@@ -22,6 +23,7 @@ mod mirror;
 mod open;
 mod prepare;
 pub mod reader;
+mod salvage;
 mod schema;
 mod search;
 mod writer;
@@ -35,10 +37,13 @@ use std::{
 
 use serde_json::Value;
 
+pub use backup::{BackupFile, Restored};
 pub use error::StoreError;
 pub use files::Lock;
+pub use journal::mend::Mended;
 pub use open::Store;
 pub use reader::Reader;
+pub use salvage::{Salvage, Saved};
 
 use crate::model::{
     activity::Activity,

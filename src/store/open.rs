@@ -25,16 +25,17 @@ use crate::{
         window::{KeyWindow, WindowDifference},
     },
     store::{
-        Applied, Claim, Missing, NewBase, OpenMode, PullPage, QueueEdit, Queued, Reader, Reply, Resolve, Settle,
-        Undone, Unresolved,
+        Applied, Claim, Mended, Missing, NewBase, OpenMode, PullPage, QueueEdit, Queued, Reader, Reply, Resolve,
+        Settle, Undone, Unresolved,
         error::{Result, StoreError},
         files::{self, Files, Lock},
         journal::{
-            Journal, accounts, activity, claims, commands, conflicts, drafts, guards, requests, sessions, shadow,
+            Journal, accounts, activity, claims, commands, conflicts, drafts, guards, mend, requests, sessions, shadow,
             spent, steps, surgery, unresolve, vault,
         },
         mirror::{Mirror, overtaken::Overtaken, pages, sweeps, windows},
-        prepare,
+        prepare::{self, Prepared},
+        salvage,
         schema::{self, Need},
         search::{self, Nudge, Search},
         writer::{Durability, Lane, Manner, Writer},
@@ -56,6 +57,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     /// `None` where the data was opened read-only.
     writers: Option<Writers>,
+    /// What opening found out, until somebody asks.
+    notes: Mutex<Vec<Activity>>,
     _lock: Option<Lock>,
     _copy: Option<tempfile::TempDir>,
 }
@@ -94,6 +97,11 @@ impl Store {
                 Err(error) if error.is_disk_full() && files::drop_ballast(&Files { dir: dir.to_path_buf() }) => {
                     Self::open_for_writing(dir, clock)
                 }
+                // A page that opening had to read: marked, and then salvaged or made again like any other damage.
+                Err(StoreError::Damaged { path, kept: None, .. }) => {
+                    drop(files::private_file(&Files { dir: dir.to_path_buf() }.suspect(&path))?);
+                    Self::open_for_writing(dir, clock)
+                }
                 opened => opened,
             },
             OpenMode::ReadOnly => Self::open_copy(dir, clock),
@@ -103,7 +111,7 @@ impl Store {
     fn open_for_writing(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
         files::private_dir(dir)?;
         let files = Files { dir: dir.to_path_buf() };
-        let (lock, notes) = prepare::prepare(&files, clock.as_ref())?;
+        let Prepared { lock, notes } = prepare::prepare(&files, clock.as_ref())?;
         let nudge = Nudge::default();
         let open = |path: &Path| schema::open(path).map_err(|error| error.at(path, "opening the data"));
         let read = |path: &Path| schema::open_for_reading(path).map_err(|error| error.at(path, "opening the data"));
@@ -129,6 +137,7 @@ impl Store {
             files,
             clock,
             writers: Some(Writers { journal, mirror, search, overtaken: Overtaken::default() }),
+            notes: Mutex::new(notes.clone()),
             _lock: Some(lock),
             _copy: None,
         };
@@ -152,10 +161,22 @@ impl Store {
         let known = self.ask(manner, {
             let identity = identity.clone();
             move |journal| {
-                Ok(search::meta(&journal.connection, "mirror_identity")?.is_some_and(|known| known == identity))
+                let is_mended = search::meta(&journal.connection, salvage::MENDING)?.is_none();
+                let known = search::meta(&journal.connection, "mirror_identity")?;
+                Ok((is_mended, known.is_some_and(|known| known == identity)))
             }
         });
-        if !known.wait()? {
+        let (is_mended, is_known) = known.wait()?;
+        if !is_mended {
+            let at = self.0.clock.at().wall;
+            self.ask(manner, move |journal| {
+                mend::mend(journal, at)?;
+                journal.connection.execute("DELETE FROM meta WHERE name = ?1", [salvage::MENDING])?;
+                Ok(())
+            })
+            .wait()?;
+        }
+        if !is_known {
             self.ask(manner, move |journal| {
                 shadow::rebuild(journal)?;
                 search::set_meta(&journal.connection, "mirror_identity", &identity)
@@ -168,13 +189,9 @@ impl Store {
     /// Copies the journal (and the mirror, where it cannot be read in place) into a private directory and reads there.
     fn open_copy(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
         let journal = dir.join("journal.db");
-        match files::look(&journal)? {
-            files::Look::Missing => {
-                let detail = "there is no data here to read".to_owned();
-                return Err(StoreError::NotWritable { path: journal, detail });
-            }
-            files::Look::Sqlite => {}
-            _ => return Err(StoreError::Damaged { path: journal, detail: "not a database".to_owned(), kept: None }),
+        if files::look(&journal)? == files::Look::Missing {
+            let detail = "there is no data here to read".to_owned();
+            return Err(StoreError::NotWritable { path: journal, detail });
         }
         let copy = tempfile::Builder::new()
             .prefix("ebbtide-read-")
@@ -182,27 +199,83 @@ impl Store {
             .map_err(|error| files::not_writable(&std::env::temp_dir(), &error))?;
         let files = Files { dir: copy.path().to_path_buf() };
         let from = Files { dir: dir.to_path_buf() };
+        let mut notes = Vec::new();
         for (schema, from, to) in
             [(&schema::JOURNAL, from.journal(), files.journal()), (&schema::MIRROR, from.mirror(), files.mirror())]
         {
-            if files::look(&from)? == files::Look::Sqlite {
-                files::copy_live(&from, &to)?;
-                // An older schema is brought up in the copy; a newer one is read as far as it can be.
-                if schema.need(&to).is_ok_and(|need| need == Need::Migrate) {
-                    let mut connection = schema::open(&to)?;
-                    schema.upgrade(&mut connection, &to)?;
-                }
-            } else {
+            if files::look(&from)? == files::Look::Missing {
                 schema.create(&to)?;
+                continue;
+            }
+            files::copy_live(&from, &to)?;
+            match bring_copy_up(schema, &to) {
+                Err(StoreError::Damaged { detail, .. }) if schema.name == schema::JOURNAL.name => {
+                    let note = salvage::salvage(&files, &detail)
+                        .map_err(|_| StoreError::Damaged { path: from, detail, kept: None })?
+                        .note(clock.at().wall);
+                    // The copy goes when this program ends; the damaged file itself stays where it is.
+                    notes.push(Activity { hint: Some("start without `--read-only` to save it".to_owned()), ..note });
+                }
+                Err(StoreError::Damaged { .. }) => {
+                    files::set_aside(&files, &to)?;
+                    schema.create(&to)?;
+                }
+                other => other?,
             }
         }
         schema::SEARCH.create(&files.search())?;
-        let inner = Inner { dir: dir.to_path_buf(), files, clock, writers: None, _lock: None, _copy: Some(copy) };
+        if let Err(error) = derive(&files, &clock) {
+            tracing::warn!(%error, "what is derived could not be made anew in the copy");
+        }
+        let inner = Inner {
+            dir: dir.to_path_buf(),
+            files,
+            clock,
+            writers: None,
+            notes: Mutex::new(notes),
+            _lock: None,
+            _copy: Some(copy),
+        };
         Ok(Self(Arc::new(inner)))
     }
 
     pub fn dir(&self) -> PathBuf {
         self.0.dir.clone()
+    }
+
+    /// What opening found out, for the screen or the terminal; it is in the activity log already. Answered once.
+    pub fn take_notes(&self) -> Vec<Activity> {
+        std::mem::take(&mut self.0.notes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the whole journal on a connection of its own, whenever and wherever it is called: seconds on a large one, in
+    /// nobody's way. Answers what is wrong, where something is; the next start then saves what can be read.
+    pub fn journal_check(&self) -> impl FnOnce() -> Result<Option<String>, StoreError> + Send + 'static {
+        let (files, may_mark) = (self.0.files.clone(), self.0.writers.is_some());
+        move || {
+            let path = files.journal();
+            let said = schema::open_for_reading(&path)
+                .and_then(|connection| {
+                    Ok(connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))?)
+                })
+                .map_err(|error| error.at(&path, "checking the journal"));
+            let wrong = match said {
+                Ok(said) if said == "ok" => return Ok(None),
+                Ok(said) => said,
+                Err(StoreError::Damaged { detail, .. }) => detail,
+                Err(error) => return Err(error),
+            };
+            if may_mark {
+                drop(files::private_file(&files.suspect(&path))?);
+            }
+            Ok(Some(wrong))
+        }
+    }
+
+    /// Restores the rules between the journal's tables where that is safe. For `doctor`.
+    pub fn mend(&self, at: Timestamp) -> Reply<Mended> {
+        let manner = Manner { lane: Lane::Bulk, rows: 100, intent: "mending the journal", ..FULL_USER };
+        self.ask(manner, move |journal| mend::mend(journal, at))
     }
 
     /// A reader of its own connections (journal first, mirror and search attached).
@@ -660,6 +733,39 @@ impl Store {
             Err(error) => Reply::ready(Err(error)),
         }
     }
+}
+
+/// An older schema is brought up in the copy; a newer one is read as far as it can be.
+fn bring_copy_up(schema: &schema::Schema, copy: &Path) -> Result<()> {
+    match schema.need(copy) {
+        Err(StoreError::TooNew { .. }) => Ok(()),
+        Err(error) => Err(error),
+        Ok(_) if schema.name == schema::JOURNAL.name && salvage::has_broken_log(copy)? => {
+            let detail = "its write-ahead log has a bad frame".to_owned();
+            Err(StoreError::Damaged { path: copy.to_path_buf(), detail, kept: None })
+        }
+        Ok(Need::Migrate) => {
+            let mut connection = schema::open(copy)?;
+            schema.upgrade(&mut connection, copy)
+        }
+        Ok(Need::Nothing | Need::Create) => Ok(()),
+    }
+}
+
+/// What depends on the mirror, in a copy nobody else writes: made anew where it is of another mirror.
+fn derive(files: &Files, clock: &Arc<dyn Clock>) -> Result<()> {
+    let connection = schema::open(&files.journal())?;
+    let mirror = schema::open_for_reading(&files.mirror())?;
+    let identity = search::identity(&mirror)?;
+    let journal = Journal::new(connection, mirror, files.clone(), Arc::clone(clock), Nudge::default());
+    let known = search::meta(&journal.connection, "mirror_identity")?;
+    if search::meta(&journal.connection, salvage::MENDING)?.is_some() {
+        mend::mend(&journal, clock.at().wall)?;
+        journal.connection.execute("DELETE FROM meta WHERE name = ?1", [salvage::MENDING])?;
+    } else if known.as_deref() != Some(identity.as_str()) {
+        shadow::rebuild(&journal)?;
+    }
+    search::set_meta(&journal.connection, "mirror_identity", &identity)
 }
 
 const FULL_USER: Manner =

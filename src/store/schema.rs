@@ -59,6 +59,8 @@ impl Schema {
             Look::Empty => Err(damaged("the file is empty")),
             Look::NotSqlite => Err(damaged("the file is not a database")),
             Look::Sqlite => {
+                // Not even a setting of a newer file is changed by looking at it.
+                self.stated(path)?;
                 let found = (|| -> Result<i64> {
                     let connection = open(path)?;
                     // The writers open it in a moment: closing it must not fold the log into the file and remove it.
@@ -70,6 +72,10 @@ impl Schema {
                 .map_err(|error| error.at(path, "opening a database"))?;
                 match found {
                     0 => Err(damaged("the database holds no schema")),
+                    // No ebbtide has so many: the number itself is damaged.
+                    found if !(0..=self.known + 1_000).contains(&found) => {
+                        Err(damaged(&format!("its schema number {found} makes no sense")))
+                    }
                     found if found > self.known => {
                         Err(StoreError::TooNew { path: path.to_path_buf(), found, known: self.known })
                     }
@@ -78,6 +84,15 @@ impl Schema {
                 }
             }
         }
+    }
+
+    /// The version in a file's first page, not asked of SQLite: what a newer ebbtide wrote is left alone.
+    pub fn stated(&self, path: &Path) -> Result<()> {
+        let found = files::user_version(path).unwrap_or(0);
+        if found > self.known && found <= self.known + 1_000 {
+            return Err(StoreError::TooNew { path: path.to_path_buf(), found, known: self.known });
+        }
+        Ok(())
     }
 
     /// Makes the file under another name and moves it into place whole, so that an empty file is never one of ours.
@@ -111,21 +126,87 @@ impl Schema {
             let from: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
             let copy = backups.join(format!("{}-schema{from}-{stamp}.db", self.name));
             if !copy.exists() {
-                // VACUUM INTO accepts an empty file that is there: made private before the first byte.
-                files::private_file(&copy)?;
-                connection.execute("VACUUM INTO ?1", [copy.to_string_lossy()])?;
+                files::remove(&files::beside(&copy, ".copying"))?;
+                copy_into(connection, &copy)?;
+                keep_newest(&backups, self.name)?;
             }
             self.upgrade(connection, path)
         };
         step(&mut connection).map_err(|error| error.at(path, &context))
     }
 
+    /// The newest version this program knows.
+    pub fn known(&self) -> usize {
+        usize::try_from(self.known).expect("a handful")
+    }
+
+    /// An empty database of a version, to look its tables up.
+    pub fn in_memory(&self, version: usize) -> Result<Connection> {
+        let mut connection = Connection::open_in_memory()?;
+        self.upgrade_to(&mut connection, version, Path::new(":memory:"))?;
+        Ok(connection)
+    }
+
+    pub fn upgrade_to(&self, connection: &mut Connection, version: usize, path: &Path) -> Result<()> {
+        self.done(self.migrations.to_version(connection, version), path)
+    }
+
     pub fn upgrade(&self, connection: &mut Connection, path: &Path) -> Result<()> {
-        self.migrations.to_latest(connection).map_err(|error| match error {
+        self.done(self.migrations.to_latest(connection), path)
+    }
+
+    fn done(&self, outcome: rusqlite_migration::Result<()>, path: &Path) -> Result<()> {
+        let damaged = |detail: String| StoreError::Damaged { path: path.to_path_buf(), detail, kept: None };
+        outcome.map_err(|error| match error {
+            // A step that does not fit the tables it finds: the schema number is not the file's.
+            rusqlite_migration::Error::RusqliteError { err: rusqlite::Error::SqlInputError { msg, .. }, .. } => {
+                damaged(format!("its tables are not those of its schema number: {msg}"))
+            }
+            rusqlite_migration::Error::RusqliteError { err, .. }
+                if err.sqlite_error_code() == Some(rusqlite::ErrorCode::Unknown) =>
+            {
+                damaged(format!("its tables are not those of its schema number: {err}"))
+            }
             rusqlite_migration::Error::RusqliteError { err, .. } => StoreError::from(err),
-            other => StoreError::Damaged { path: path.to_path_buf(), detail: other.to_string(), kept: None },
+            other => damaged(other.to_string()),
         })
     }
+}
+
+/// Copies of a file from before a migration that are kept.
+const KEPT: usize = 5;
+
+/// `VACUUM INTO`: the file and its log as of one instant, beside whoever writes them. Durable and private, and under its
+/// name only when it is whole.
+pub(super) fn copy_into(connection: &Connection, to: &Path) -> Result<()> {
+    let growing = files::beside(to, ".copying");
+    // An empty file that is there is accepted: made private before the first byte.
+    files::private_file(&growing)?.set_len(0).map_err(|error| files::not_writable(&growing, &error))?;
+    connection.execute("VACUUM INTO ?1", [growing.to_string_lossy()])?;
+    fs::File::open(&growing).and_then(|file| file.sync_all()).map_err(|error| files::not_writable(&growing, &error))?;
+    fs::rename(&growing, to).map_err(|error| files::not_writable(to, &error))?;
+    match to.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+        Some(dir) => files::sync_dir(dir),
+        None => Ok(()),
+    }
+}
+
+/// Removes the oldest copies that migrations made; those somebody asked for stay.
+fn keep_newest(backups: &Path, name: &str) -> Result<()> {
+    let begin = format!("{name}-schema");
+    let mut copies: Vec<_> = fs::read_dir(backups)
+        .map_err(|error| files::not_writable(backups, &error))?
+        .flatten()
+        .filter(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            name.starts_with(&begin) && name.ends_with(".db")
+        })
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+        .collect();
+    copies.sort();
+    let extra = copies.len().saturating_sub(KEPT);
+    copies[..extra].iter().try_for_each(|(_, path)| files::remove(path))
 }
 
 /// A connection for writing: WAL, own checkpoints, nothing a hostile file could run.
@@ -210,6 +291,28 @@ mod tests {
         let kept: String = open(&copy).unwrap().query_row("SELECT value FROM meta", [], |row| row.get(0)).unwrap();
         assert_eq!(kept, "1");
         assert!(matches!(FLOOR.need(&path), Err(StoreError::TooNew { found: 2, known: 1, .. })));
+    }
+
+    #[test]
+    fn the_newest_copies_of_migrations_are_kept_and_all_that_somebody_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files { dir: dir.path().to_path_buf() };
+        files::private_dir(&files.backups()).unwrap();
+        fs::write(files.backups().join("journal-mine.db"), "").unwrap();
+        for n in 0..8_u64 {
+            let file = fs::File::create(files.backups().join(format!("journal-schema1-{n}.db"))).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(n)).unwrap();
+        }
+        let path = files.journal();
+        FLOOR.create(&path).unwrap();
+        Schema { name: "journal", migrations: &TWO_STEPS, known: 2 }.migrate(&files, &path, 9).unwrap();
+        let mut names: Vec<String> = fs::read_dir(files.backups())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        let kept = ["mine", "schema1-4", "schema1-5", "schema1-6", "schema1-7", "schema1-9"];
+        assert_eq!(names, kept.map(|name| format!("journal-{name}.db")));
     }
 
     #[test]

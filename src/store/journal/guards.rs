@@ -12,6 +12,7 @@ use crate::{
     store::{
         error::Result,
         journal::{Journal, ops},
+        reader::readable,
     },
 };
 
@@ -56,12 +57,8 @@ pub(in crate::store) fn all(connection: &rusqlite::Connection) -> Result<Vec<Lat
         let record = collection.record(row.get::<_, String>(2)?);
         let precondition: Option<Precondition> = ops::json(row.get(3)?);
         let content = ops::json(row.get(4)?);
-        Ok(precondition.map(|precondition| (record, precondition, content, row.get(5))))
+        let until = Timestamp(row.get(5)?);
+        Ok(precondition.map(|precondition| LateOriginal { record, precondition, content, until }))
     })?;
-    let mut guards = Vec::new();
-    for row in found {
-        let Some((record, precondition, content, until)) = row? else { continue };
-        guards.push(LateOriginal { record, precondition, content, until: Timestamp(until?) });
-    }
-    Ok(guards)
+    Ok(readable(found)?.into_iter().flatten().collect())
 }

@@ -8,6 +8,7 @@ pub(super) mod commands;
 pub(super) mod conflicts;
 pub(super) mod drafts;
 pub(super) mod guards;
+pub(super) mod mend;
 pub(super) mod moments;
 pub(super) mod ops;
 pub(super) mod requests;

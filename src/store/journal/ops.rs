@@ -1,6 +1,6 @@
 //! The outbox's rows: how an op is written, read and put at its place.
 
-use rusqlite::{OptionalExtension, Row, named_params};
+use rusqlite::{OptionalExtension, Row, named_params, types::FromSql};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -44,75 +44,91 @@ pub(in crate::store) fn json<T: DeserializeOwned>(text: Option<String>) -> Optio
 /// Reads an op. A row that cannot be decoded comes back as `rejected` with the reason: it is shown, it is never sent,
 /// and the others go on.
 pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Op> {
-    let mut trouble = None;
-    let mut note = |what: &str| trouble = Some(format!("the row cannot be read: {what}"));
-    let op_id: String = row.get(1)?;
-    let kind: String = row.get(5)?;
-    let state: String = row.get(6)?;
-    let changes: String = row.get(7)?;
-    let document: Option<String> = row.get(8)?;
-    let base: Option<String> = row.get(9)?;
-    let sent: Option<String> = row.get(19)?;
-    let format: i64 = row.get(23)?;
+    let mut cells = Cells { row, trouble: None };
+    let op_id: String = cells.get(1, "op id");
+    let kind: String = cells.get(5, "kind");
+    let state: String = cells.get(6, "state");
+    let changes: String = cells.get(7, "changes");
+    let document = cells.value(8, "document");
+    let base = cells.value(9, "base");
+    let sent_document = cells.value(19, "sent document");
+    let format: i64 = cells.get(23, "format");
     if format > FORMAT {
-        note("it was written by a newer ebbtide");
+        cells.note("it was written by a newer ebbtide");
     }
-    let mut value = |text: Option<String>, what: &str| {
-        let text = text?;
-        serde_json::from_str::<Value>(&text).map_err(|_| note(what)).ok()
-    };
-    let document = value(document, "document");
-    let base = value(base, "base");
-    let sent_document = value(sent, "sent document");
     let op_id = op_id.parse().map(OpId).unwrap_or_else(|_| {
-        note("op id");
+        cells.note("op id");
         OpId(uuid::Uuid::nil())
     });
     let changes = serde_json::from_str(&changes).unwrap_or_else(|_| {
-        note("changes");
+        cells.note("changes");
         Vec::new()
     });
     let kind = kind_of(&kind).unwrap_or_else(|| {
-        note("kind");
+        cells.note("kind");
         OpKind::Update
     });
     let state = OpState::parse(&state).unwrap_or_else(|| {
-        note("state");
+        cells.note("state");
         OpState::Rejected
     });
     let mut op = Op {
         seq: Seq(row.get(0)?),
         op_id,
         record: RecordKey {
-            collection: CollectionKey::new(row.get::<_, String>(2)?, row.get::<_, String>(3)?),
-            id: RecordId(row.get(4)?),
+            collection: CollectionKey::new(cells.get::<String>(2, "source"), cells.get::<String>(3, "collection")),
+            id: RecordId(cells.get(4, "record")),
         },
         kind,
         state,
         changes,
         document,
         base,
-        base_revision: row.get::<_, Option<String>>(10)?.map(Revision),
-        after: row.get::<_, Option<i64>>(11)?.map(Seq),
-        attempts: row.get(12)?,
-        created_at: Timestamp(row.get(13)?),
-        next_attempt_at: row.get::<_, Option<i64>>(14)?.map(Timestamp),
-        sent_at: row.get::<_, Option<i64>>(15)?.map(Timestamp),
-        settled_at: row.get::<_, Option<i64>>(16)?.map(Timestamp),
-        request_hash: row.get(17)?,
-        precondition: json(row.get(18)?),
+        base_revision: cells.get::<Option<String>>(10, "revision").map(Revision),
+        after: cells.get::<Option<i64>>(11, "predecessor").map(Seq),
+        attempts: cells.get(12, "attempts"),
+        created_at: Timestamp(cells.get(13, "time")),
+        next_attempt_at: cells.get::<Option<i64>>(14, "time").map(Timestamp),
+        sent_at: cells.get::<Option<i64>>(15, "time").map(Timestamp),
+        settled_at: cells.get::<Option<i64>>(16, "time").map(Timestamp),
+        request_hash: cells.get(17, "request"),
+        precondition: json(cells.get(18, "precondition")),
         sent_document,
-        last_error: json(row.get(20)?),
-        author: row.get(21)?,
-        was_in_doubt: row.get(22)?,
+        last_error: json(cells.get(20, "error")),
+        author: cells.get(21, "author"),
+        was_in_doubt: cells.get(22, "doubt"),
     };
-    if let Some(message) = trouble
+    if let Some(message) = cells.trouble
         && op.state.is_pending()
     {
         op.state = OpState::Rejected;
         op.last_error = Some(OpError { at: op.created_at, status: None, message });
     }
     Ok(op)
+}
+
+/// The columns of a row, each read on its own: what has the wrong type is noted and taken as absent.
+struct Cells<'r, 's> {
+    row: &'r Row<'s>,
+    trouble: Option<String>,
+}
+
+impl Cells<'_, '_> {
+    fn note(&mut self, what: &str) {
+        self.trouble = Some(format!("the row cannot be read: {what}"));
+    }
+
+    fn get<T: FromSql + Default>(&mut self, column: usize, what: &str) -> T {
+        self.row.get(column).unwrap_or_else(|_| {
+            self.note(what);
+            T::default()
+        })
+    }
+
+    fn value(&mut self, column: usize, what: &str) -> Option<Value> {
+        let text: String = self.get::<Option<String>>(column, what)?;
+        serde_json::from_str(&text).map_err(|_| self.note(what)).ok()
+    }
 }
 
 pub(in crate::store) fn kind_of(word: &str) -> Option<OpKind> {

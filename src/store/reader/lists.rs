@@ -19,7 +19,9 @@ use crate::{
         error::Result,
         files,
         journal::{moments, ops, sessions},
-        keys, sql,
+        keys,
+        reader::readable,
+        sql,
     },
 };
 
@@ -35,8 +37,10 @@ impl Reader {
             let n: Option<i64> = self
                 .connection
                 .prepare_cached("SELECT n FROM main.op_counts WHERE collection = ?1 AND state = ?2")?
-                .query_row(params![journal, word], |row| row.get(0))
-                .optional()?;
+                // A derived number that is none: `doctor --repair` counts again.
+                .query_row(params![journal, word], |row| Ok(row.get(0).ok()))
+                .optional()?
+                .flatten();
             Ok(u64::try_from(n.unwrap_or(0)).unwrap_or(0))
         };
         let mut pending = 0;
@@ -79,9 +83,8 @@ impl Reader {
                 "SELECT source, name FROM main.collections UNION SELECT source, name FROM m.collections ORDER BY 1, 2",
             )?;
             let found = select
-                .query_map([], |row| Ok(CollectionKey::new(row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?
-                .collect::<rusqlite::Result<_>>()?;
-            Ok(found)
+                .query_map([], |row| Ok(CollectionKey::new(row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+            Ok(readable(found)?)
         })
     }
 
@@ -103,25 +106,27 @@ impl Reader {
              d.updated_at FROM main.drafts d JOIN main.collections c ON c.id = d.collection WHERE {condition} \
              ORDER BY d.id"
         ))?;
-        let mut rows = select.query(parameters)?;
-        let mut drafts = Vec::new();
-        while let Some(row) = rows.next()? {
+        // A draft of a target of a newer ebbtide, or one that cannot be read, stays in the table and is not shown.
+        let found = select.query_map(parameters, |row| {
+            let Some(key) = draft_key(row, 1)? else { return Ok(None) };
             let id: i64 = row.get(0)?;
-            // A target of a newer ebbtide stays in the table and is not shown.
-            let Some(key) = draft_key(row, 1)? else { continue };
-            drafts.push(Draft {
+            let draft = Draft {
                 key,
                 snapshot: row.get(5)?,
-                edits: self
-                    .connection
-                    .prepare_cached("SELECT edit FROM main.draft_edits WHERE draft = ?1 ORDER BY id")?
-                    .query_map([id], |row| row.get(0))?
-                    .collect::<rusqlite::Result<_>>()?,
+                edits: Vec::new(),
                 base: ops::json(row.get(6)?),
                 base_revision: row.get::<_, Option<String>>(7)?.map(Revision),
                 commit_requested: row.get::<_, Option<String>>(8)?.and_then(|id| id.parse().ok()).map(OpId),
                 updated_at: Timestamp(row.get(9)?),
-            });
+            };
+            Ok(Some((id, draft)))
+        })?;
+        let mut drafts = Vec::new();
+        for (id, mut draft) in readable(found)?.into_iter().flatten() {
+            let mut edits =
+                self.connection.prepare_cached("SELECT edit FROM main.draft_edits WHERE draft = ?1 ORDER BY id")?;
+            draft.edits = readable(edits.query_map([id], |row| row.get(0))?)?;
+            drafts.push(draft);
         }
         Ok(drafts)
     }
@@ -162,14 +167,8 @@ impl Reader {
                 "SELECT c.source, c.name, d.record, d.target, d.commit_op FROM main.drafts d \
                  JOIN main.collections c ON c.id = d.collection WHERE d.commit_requested IS NOT NULL ORDER BY d.id",
             )?;
-            let mut rows = select.query([])?;
-            let mut found = Vec::new();
-            while let Some(row) = rows.next()? {
-                if let (Some(key), Some(op)) = (draft_key(row, 0)?, ops::json(row.get(4)?)) {
-                    found.push((key, op));
-                }
-            }
-            Ok(found)
+            let found = select.query_map([], |row| Ok((draft_key(row, 0)?, ops::json(row.get(4)?))))?;
+            Ok(readable(found)?.into_iter().filter_map(|(key, op)| Some((key?, op?))).collect())
         })
     }
 
@@ -179,23 +178,21 @@ impl Reader {
             let mut select = reader.connection.prepare_cached(
                 "SELECT id, at, severity, topic, text, hint FROM main.activity WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
             )?;
-            let found = select
-                .query_map(params![before.unwrap_or(i64::MAX), sql(limit)], |row| {
-                    let severity: String = row.get(2)?;
-                    let activity = Activity {
-                        at: Timestamp(row.get(1)?),
-                        severity: [Severity::Info, Severity::Draft, Severity::Warning, Severity::Problem]
-                            .into_iter()
-                            .find(|known| known.word() == severity)
-                            .unwrap_or(Severity::Info),
-                        topic: row.get(3)?,
-                        text: row.get(4)?,
-                        hint: row.get(5)?,
-                    };
-                    Ok((row.get(0)?, activity))
-                })?
-                .collect::<rusqlite::Result<_>>()?;
-            Ok(found)
+            let found = select.query_map(params![before.unwrap_or(i64::MAX), sql(limit)], |row| {
+                let severity: String = row.get(2)?;
+                let activity = Activity {
+                    at: Timestamp(row.get(1)?),
+                    severity: [Severity::Info, Severity::Draft, Severity::Warning, Severity::Problem]
+                        .into_iter()
+                        .find(|known| known.word() == severity)
+                        .unwrap_or(Severity::Info),
+                    topic: row.get(3)?,
+                    text: row.get(4)?,
+                    hint: row.get(5)?,
+                };
+                Ok((row.get(0)?, activity))
+            })?;
+            Ok(readable(found)?)
         })
     }
 
@@ -210,18 +207,16 @@ impl Reader {
                  (SELECT count(*) FROM main.generations g WHERE g.session = s.name) FROM main.sessions s \
                  LEFT JOIN main.slices l ON l.session = s.name GROUP BY s.name ORDER BY s.name",
             )?;
-            let found = select
-                .query_map([], |row| {
-                    Ok(SessionInfo {
-                        name: SessionName(row.get(0)?),
-                        saved_at: Timestamp(row.get(1)?),
-                        slices: usize::try_from(row.get::<_, i64>(2)?).unwrap_or(0),
-                        moments: usize::try_from(row.get::<_, i64>(3)?).unwrap_or(0),
-                        open: false,
-                    })
-                })?
-                .collect::<rusqlite::Result<Vec<_>>>()?;
-            Ok(found)
+            let found = select.query_map([], |row| {
+                Ok(SessionInfo {
+                    name: SessionName(row.get(0)?),
+                    saved_at: Timestamp(row.get(1)?),
+                    slices: usize::try_from(row.get::<_, i64>(2)?).unwrap_or(0),
+                    moments: usize::try_from(row.get::<_, i64>(3)?).unwrap_or(0),
+                    open: false,
+                })
+            })?;
+            Ok(readable(found)?)
         })?;
         for session in &mut found {
             session.open = files::is_held(&self.locks.session(session.name.as_str()));
@@ -237,7 +232,7 @@ impl Reader {
     pub fn statuses(&mut self) -> Result<Vec<SourceStatus>, StoreError> {
         self.look("reading the sync status", |reader| {
             let mut select = reader.connection.prepare_cached("SELECT body FROM m.sync_status ORDER BY source")?;
-            let bodies = select.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+            let bodies = readable(select.query_map([], |row| row.get::<_, String>(0))?)?;
             // A row of another version tells nothing to this one.
             Ok(bodies.iter().filter_map(|body| serde_json::from_str(body).ok()).collect())
         })
@@ -273,10 +268,8 @@ impl Reader {
                  ORDER BY v.id DESC LIMIT ?5",
             ))?;
             let text = query.text.trim().to_lowercase();
-            let found = select
-                .query_map(params![before.unwrap_or(i64::MAX), wanted, key, text, sql(limit)], vault_entry)?
-                .collect::<rusqlite::Result<_>>()?;
-            Ok(found)
+            let wanted = params![before.unwrap_or(i64::MAX), wanted, key, text, sql(limit)];
+            Ok(readable(select.query_map(wanted, vault_entry)?)?)
         })
     }
 

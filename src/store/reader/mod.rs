@@ -37,7 +37,7 @@ use crate::{
         StoreError,
         error::Result,
         files::{self, Files},
-        journal::{ops, shadow},
+        journal::{mend, ops, shadow},
         keys, schema,
         search::{Nudge, meta},
     },
@@ -64,6 +64,25 @@ pub struct Chain {
     pub ops: Vec<Op>,
     /// The mirror's present base of the record.
     pub base: Option<crate::model::record::Base>,
+}
+
+/// The rows that can be decoded. One with a value of the wrong kind is left out, and the others go on; `doctor` names it.
+pub(in crate::store) fn readable<T>(rows: impl Iterator<Item = rusqlite::Result<T>>) -> rusqlite::Result<Vec<T>> {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+    let mut found = Vec::new();
+    for row in rows {
+        match row {
+            Ok(row) => found.push(row),
+            Err(
+                error @ (InvalidColumnType(..)
+                | FromSqlConversionFailure(..)
+                | IntegralValueOutOfRange(..)
+                | Utf8Error(..)),
+            ) => tracing::warn!(%error, "a row cannot be read and is left out"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
 }
 
 fn micros(span: Duration) -> u64 {
@@ -371,6 +390,17 @@ impl Reader {
                 if n > 0 {
                     findings.push(format!("{n} {what}"));
                 }
+            }
+            let lonely: i64 =
+                reader.connection.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))?;
+            if lonely > 0 {
+                findings.push(format!("{lonely} rows that name something that is not there"));
+            }
+            for (seq, why) in mend::unreadable(&reader.connection)? {
+                findings.push(format!("change {seq} cannot be read: {why}"));
+            }
+            for (table, column, n) in mend::odd_values(&reader.connection)? {
+                findings.push(format!("{n} rows of `{table}` whose `{column}` is of the wrong kind"));
             }
             if meta(&reader.connection, "mirror_identity")?.is_none() {
                 findings.push("the journal does not know its mirror".to_owned());

@@ -16,7 +16,7 @@ use crate::{
         error::Result,
         journal::{accounts, conflicts, guards, ops, spent},
         keys,
-        reader::Chain,
+        reader::{Chain, readable},
         sql,
     },
 };
@@ -80,8 +80,7 @@ impl Reader {
             "SELECT {} FROM main.ops o JOIN main.collections c ON c.id = o.collection WHERE {condition}",
             ops::COLUMNS
         ))?;
-        let ops = select.query_map(parameters, ops::read)?.collect::<rusqlite::Result<_>>()?;
-        Ok(ops)
+        Ok(readable(select.query_map(parameters, ops::read)?)?)
     }
 
     pub fn op(&mut self, seq: Seq) -> Result<Option<Op>, StoreError> {
@@ -100,8 +99,8 @@ impl Reader {
             let mut rows = select.query([])?;
             let mut counts = OutboxCounts::default();
             while let Some(row) = rows.next()? {
-                let n = u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
-                match OpState::parse(&row.get::<_, String>(0)?) {
+                let n = u64::try_from(row.get::<_, i64>(1).unwrap_or(0)).unwrap_or(0);
+                match OpState::parse(&row.get::<_, String>(0).unwrap_or_default()) {
                     Some(OpState::Queued) => counts.queued = n,
                     Some(OpState::Held) => counts.held = n,
                     Some(OpState::Blocked) => counts.blocked = n,
@@ -145,8 +144,7 @@ impl Reader {
                  WHERE (?1 OR f.resolved_at IS NULL) ORDER BY f.resolved_at IS NOT NULL, f.id",
                 conflicts::COLUMNS
             ))?;
-            let found = select.query_map([resolved], conflicts::read)?.collect::<rusqlite::Result<_>>()?;
-            Ok(found)
+            Ok(readable(select.query_map([resolved], conflicts::read)?)?)
         })
     }
 
@@ -163,7 +161,12 @@ impl Reader {
                 conflicts::COLUMNS
             ))?
             .query_row((journal, key), conflicts::read)
-            .optional()?)
+            .optional()
+            // A conflict that cannot be read is not shown beside its record; `doctor` names it.
+            .or_else(|error| match error {
+                rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::Utf8Error(..) => Ok(None),
+                error => Err(error),
+            })?)
     }
 
     /// Records whose oldest op may go now (`queued` or `in_doubt`, its time come), in order of that op, with their whole
@@ -240,12 +243,10 @@ impl Reader {
 
     pub(super) fn collections_of(&self, source: &SourceName) -> Result<Vec<(i64, CollectionKey)>> {
         let mut select = self.connection.prepare_cached("SELECT id, name FROM main.collections WHERE source = ?1")?;
-        let found = select
-            .query_map([source.as_str()], |row| {
-                Ok((row.get(0)?, CollectionKey::new(source.clone(), row.get::<_, String>(1)?)))
-            })?
-            .collect::<rusqlite::Result<_>>()?;
-        Ok(found)
+        let found = select.query_map([source.as_str()], |row| {
+            Ok((row.get(0)?, CollectionKey::new(source.clone(), row.get::<_, String>(1)?)))
+        })?;
+        Ok(readable(found)?)
     }
 
     /// Ids with pending ops: a pull never deletes them.
@@ -254,9 +255,8 @@ impl Reader {
             let journal = reader.journal_collection(collection)?.map_or(Sql::Null, Sql::Integer);
             let mut select =
                 reader.connection.prepare_cached("SELECT record FROM main.shadow WHERE collection = ?1")?;
-            let found =
-                select.query_map([journal], |row| Ok(RecordId(row.get(0)?)))?.collect::<rusqlite::Result<_>>()?;
-            Ok(found)
+            let found = readable(select.query_map([journal], |row| Ok(RecordId(row.get(0)?)))?)?;
+            Ok(found.into_iter().collect())
         })
     }
 }

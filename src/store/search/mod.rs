@@ -189,8 +189,10 @@ fn run(nudge: &Nudge, mut feeder: Feeder) {
 pub(super) fn meta(connection: &Connection, name: &str) -> Result<Option<String>> {
     Ok(connection
         .prepare_cached("SELECT value FROM meta WHERE name = ?1")?
-        .query_row([name], |row| row.get(0))
-        .optional()?)
+        // A value of another kind is nobody's.
+        .query_row([name], |row| Ok(row.get(0).ok()))
+        .optional()?
+        .flatten())
 }
 
 pub(super) fn set_meta(connection: &Connection, name: &str, value: &str) -> Result<()> {

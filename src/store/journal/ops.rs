@@ -64,6 +64,7 @@ pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Op> {
     let document = value(document, "document");
     let base = value(base, "base");
     let sent_document = value(sent, "sent document");
+    let request_hash: Option<String> = row.get(17)?;
     let op_id = op_id.parse().map(OpId).unwrap_or_else(|_| {
         note("op id");
         OpId(uuid::Uuid::nil())
@@ -90,6 +91,11 @@ pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Op> {
         kind,
         state,
         changes,
+        sent_document: match (&sent_document, kind) {
+            // Claimed with its own document: that is there once only.
+            (None, OpKind::Create | OpKind::Update) if request_hash.is_some() => document.clone(),
+            _ => sent_document,
+        },
         document,
         base,
         base_revision: row.get::<_, Option<String>>(10)?.map(Revision),
@@ -99,9 +105,8 @@ pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Op> {
         next_attempt_at: row.get::<_, Option<i64>>(14)?.map(Timestamp),
         sent_at: row.get::<_, Option<i64>>(15)?.map(Timestamp),
         settled_at: row.get::<_, Option<i64>>(16)?.map(Timestamp),
-        request_hash: row.get(17)?,
+        request_hash,
         precondition: json(row.get(18)?),
-        sent_document,
         last_error: json(row.get(20)?),
         author: row.get(21)?,
         was_in_doubt: row.get(22)?,

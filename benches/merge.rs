@@ -26,6 +26,8 @@ fn main() {
         ConflictRules { keys: vec![("/items".parse().expect("a place"), "id".to_owned())], ..ConflictRules::default() };
     row("the same, its elements known by a key", &array, &keyed);
     row("an array of 100,000 numbers without a common part", &shuffled, &ConflictRules::default());
+    row("100,000 numbers, three times others", &others, &ConflictRules::default());
+    row("100,000 numbers in three orders", &reordered, &ConflictRules::default());
     row("a text of 16,000 lines", &text, &ConflictRules::of(ConflictPolicy::Merge));
 }
 
@@ -78,6 +80,17 @@ fn shuffled(side: usize) -> Value {
     let step = [7_919, 7_907, 7_901][side];
     let numbers: Vec<usize> = (0..100_000).map(|n| n * step % 50_021 + 1_000_000).collect();
     json!({"numbers": numbers})
+}
+
+/// No number is there twice, and none in two of the three.
+fn others(side: usize) -> Value {
+    json!({"numbers": (0..100_000).map(|n| (side + 1) * 1_000_000 + n).collect::<Vec<usize>>()})
+}
+
+/// The same numbers, each once.
+fn reordered(side: usize) -> Value {
+    let step = [1, 7_919, 7_907][side];
+    json!({"numbers": (0..100_000).map(|n| n * step % 100_000 + 1_000_000).collect::<Vec<usize>>()})
 }
 
 fn text(side: usize) -> Value {

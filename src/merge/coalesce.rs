@@ -13,7 +13,6 @@
 use serde_json::Value;
 
 use crate::model::{
-    edit::{self, Change},
     ids::Seq,
     op::{Op, OpKind},
 };
@@ -26,8 +25,6 @@ pub enum Coalesced {
         kind: OpKind,
         /// `None` for a delete.
         document: Option<Value>,
-        /// From the base of the head to `document`.
-        changes: Vec<Change>,
         /// The ops behind the head that it takes over (`Claim::absorbs`), oldest first; the head is not named.
         absorbed: Vec<Seq>,
     },
@@ -54,9 +51,7 @@ pub fn coalesce(chain: &[Op]) -> Option<Coalesced> {
         (true, false) => OpKind::Delete,
         (false, false) => return Some(Coalesced::Nothing { discarded: joined.iter().map(|op| op.seq).collect() }),
     };
-    let base = if existed { head.base.as_ref() } else { None };
-    let changes = edit::diff(base, document.as_ref());
-    Some(Coalesced::Write { kind, document, changes, absorbed: joined[1..].iter().map(|op| op.seq).collect() })
+    Some(Coalesced::Write { kind, document, absorbed: joined[1..].iter().map(|op| op.seq).collect() })
 }
 
 /// The document an op stands for: what it was claimed with, where a claim coalesced others into it (also after the
@@ -79,12 +74,12 @@ mod tests {
             same_document,
             samples::{chain, document, op},
         },
-        model::op::OpState,
+        model::{edit, op::OpState},
     };
 
     fn write(chain: &[Op]) -> (OpKind, Option<Value>, Vec<i64>) {
         match coalesce(chain).unwrap() {
-            Coalesced::Write { kind, document, absorbed, .. } => {
+            Coalesced::Write { kind, document, absorbed } => {
                 (kind, document, absorbed.into_iter().map(|seq| seq.0).collect())
             }
             Coalesced::Nothing { discarded } => panic!("nothing left, {discarded:?}"),
@@ -144,10 +139,8 @@ mod tests {
             let ops = chain(base.as_ref(), &steps);
             let in_sequence = ops.iter().fold(base.clone(), |at, op| edit::apply(at.as_ref(), &op.changes));
             match coalesce(&ops).unwrap() {
-                Coalesced::Write { kind, document, changes, absorbed } => {
+                Coalesced::Write { kind, document, absorbed } => {
                     prop_assert!(same_document(document.as_ref(), in_sequence.as_ref()));
-                    let applied = edit::apply(base.as_ref(), &changes);
-                    prop_assert!(same_document(applied.as_ref(), in_sequence.as_ref()));
                     prop_assert_eq!(absorbed.len(), ops.len() - 1);
                     prop_assert_eq!(kind == OpKind::Create, base.is_none());
                     prop_assert_eq!(kind == OpKind::Delete, document.is_none());

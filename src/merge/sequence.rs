@@ -24,15 +24,13 @@ const WORK: usize = 250_000;
 
 /// Merges the elements of arrays. `None`: both sides changed the same part, or the array has holes, which make it a map
 /// by position whose elements must not move.
-pub(super) fn merge_arrays(base: &[Value], mine: &[Value], theirs: &[Value]) -> Option<Vec<Value>> {
+pub(super) fn merge_arrays<'v>(base: &'v [Value], mine: &'v [Value], theirs: &'v [Value]) -> Option<Vec<Value>> {
     if [base, mine, theirs].into_iter().flatten().any(Value::is_null) {
         return None;
     }
-    let mut names = Names::default();
-    let numbered = |items: &[Value], names: &mut Names<String>| -> Vec<u32> {
-        items.iter().map(|item| names.number(json::canonical(item))).collect()
-    };
-    let (b, m, t) = (numbered(base, &mut names), numbered(mine, &mut names), numbered(theirs, &mut names));
+    let mut names = Names::of_about(base.len());
+    let mut numbered = |items: &'v [Value]| names.number_all(items.iter().map(json::canonical));
+    let (b, m, t) = (numbered(base), numbered(mine), numbered(theirs));
     let pieces = merge(&b, &m, &t)?;
     let piece = |piece: Piece| match piece {
         Piece::Mine(range) => mine[range].to_vec(),
@@ -45,11 +43,8 @@ pub(super) fn merge_arrays(base: &[Value], mine: &[Value], theirs: &[Value]) -> 
 pub(super) fn merge_lines(base: &str, mine: &str, theirs: &str) -> Option<String> {
     let lines = |text| -> Vec<&str> { str::split_inclusive(text, '\n').collect() };
     let (base, mine, theirs) = (lines(base), lines(mine), lines(theirs));
-    let mut names = Names::default();
-    let numbered = |lines: &[&str], names: &mut Names<String>| -> Vec<u32> {
-        lines.iter().map(|line| names.number((*line).to_owned())).collect()
-    };
-    let (b, m, t) = (numbered(&base, &mut names), numbered(&mine, &mut names), numbered(&theirs, &mut names));
+    let mut names = Names::of_about(base.len());
+    let (b, m, t) = (names.number_all(base.iter()), names.number_all(mine.iter()), names.number_all(theirs.iter()));
     let pieces = merge(&b, &m, &t)?;
     let piece = |piece: Piece| match piece {
         Piece::Mine(range) => mine[range].concat(),
@@ -58,13 +53,20 @@ pub(super) fn merge_lines(base: &str, mine: &str, theirs: &str) -> Option<String
     Some(pieces.into_iter().map(piece).collect())
 }
 
-/// Equal elements get equal numbers, so that comparing is cheap.
-#[derive(Default)]
+/// Equal elements get equal numbers, small ones, so that comparing is cheap and a table by number has no holes.
 struct Names<T> {
     numbers: HashMap<T, u32>,
 }
 
 impl<T: Hash + Eq> Names<T> {
+    fn of_about(count: usize) -> Self {
+        Self { numbers: HashMap::with_capacity(count) }
+    }
+
+    fn number_all(&mut self, items: impl Iterator<Item = T>) -> Vec<u32> {
+        items.map(|item| self.number(item)).collect()
+    }
+
     fn number(&mut self, name: T) -> u32 {
         let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
         *self.numbers.entry(name).or_insert(next)
@@ -140,18 +142,35 @@ fn match_gap(from: &[u32], to: &[u32], a: Range<usize>, b: Range<usize>, matched
 /// The longest rising run of elements that are there exactly once on both sides.
 fn anchors(from: &[u32], to: &[u32]) -> Vec<(usize, usize)> {
     let (once_from, once_to) = (once(from), once(to));
+    let place = |places: &[Place], item: u32| match places.get(item as usize) {
+        Some(Place::Once(at)) => Some(*at as usize),
+        _ => None,
+    };
     let pairs: Vec<(usize, usize)> = (0..from.len())
-        .filter_map(|at| (once_from.get(&from[at])? == &Some(at)).then_some(at))
-        .filter_map(|at| Some((at, (*once_to.get(&from[at])?)?)))
+        .filter(|at| place(&once_from, from[*at]) == Some(*at))
+        .filter_map(|at| Some((at, place(&once_to, from[at])?)))
         .collect();
     longest_rising(&pairs)
 }
 
-/// Where each element stands; `None` for those that are there more than once.
-fn once(items: &[u32]) -> HashMap<u32, Option<usize>> {
-    let mut places = HashMap::with_capacity(items.len());
-    for (at, item) in items.iter().enumerate() {
-        places.entry(*item).and_modify(|place| *place = None).or_insert(Some(at));
+/// Where an element stands.
+#[derive(Clone, Copy)]
+enum Place {
+    Nowhere,
+    Once(u32),
+    Often,
+}
+
+/// Where each element stands, by its number.
+fn once(items: &[u32]) -> Vec<Place> {
+    let size = items.iter().max().map_or(0, |largest| *largest as usize + 1);
+    let mut places = vec![Place::Nowhere; size];
+    for (at, item) in (0..).zip(items) {
+        let place = &mut places[*item as usize];
+        *place = match place {
+            Place::Nowhere => Place::Once(at),
+            Place::Once(_) | Place::Often => Place::Often,
+        };
     }
     places
 }

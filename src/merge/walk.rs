@@ -1,6 +1,9 @@
 //! The one walk over base, mine and theirs that every merge is made of.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use serde_json::{Map, Value};
 
@@ -185,7 +188,7 @@ impl<'v> Elements<'v> {
             if identity.is_object() || identity.is_array() || identity.is_null() {
                 return None;
             }
-            let name = json::canonical(identity);
+            let name = json::canonical(identity).into_owned();
             elements.names.push(name.clone());
             if elements.by_name.insert(name, item).is_some() {
                 return None;
@@ -253,7 +256,9 @@ fn union(base: Option<&Value>, mine: &Value, theirs: &Value) -> Option<Value> {
     if [base, mine, theirs].into_iter().flatten().any(Value::is_null) {
         return None;
     }
-    let set = |items: &[Value]| -> HashSet<String> { items.iter().map(json::canonical).collect() };
+    fn set(items: &[Value]) -> HashSet<Cow<'_, str>> {
+        items.iter().map(json::canonical).collect()
+    }
     let (in_base, in_mine, in_theirs) = (set(base), set(mine), set(theirs));
     let kept = theirs.iter().filter(|item| {
         let name = json::canonical(item);

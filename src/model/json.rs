@@ -1,6 +1,6 @@
 //! JSON with the care this program needs: pointers, comparison by value, canonical form, checked parsing.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Serialize, de};
 use serde_json::{Map, Value};
@@ -155,8 +155,8 @@ fn step<'v>(at: &'v mut Value, token: &str) -> &'v mut Value {
 pub fn same_value(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(x), Value::Number(y)) => {
-            let (x, y) = (x.to_string(), y.to_string());
-            x == y || canonical_number(&x) == canonical_number(&y)
+            let (x, y) = (x.as_str(), y.as_str());
+            x == y || canonical_number(x) == canonical_number(y)
         }
         (Value::Array(x), Value::Array(y)) => x.len() == y.len() && x.iter().zip(y).all(|(x, y)| same_value(x, y)),
         (Value::Object(x), Value::Object(y)) => {
@@ -168,16 +168,20 @@ pub fn same_value(a: &Value, b: &Value) -> bool {
 }
 
 /// The canonical text of a value: members sorted by name, no spaces, numbers in one spelling. Equal exactly where
-/// [`same_value`] holds.
-pub fn canonical(value: &Value) -> String {
+/// [`same_value`] holds. Borrowed where it is what the value holds anyway: an array may have 100,000 numbers.
+pub fn canonical(value: &Value) -> Cow<'_, str> {
+    if let Value::Number(number) = value {
+        return canonical_number(number.as_str());
+    }
     let mut text = String::new();
     write_canonical(value, &mut text);
-    text
+    Cow::Owned(text)
 }
 
 fn write_canonical(value: &Value, text: &mut String) {
     match value {
-        Value::Number(number) => text.push_str(&canonical_number(&number.to_string())),
+        Value::Number(number) => text.push_str(&canonical_number(number.as_str())),
+        Value::String(string) => write_string(string, text),
         Value::Array(items) => {
             text.push('[');
             for (index, item) in items.iter().enumerate() {
@@ -189,32 +193,45 @@ fn write_canonical(value: &Value, text: &mut String) {
             text.push(']');
         }
         Value::Object(members) => {
-            let mut names: Vec<&String> = members.keys().collect();
-            names.sort_unstable();
+            let mut members: Vec<(&String, &Value)> = members.iter().collect();
+            members.sort_unstable_by_key(|(name, _)| *name);
             text.push('{');
-            for (index, name) in names.into_iter().enumerate() {
+            for (index, (name, member)) in members.into_iter().enumerate() {
                 if index > 0 {
                     text.push(',');
                 }
-                text.push_str(&Value::from(name.as_str()).to_string());
+                write_string(name, text);
                 text.push(':');
-                write_canonical(&members[name], text);
+                write_canonical(member, text);
             }
             text.push('}');
         }
-        other => text.push_str(&other.to_string()),
+        Value::Bool(true) => text.push_str("true"),
+        Value::Bool(false) => text.push_str("false"),
+        Value::Null => text.push_str("null"),
     }
+}
+
+/// A string as serde_json writes it; most need no escapes.
+fn write_string(string: &str, text: &mut String) {
+    if string.bytes().any(|byte| byte < 0x20 || matches!(byte, b'"' | b'\\')) {
+        text.push_str(&Value::from(string).to_string());
+        return;
+    }
+    text.push('"');
+    text.push_str(string);
+    text.push('"');
 }
 
 /// One spelling per numeric value: plain integers stay; everything else becomes `<digits>e<exponent>` without
 /// trailing zeros. Exact: no float is involved.
-fn canonical_number(text: &str) -> String {
+fn canonical_number(text: &str) -> Cow<'_, str> {
     let (sign, rest) = match text.strip_prefix('-') {
         Some(rest) => ("-", rest),
         None => ("", text),
     };
     if rest.len() < 19 && rest.bytes().all(|byte| byte.is_ascii_digit()) && !rest.ends_with('0') {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     let (mantissa, exponent) = match rest.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().unwrap_or(0)),
@@ -225,14 +242,25 @@ fn canonical_number(text: &str) -> String {
     let digits = digits.trim_start_matches('0');
     let significant = digits.trim_end_matches('0');
     if significant.is_empty() {
-        return "0".to_owned();
+        return Cow::Borrowed("0");
     }
     let dropped = i64::try_from(digits.len() - significant.len()).unwrap_or(0);
     let scale = exponent - i64::try_from(fraction.len()).unwrap_or(0) + dropped;
-    match scale {
+    Cow::Owned(match scale {
         0 => format!("{sign}{significant}"),
         _ => format!("{sign}{significant}e{scale}"),
+    })
+}
+
+/// Bytes in hexadecimal digits, lower case.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
     }
+    text
 }
 
 /// SHA-256 of the canonical form: what is compared where a backend gives no revision.
@@ -245,7 +273,7 @@ impl Fingerprint {
     }
 
     pub fn to_hex(self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.0)
     }
 }
 

@@ -85,14 +85,14 @@ impl Http {
 
     /// Sends once and follows nothing: for writes.
     pub(crate) async fn write(&self, call: Call, token: Option<&Token>) -> (Result<Reply, Failure>, Exchange) {
-        self.send(&call, token).await
+        self.send(call, token).await
     }
 
     /// Sends and follows redirects within the origin, authorised anew each time: for reads.
     pub(crate) async fn read(&self, mut call: Call, token: Option<&Token>) -> (Result<Reply, Failure>, Exchange) {
         let mut sum = Exchange::default();
         for _ in 0..MAX_REDIRECTS {
-            let (sent, exchange) = self.send(&call, token).await;
+            let (sent, exchange) = self.send(call.clone(), token).await;
             sum = joined(&sum, exchange);
             match sent {
                 Ok(reply) => match next_hop(&call.url, reply.status, &reply.headers, same_origin) {
@@ -119,10 +119,10 @@ impl Http {
                 Ok(clients) => &clients.streaming,
                 Err(failure) => return (Err(failure), sum),
             };
-            let request = prepare(client, &call, token);
+            let up = Up::of(&call, token);
+            let request = prepare(client, call.clone(), token);
             let opened = tokio::time::timeout(call.total, request.send()).await;
-            let exchange =
-                self.exchange(&call, token, &started, opened.as_ref().ok().and_then(|sent| sent.as_ref().ok()));
+            let exchange = self.exchange(up, &started, opened.as_ref().ok().and_then(|sent| sent.as_ref().ok()));
             sum = joined(&sum, exchange);
             let response = match opened {
                 Ok(Ok(response)) => response,
@@ -145,52 +145,42 @@ impl Http {
         (Err(Failure { began: true, trouble: Trouble { link: Link::Http, message } }), sum)
     }
 
-    async fn send(&self, call: &Call, token: Option<&Token>) -> (Result<Reply, Failure>, Exchange) {
+    async fn send(&self, call: Call, token: Option<&Token>) -> (Result<Reply, Failure>, Exchange) {
         let started = self.clock.at();
+        let (up, total, cap) = (Up::of(&call, token), call.total, call.cap);
         let client = match self.clients() {
             Ok(clients) => &clients.ordinary,
             Err(failure) => {
-                let mut exchange = self.exchange(call, token, &started, None);
-                (exchange.bytes_up, exchange.head_bytes_up) = (0, 0);
-                return (Err(failure), exchange);
+                return (Err(failure), self.exchange(Up::default(), &started, None));
             }
         };
-        match prepare(client, call, token).timeout(call.total).send().await {
+        match prepare(client, call, token).timeout(total).send().await {
             Ok(response) => {
-                let mut exchange = self.exchange(call, token, &started, Some(&response));
-                let reply = self.finish(response, call.cap, call.total).await;
+                let mut exchange = self.exchange(up, &started, Some(&response));
+                let reply = self.finish(response, cap, total).await;
                 exchange.bytes_down = reply.body.as_ref().map_or(0, |body| body.len() as u64);
                 exchange.finished_at = self.clock.at().wall;
                 (Ok(reply), exchange)
             }
             Err(error) => {
                 let failure = failure(&error);
-                let mut exchange = self.exchange(call, token, &started, None);
-                if !failure.began {
-                    (exchange.bytes_up, exchange.head_bytes_up) = (0, 0);
-                }
-                (Err(failure), exchange)
+                let up = if failure.began { up } else { Up::default() };
+                (Err(failure), self.exchange(up, &started, None))
             }
         }
     }
 
     /// The facts at the moment the headers came (or nothing did).
-    fn exchange(
-        &self,
-        call: &Call,
-        token: Option<&Token>,
-        started: &At,
-        response: Option<&reqwest::Response>,
-    ) -> Exchange {
+    fn exchange(&self, up: Up, started: &At, response: Option<&reqwest::Response>) -> Exchange {
         let now = self.clock.at();
         // An answer from a cache carries an old date.
         let fresh = response.filter(|response| !response.headers().contains_key(header::AGE));
         let date = fresh.and_then(|response| date_of(response.headers()));
         Exchange {
             round_trip: response.map(|_| now.mono.saturating_sub(started.mono)),
-            bytes_up: call.body.as_ref().map_or(0, |body| body.len() as u64),
+            bytes_up: up.body,
             bytes_down: 0,
-            head_bytes_up: head_up(call, token),
+            head_bytes_up: up.head,
             head_bytes_down: response.map_or(0, |response| STATUS_LINE + head_size(response.headers())),
             // `Date` has whole seconds: the middle of the second is the best guess.
             clock_offset_ms: date.map(|date| date.0 + 500 - now.wall.0),
@@ -203,7 +193,8 @@ impl Http {
 
     async fn finish(&self, mut response: reqwest::Response, cap: usize, within: Duration) -> Reply {
         let received_at = self.clock.at().wall;
-        let (status, headers, peer) = (response.status().as_u16(), response.headers().clone(), response.remote_addr());
+        let (status, peer) = (response.status().as_u16(), response.remote_addr());
+        let headers = std::mem::take(response.headers_mut());
         let expected = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
         let too_large = || {
             let message = format!("the answer is larger than {} MiB", cap >> 20);
@@ -265,18 +256,17 @@ fn build(origin: &Url, deadlines: &Deadlines, read: Duration) -> reqwest::Result
     builder.build()
 }
 
-fn prepare(client: &reqwest::Client, call: &Call, token: Option<&Token>) -> reqwest::RequestBuilder {
-    let mut url = call.url.clone();
-    let mut headers = call.headers.clone();
+fn prepare(client: &reqwest::Client, call: Call, token: Option<&Token>) -> reqwest::RequestBuilder {
+    let Call { method, mut url, mut headers, body, .. } = call;
     if let Some(token) = token {
         token.sign(&mut url);
         if let Some(value) = token.header() {
             headers.insert(header::AUTHORIZATION, value);
         }
     }
-    let request = client.request(call.method.clone(), url).headers(headers);
-    match &call.body {
-        Some(body) => request.body(body.clone()),
+    let request = client.request(method, url).headers(headers);
+    match body {
+        Some(body) => request.body(body),
         None => request,
     }
 }
@@ -342,9 +332,22 @@ const STATUS_LINE: u64 = 19;
 /// What the client adds by itself: version, host, user agent, accepted encodings.
 const OWN_LINES: u64 = 80;
 
-fn head_up(call: &Call, token: Option<&Token>) -> u64 {
-    let line = call.method.as_str().len() + call.url.path().len() + call.url.query().map_or(0, |query| query.len() + 1);
-    line as u64 + OWN_LINES + head_size(&call.headers) + token.map_or(0, Token::size)
+/// What a request weighs on its way up.
+#[derive(Clone, Copy, Default)]
+struct Up {
+    head: u64,
+    body: u64,
+}
+
+impl Up {
+    fn of(call: &Call, token: Option<&Token>) -> Self {
+        let query = call.url.query().map_or(0, |query| query.len() + 1);
+        let line = call.method.as_str().len() + call.url.path().len() + query;
+        Self {
+            head: line as u64 + OWN_LINES + head_size(&call.headers) + token.map_or(0, Token::size),
+            body: call.body.as_ref().map_or(0, |body| body.len() as u64),
+        }
+    }
 }
 
 fn head_size(headers: &HeaderMap) -> u64 {

@@ -1,6 +1,9 @@
 //! The only place that reads the system clock and the random source.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    cell::RefCell,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use crate::model::time::{At, Clock, Timestamp};
 
@@ -24,16 +27,41 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock and draws randomness")]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
     fn at(&self) -> At {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let mut entropy = [0; 16];
-        getrandom::fill(&mut entropy).expect("the operating system's random source answers");
         At {
             wall: Timestamp(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX)),
             mono: self.started.elapsed(),
-            entropy,
+            entropy: RANDOM.with_borrow_mut(Random::next),
         }
+    }
+}
+
+thread_local! {
+    static RANDOM: RefCell<Random> = const { RefCell::new(Random { bytes: [0; STOCK], used: STOCK }) };
+}
+
+const STOCK: usize = 1_024;
+
+/// Random bytes in stock, each handed out once: the clock is read with every event, and asking the operating system each
+/// time would be most of the cost.
+struct Random {
+    bytes: [u8; STOCK],
+    used: usize,
+}
+
+impl Random {
+    #[expect(clippy::disallowed_methods, reason = "the one place that draws randomness")]
+    fn next(&mut self) -> [u8; 16] {
+        if self.used == STOCK {
+            getrandom::fill(&mut self.bytes).expect("the operating system's random source answers");
+            self.used = 0;
+        }
+        let mut drawn = [0; 16];
+        drawn.copy_from_slice(&self.bytes[self.used..self.used + 16]);
+        self.used += 16;
+        drawn
     }
 }
 
@@ -50,4 +78,19 @@ pub fn zone_offset() -> i32 {
     let zone = local().unwrap_or_else(jiff::tz::TimeZone::system);
     let now = SystemClock::new().at().wall;
     jiff::Timestamp::from_millisecond(now.0).map_or(0, |now| zone.to_offset(now).seconds())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_random_bytes_are_handed_out_twice() {
+        let drawn = || (0..200).map(|_| SystemClock::new().at().entropy).collect::<Vec<_>>();
+        let other = std::thread::spawn(move || (0..200).map(|_| SystemClock::new().at().entropy).collect::<Vec<_>>());
+        let all: HashSet<[u8; 16]> = drawn().into_iter().chain(other.join().unwrap()).collect();
+        assert_eq!(all.len(), 400);
+    }
 }

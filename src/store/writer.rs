@@ -13,9 +13,11 @@
 //!
 //! ## Group commit
 //!
-//! Durable requests that wait together share one transaction and one fsync; each runs in a savepoint of its own, so one
-//! that fails undoes nothing of the others. A request may run twice (after the ballast was given up on a full disk), so
-//! work is `FnMut` and speaks to the database only.
+//! Durable requests that wait together share one transaction and one fsync, and the pages that all of them write. While
+//! the engine's come in bursts, the thread waits a moment before it takes them, unless the user wants something. One that fails undoes nothing of the others:
+//! then the transaction is taken back and carried out again with a savepoint for each. A savepoint copies every page that
+//! is written below it, which would be a good part of the cost of a drain in which nothing fails. So a request may run
+//! twice (also after the ballast was given up on a full disk): work is `FnMut` and speaks to the database only.
 
 use std::{
     collections::VecDeque,
@@ -42,6 +44,10 @@ const IDLE: Duration = Duration::from_millis(300);
 const PAUSE: Duration = Duration::from_millis(5);
 /// No transaction goes on adding requests after this long.
 const LONG: Duration = Duration::from_millis(2);
+/// How long and for how many requests the thread waits while the engine's come in bursts: an acknowledgement is in no hurry,
+/// a commit for each would cost more processor time than all the rest of it.
+const GATHER: Duration = Duration::from_millis(1);
+const MANY: usize = 16;
 /// How long a lock of another process is waited for before requests fail.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The WAL is checkpointed at about this size at the latest.
@@ -104,6 +110,22 @@ enum Run {
     DiskFull,
 }
 
+/// How the requests of one transaction are kept apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Apart {
+    /// There is only one.
+    Alone,
+    /// Not at all: should one fail, all are carried out again.
+    Together,
+    Savepoints,
+}
+
+enum Attempt {
+    Committed,
+    /// One of several failed and none is on disk; all are in the batch again.
+    Spoiled,
+}
+
 struct Task<T, W, D> {
     manner: Manner,
     work: W,
@@ -156,11 +178,37 @@ struct Lanes<S> {
     queues: [VecDeque<Box<dyn Work<S>>>; 3],
     closed: bool,
     checkpoint: bool,
+    sleep: Sleep,
+}
+
+/// What the thread waits for: waking it for nothing costs both sides a system call and a switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sleep {
+    Awake,
+    /// Any request.
+    ForWork,
+    /// One of the user's, or [`MANY`].
+    ForMany,
 }
 
 impl<S> Lanes<S> {
     fn is_empty(&self) -> bool {
         self.queues.iter().all(VecDeque::is_empty)
+    }
+
+    /// Whether a request that just joined ends the thread's sleep.
+    fn ends_sleep(&self) -> bool {
+        match self.sleep {
+            Sleep::Awake => false,
+            Sleep::ForWork => true,
+            Sleep::ForMany => !self.may_gather(),
+        }
+    }
+
+    /// Only requests of the engine wait, and not many.
+    fn may_gather(&self) -> bool {
+        let [user, engine, _] = &self.queues;
+        !self.closed && user.is_empty() && !engine.is_empty() && engine.len() < MANY
     }
 
     /// The requests of the next transaction: from the first lane that has any, in order; a durable start also takes
@@ -221,7 +269,7 @@ impl<S: State> Writer<S> {
     /// checkpoint on it never makes a commit wait.
     pub fn start(name: &str, state: S, checkpointer: Connection) -> Result<Self> {
         let path = state.path().to_path_buf();
-        let lanes = Lanes { queues: Default::default(), closed: false, checkpoint: false };
+        let lanes = Lanes { queues: Default::default(), closed: false, checkpoint: false, sleep: Sleep::Awake };
         let shared = Arc::new(Shared {
             lanes: Mutex::new(lanes),
             wake: Condvar::new(),
@@ -264,8 +312,11 @@ impl<S: State> Writer<S> {
             return;
         }
         lanes.queues[manner.lane as usize].push_back(task);
+        let wakes = lanes.ends_sleep();
         drop(lanes);
-        self.shared.wake.notify_one();
+        if wakes {
+            self.shared.wake.notify_one();
+        }
     }
 
     /// Runs the request on this thread where nothing is ahead of it and no other process holds the file; otherwise
@@ -338,10 +389,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What ran goes before what did not, in its order.
+fn put_back<S>(ran: &mut VecDeque<Box<dyn Work<S>>>, batch: &mut VecDeque<Box<dyn Work<S>>>) {
+    while let Some(work) = ran.pop_back() {
+        batch.push_front(work);
+    }
+}
+
 fn run_thread<S: State>(shared: &Shared<S>, checkpointer: &Connection) {
     let mut clean = true;
+    let mut burst = false;
     loop {
         let mut lanes = lock(&shared.lanes);
+        lanes.sleep = Sleep::ForWork;
         while lanes.is_empty()
             && !lanes.closed
             && !lanes.checkpoint
@@ -360,6 +420,7 @@ fn run_thread<S: State>(shared: &Shared<S>, checkpointer: &Connection) {
                 break;
             }
         }
+        lanes.sleep = Sleep::Awake;
         lanes.checkpoint = false;
         if lanes.is_empty() {
             let closed = lanes.closed;
@@ -374,9 +435,10 @@ fn run_thread<S: State>(shared: &Shared<S>, checkpointer: &Connection) {
             clean = true;
             continue;
         }
-        drop(lanes);
+        drop(shared.gather(lanes, burst));
         clean = false;
-        let bulk = shared.run_next();
+        let (bulk, requests) = shared.run_next();
+        burst = !bulk && requests > 1;
         if shared.written.load(Ordering::Relaxed) > WAL_BYTES {
             shared.checkpoint(checkpointer);
         }
@@ -387,43 +449,56 @@ fn run_thread<S: State>(shared: &Shared<S>, checkpointer: &Connection) {
 }
 
 impl<S: State> Shared<S> {
-    /// Runs the next transaction; true where it was bulk work.
-    fn run_next(&self) -> bool {
+    /// In a burst, lets more of the engine's requests come before they are taken.
+    fn gather<'l>(&self, mut lanes: MutexGuard<'l, Lanes<S>>, burst: bool) -> MutexGuard<'l, Lanes<S>> {
+        if burst && lanes.may_gather() {
+            lanes.sleep = Sleep::ForMany;
+            let waited = self.wake.wait_timeout_while(lanes, GATHER, |lanes| lanes.may_gather());
+            lanes = waited.unwrap_or_else(PoisonError::into_inner).0;
+            lanes.sleep = Sleep::Awake;
+        }
+        lanes
+    }
+
+    /// Runs the next transaction; whether it was bulk work, and of how many requests.
+    fn run_next(&self) -> (bool, usize) {
         let state = lock(&self.state);
         let mut batch = lock(&self.lanes).take(S::MAX_ROWS);
+        let requests = batch.len();
         let bulk = batch.front().is_some_and(|work| work.manner().lane == Lane::Bulk);
         while !batch.is_empty() {
             self.transact(&state, &mut batch, PATIENCE);
         }
-        bulk
+        (bulk, requests)
     }
 
     /// Lets others in after a bulk transaction: until something more urgent waits, at most 5 ms.
     fn pause(&self) {
-        let lanes = lock(&self.lanes);
-        if lanes.queues[0].is_empty() && lanes.queues[1].is_empty() && !lanes.closed {
-            drop(self.wake.wait_timeout_while(lanes, PAUSE, |lanes| {
-                lanes.queues[0].is_empty() && lanes.queues[1].is_empty() && !lanes.closed
-            }));
+        let mut lanes = lock(&self.lanes);
+        let is_quiet = |lanes: &Lanes<S>| lanes.queues[0].is_empty() && lanes.queues[1].is_empty() && !lanes.closed;
+        if is_quiet(&lanes) {
+            lanes.sleep = Sleep::ForWork;
+            let waited = self.wake.wait_timeout_while(lanes, PAUSE, |lanes| is_quiet(lanes));
+            waited.unwrap_or_else(PoisonError::into_inner).0.sleep = Sleep::Awake;
         }
     }
 
     /// One transaction of as many requests of the batch as fit the time; the rest stays in the batch.
     fn transact(&self, state: &S, batch: &mut VecDeque<Box<dyn Work<S>>>, patience: Duration) {
         let durable = batch.iter().any(|work| work.manner().durability == Durability::Full);
-        let alone = batch.len() == 1;
+        let mut apart = if batch.len() == 1 { Apart::Alone } else { Apart::Together };
         let mut ran: VecDeque<Box<dyn Work<S>>> = VecDeque::new();
         let mut made_room = false;
         let outcome = loop {
-            match self.attempt(state, batch, &mut ran, durable, alone, patience) {
+            match self.attempt(state, batch, &mut ran, durable, apart, patience) {
+                Ok(Attempt::Spoiled) => apart = Apart::Savepoints,
                 Err(error) if error.is_disk_full() && !made_room && state.make_room() => {
                     tracing::warn!(path = %state.path().display(), "the disk is full: the ballast was given up");
                     made_room = true;
-                    while let Some(work) = ran.pop_back() {
-                        batch.push_front(work);
-                    }
+                    put_back(&mut ran, batch);
                 }
-                other => break other,
+                Ok(Attempt::Committed) => break Ok(()),
+                Err(error) => break Err(error),
             }
         };
         match outcome {
@@ -452,9 +527,9 @@ impl<S: State> Shared<S> {
         batch: &mut VecDeque<Box<dyn Work<S>>>,
         ran: &mut VecDeque<Box<dyn Work<S>>>,
         durable: bool,
-        alone: bool,
+        apart: Apart,
         patience: Duration,
-    ) -> Result<()> {
+    ) -> Result<Attempt> {
         let connection = state.connection();
         let intent = batch.front().map_or("writing", |work| work.manner().intent);
         let fail = |error: rusqlite::Error| StoreError::from(error).at(state.path(), intent);
@@ -464,6 +539,7 @@ impl<S: State> Shared<S> {
         self.set_durability(connection, if durable { Durability::Full } else { Durability::Normal }).map_err(fail)?;
         connection.busy_timeout(patience).map_err(fail)?;
         connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])).map_err(fail)?;
+        let alone = apart == Apart::Alone;
         let began = if alone { Duration::ZERO } else { state.now() };
         let mut bytes = 4096;
         let rollback = |error: StoreError| {
@@ -472,7 +548,8 @@ impl<S: State> Shared<S> {
             Err(error)
         };
         while let Some(mut work) = batch.pop_front() {
-            if !alone && let Err(error) = connection.prepare_cached("SAVEPOINT request").and_then(|mut s| s.execute([]))
+            if apart == Apart::Savepoints
+                && let Err(error) = connection.prepare_cached("SAVEPOINT request").and_then(|mut s| s.execute([]))
             {
                 batch.push_front(work);
                 return rollback(fail(error));
@@ -493,13 +570,19 @@ impl<S: State> Shared<S> {
                 Run::Failed if alone => {
                     let _ = connection.execute_batch("ROLLBACK");
                     state.rolled_back();
-                    return Ok(());
+                    return Ok(Attempt::Committed);
+                }
+                Run::Failed if apart == Apart::Together => {
+                    connection.execute_batch("ROLLBACK").map_err(fail)?;
+                    state.rolled_back();
+                    put_back(ran, batch);
+                    return Ok(Attempt::Spoiled);
                 }
                 Run::Failed => {
                     state.rolled_back();
                     connection.execute_batch("ROLLBACK TO request; RELEASE request")
                 }
-                Run::Done if alone => Ok(()),
+                Run::Done if apart != Apart::Savepoints => Ok(()),
                 Run::Done => connection.prepare_cached("RELEASE request").and_then(|mut s| s.execute([])).map(|_| ()),
             };
             if let Err(error) = closed {
@@ -512,7 +595,7 @@ impl<S: State> Shared<S> {
         match connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])) {
             Ok(_) => {
                 self.written.fetch_add(bytes as u64, Ordering::Relaxed);
-                Ok(())
+                Ok(Attempt::Committed)
             }
             Err(error) => rollback(fail(error)),
         }

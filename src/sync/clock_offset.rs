@@ -17,6 +17,8 @@ const TOO_SLOW_MS: i64 = 20_000;
 #[derive(Debug, Clone, Default)]
 pub(super) struct ClockOffset {
     samples: VecDeque<ServerClock>,
+    /// Their median: asked for with every event.
+    median: Option<ServerClock>,
 }
 
 impl ClockOffset {
@@ -32,17 +34,18 @@ impl ClockOffset {
         }
         let uncertainty_ms = HALF_A_SECOND_MS.saturating_add(half);
         self.samples.push_back(ServerClock { offset_ms: at_arrival.saturating_add(half), uncertainty_ms });
+        let mut sorted: Vec<ServerClock> = self.samples.iter().copied().collect();
+        sorted.sort_unstable_by_key(|sample| (sample.offset_ms, sample.uncertainty_ms));
+        self.median = sorted.get(sorted.len() / 2).copied();
     }
 
     /// Our own clock was set: what was measured against the old one is worth nothing.
     pub(super) fn forget(&mut self) {
-        self.samples.clear();
+        *self = Self::default();
     }
 
     pub(super) fn measured(&self) -> Option<ServerClock> {
-        let mut samples: Vec<ServerClock> = self.samples.iter().copied().collect();
-        samples.sort_unstable_by_key(|sample| (sample.offset_ms, sample.uncertainty_ms));
-        samples.get(samples.len() / 2).copied()
+        self.median
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the machine wants done. Plain data; every effect with a ticket is answered by exactly one event with it.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use serde_json::Value;
 
@@ -45,12 +45,12 @@ pub enum Effect {
     /// Send it, once. Answer: [`super::Event::Pushed`].
     Push {
         ticket: Ticket,
-        request: PushRequest,
+        request: Arc<PushRequest>,
     },
     /// Write a new base durably. Answer: [`super::Event::BaseStored`].
     StoreBase {
         ticket: Ticket,
-        base: BaseWrite,
+        base: Arc<BaseWrite>,
     },
     /// Record outcomes, in this order. Answer: [`super::Event::Settled`], after the last.
     Settle {
@@ -183,7 +183,8 @@ pub struct ClaimOp {
     pub head: Seq,
     /// Coalesced into the head, oldest first.
     pub absorbs: Vec<Seq>,
-    pub request: PushRequest,
+    /// The very value that is sent after it.
+    pub request: Arc<PushRequest>,
     pub at: Timestamp,
 }
 

@@ -8,7 +8,7 @@
 
 mod audit;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     model::{
@@ -26,7 +26,7 @@ use crate::{
         allowance::Allowance,
         backoff,
         connectivity::{Break, Tracker},
-        effect::{Effect, Ticket},
+        effect::{BaseWrite, Effect, Ticket},
         event::{Event, StoreResult},
         headline::Headline,
         later,
@@ -91,10 +91,7 @@ pub(super) enum Signal {
     /// It was fetched.
     Seen(RecordKey),
     /// A new base of our own making is on its way into the mirror.
-    Wrote {
-        record: RecordKey,
-        document: Option<serde_json::Value>,
-    },
+    Wrote(Arc<BaseWrite>),
     OutboxChanged,
 }
 
@@ -589,9 +586,9 @@ impl Lane {
                     }
                 }
                 Signal::Seen(record) => self.push.record_seen(cx, &record),
-                Signal::Wrote { record, document } => {
-                    if let Some(pull) = self.pull_mut(&record.collection) {
-                        pull.note_own_write(&record, document.as_ref(), cx.at.mono);
+                Signal::Wrote(base) => {
+                    if let Some(pull) = self.pull_mut(&base.record.collection) {
+                        pull.note_own_write(&base.record, base.document.as_ref(), cx.at.mono);
                     }
                 }
                 Signal::OutboxChanged => self.push.outbox_changed(),

@@ -57,7 +57,7 @@ pub fn next(kind: SourceKind, rules: &ConflictRules, ops: &[Op], base: Option<&B
     let head = ops.first()?;
     let mut write = match merge::coalesce(joined(kind, ops))? {
         Coalesced::Nothing { discarded } => return Some(Next::Drop { ops: discarded }),
-        Coalesced::Write { kind, document, absorbed, .. } => Write { kind, document, absorbs: absorbed },
+        Coalesced::Write { kind, document, absorbed } => Write { kind, document, absorbs: absorbed },
     };
     if let Some(precondition) = head.precondition.clone().filter(|_| is_doubted(head)) {
         return Some(Next::Repeat(request(head, write, precondition)));
@@ -85,7 +85,7 @@ pub fn after_lookup(
     revision: Option<Revision>,
 ) -> Option<Next> {
     let head = ops.first()?;
-    let Coalesced::Write { kind: write, document, absorbed, .. } = merge::coalesce(joined(kind, ops))? else {
+    let Coalesced::Write { kind: write, document, absorbed } = merge::coalesce(joined(kind, ops))? else {
         return None;
     };
     let document = judge::without_server_owned(rules, head.base.as_ref(), document);

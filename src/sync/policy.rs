@@ -1,6 +1,6 @@
 //! What an answer means: the one table of page 3, and when a pull asks before it deletes.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use serde_json::Value;
 
@@ -119,14 +119,25 @@ pub(super) fn words(error: &ReadError) -> String {
 
 /// A document as the backend will hold it; `None` where nothing of it is left.
 pub(super) fn normal(kind: SourceKind, document: Option<&Value>) -> Option<Value> {
+    normal_form(kind, document).map(Cow::into_owned)
+}
+
+/// The same of a document that is not needed any more.
+pub(super) fn into_normal(kind: SourceKind, document: Option<Value>) -> Option<Value> {
     match kind {
-        SourceKind::Firebase => document.and_then(rtdb::normalise),
+        SourceKind::Firebase => document.and_then(rtdb::into_normal),
+    }
+}
+
+fn normal_form(kind: SourceKind, document: Option<&Value>) -> Option<Cow<'_, Value>> {
+    match kind {
+        SourceKind::Firebase => document.and_then(rtdb::normal_form),
     }
 }
 
 /// Whether two documents are the same record on this backend.
 pub(super) fn same(kind: SourceKind, a: Option<&Value>, b: Option<&Value>) -> bool {
-    merge::same_document(normal(kind, a).as_ref(), normal(kind, b).as_ref())
+    merge::same_document(normal_form(kind, a).as_deref(), normal_form(kind, b).as_deref())
 }
 
 /// True where the mirror's base already says what the server was just seen to hold.

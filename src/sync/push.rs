@@ -21,6 +21,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -93,6 +94,8 @@ pub(super) struct Push {
     /// How often the reading of a record before its claim failed in a row, while the rest of the lane worked.
     unread: HashMap<RecordKey, u32>,
     last_look: Duration,
+    /// The stock of claims is being filled up.
+    filling: bool,
     to_go: u64,
     done: u64,
     rate: Rate,
@@ -162,12 +165,12 @@ struct Job {
 enum Stage {
     WantsFetch,
     Fetching(Ticket),
-    Claiming(Ticket, PushRequest),
-    WantsSend(PushRequest),
-    Sending(Ticket, PushRequest),
+    Claiming(Ticket, Arc<PushRequest>),
+    WantsSend(Arc<PushRequest>),
+    Sending(Ticket, Arc<PushRequest>),
     StoringBase {
         ticket: Ticket,
-        base: BaseWrite,
+        base: Arc<BaseWrite>,
         settles: Vec<SettleOp>,
     },
     Settling {
@@ -177,7 +180,7 @@ enum Stage {
     /// The store failed; the same again at that time.
     Again {
         at: Duration,
-        base: Option<BaseWrite>,
+        base: Option<Arc<BaseWrite>>,
         settles: Vec<SettleOp>,
     },
 }
@@ -206,6 +209,7 @@ impl Push {
             odd: HashSet::new(),
             unread: HashMap::new(),
             last_look: Duration::ZERO,
+            filling: false,
             to_go: 0,
             done: 0,
             rate: Rate::default(),
@@ -378,7 +382,8 @@ impl Push {
         }
     }
 
-    fn may_prepare(&self) -> bool {
+    /// Claims that are asked for together share a commit: the stock of them is filled up when half of it is gone.
+    fn may_prepare(&mut self) -> bool {
         let mut unsent = 0;
         let mut sending = 0;
         for job in self.jobs.values() {
@@ -391,7 +396,9 @@ impl Push {
         match self.parallel {
             1 => self.jobs.is_empty(),
             lanes => {
-                unsent < lanes * AHEAD && unsent + sending < lanes * (AHEAD + 1) && self.jobs.len() < lanes * BEHIND
+                let stock = lanes * AHEAD;
+                self.filling = unsent < stock && (self.filling || unsent <= stock / 2);
+                self.filling && unsent + sending < stock + lanes && self.jobs.len() < lanes * BEHIND
             }
         }
     }
@@ -506,10 +513,10 @@ impl Push {
         };
         self.jobs.insert(record.clone(), job);
         let guarded = match &next {
-            Next::Claim(write, _) | Next::Lookup(write) | Next::Moved { write, .. } => Some(write.document.clone()),
+            Next::Claim(write, _) | Next::Lookup(write) | Next::Moved { write, .. } => Some(write.document.as_ref()),
             Next::Drop { .. } | Next::Repeat(_) | Next::Unversioned => None,
         };
-        if guarded.is_some_and(|document| self.is_guarded(cx, &record, document.as_ref())) {
+        if guarded.is_some_and(|document| self.is_guarded(cx, &record, document)) {
             return;
         }
         match next {
@@ -565,6 +572,7 @@ impl Push {
         let Some(job) = self.jobs.get_mut(record) else { return };
         let Some(head) = job.ops.first().map(|op| op.seq) else { return };
         let ticket = cx.ticket();
+        let request = Arc::new(request);
         let claim = ClaimOp { head, absorbs, request: request.clone(), at: cx.at.wall };
         cx.out.push(Effect::Claim { ticket, claim });
         job.stage = Stage::Claiming(ticket, request);
@@ -671,13 +679,13 @@ impl Push {
         }
         let request = request.clone();
         let doubted = job.doubted;
-        let Some(head) = job.ops.first().cloned() else { return };
+        let Some((seq, attempts)) = job.ops.first().map(|op| (op.seq, op.attempts)) else { return };
         match policy::meaning(answer, request.kind, cx.at.wall) {
             Meaning::Applied { stored, revision } => {
                 cx.signals.push(Signal::Good(exchange.clone()));
                 let document = match request.kind {
                     OpKind::Delete => None,
-                    _ => policy::normal(self.kind, stored.as_ref().or(request.document.as_ref())),
+                    _ => policy::into_normal(self.kind, stored.or_else(|| request.document.clone())),
                 };
                 self.acknowledge(cx, record, document, revision);
             }
@@ -700,33 +708,33 @@ impl Push {
                 if doubted {
                     self.guard(cx, record);
                 }
-                let settle = SettleOp { seq: head.seq, outcome: Outcome::Rejected { error }, at: cx.at.wall };
+                let settle = SettleOp { seq, outcome: Outcome::Rejected { error }, at: cx.at.wall };
                 self.finish(cx, record, None, vec![settle]);
             }
             Meaning::NotApplied { broken, after, counts, error } => {
                 let unsent = matches!(broken, Break::Link(_));
-                let own = !unsent && self.is_own_trouble(cx, head.seq);
+                let own = !unsent && self.is_own_trouble(cx, seq);
                 let error = if own {
                     cx.signals.push(Signal::Odd(exchange.clone()));
-                    self.say_own(cx, record, head.seq, error)
+                    self.say_own(cx, record, seq, error)
                 } else {
                     cx.signals.push(Signal::Bad { broken, exchange: exchange.clone(), after });
                     error
                 };
                 // Refused twice: let the others of the lane go first when it opens again.
-                let wait = (own || (counts && head.attempts > 1))
-                    .then(|| after.unwrap_or_default().min(policy::MAX_RETRY_AFTER) + self.op_backoff(cx, &head));
+                let wait = (own || (counts && attempts > 1))
+                    .then(|| after.unwrap_or_default().min(policy::MAX_RETRY_AFTER) + op_backoff(cx, seq, attempts));
                 self.put_back(cx, record, doubted, error, wait, counts);
             }
             Meaning::Unknown { broken, error } => {
-                let error = if self.is_own_trouble(cx, head.seq) {
+                let error = if self.is_own_trouble(cx, seq) {
                     cx.signals.push(Signal::Odd(exchange.clone()));
-                    self.say_own(cx, record, head.seq, error)
+                    self.say_own(cx, record, seq, error)
                 } else {
                     cx.signals.push(Signal::Bad { broken, exchange: exchange.clone(), after: None });
                     error
                 };
-                let wait = self.op_backoff(cx, &head);
+                let wait = op_backoff(cx, seq, attempts);
                 self.doubt(cx, record, error, Some(wait));
             }
             Meaning::NeedsCredentials { message, error } => {
@@ -735,7 +743,7 @@ impl Push {
                 if doubted {
                     return self.doubt(cx, record, error, None);
                 }
-                let settle = SettleOp { seq: head.seq, outcome: Outcome::Auth { error }, at: cx.at.wall };
+                let settle = SettleOp { seq, outcome: Outcome::Auth { error }, at: cx.at.wall };
                 self.finish(cx, record, None, vec![settle]);
             }
         }
@@ -792,7 +800,7 @@ impl Push {
         let document = policy::normal(self.kind, theirs.as_ref());
         let base = BaseWrite { record: record.clone(), document, revision, at: cx.at.wall };
         let settle = SettleOp { seq, outcome, at: cx.at.wall };
-        self.finish(cx, record, (!known).then_some(base), vec![settle]);
+        self.finish(cx, record, (!known).then(|| Arc::new(base)), vec![settle]);
     }
 
     /// A person is asked.
@@ -888,7 +896,7 @@ impl Push {
         self.note_acked(cx, record, seq);
         let base = BaseWrite { record: record.clone(), document, revision, at: cx.at.wall };
         let settle = SettleOp { seq, outcome: Outcome::Acked, at: cx.at.wall };
-        self.finish(cx, record, Some(base), vec![settle]);
+        self.finish(cx, record, Some(Arc::new(base)), vec![settle]);
     }
 
     fn note_acked(&mut self, cx: &Cx<'_>, record: &RecordKey, seq: Seq) {
@@ -956,11 +964,6 @@ impl Push {
         self.finish(cx, record, None, vec![SettleOp { seq, outcome, at: cx.at.wall }]);
     }
 
-    fn op_backoff(&self, cx: &Cx<'_>, op: &Op) -> Duration {
-        let salt = u64::try_from(op.seq.0).unwrap_or(0);
-        backoff::jitter_above(cx.at, salt, op.attempts.saturating_sub(1), Duration::from_millis(50), backoff::CAP)
-    }
-
     /// A lane-level failure that keeps coming for this op while other requests of the lane succeed is its own.
     fn is_own_trouble(&mut self, cx: &Cx<'_>, seq: Seq) -> bool {
         let now = cx.successes;
@@ -1008,14 +1011,13 @@ impl Push {
     }
 
     /// Writes what is to be written for the record, in order: base, then settle.
-    fn finish(&mut self, cx: &mut Cx<'_>, record: &RecordKey, base: Option<BaseWrite>, settles: Vec<SettleOp>) {
+    fn finish(&mut self, cx: &mut Cx<'_>, record: &RecordKey, base: Option<Arc<BaseWrite>>, settles: Vec<SettleOp>) {
         let Some(job) = self.jobs.get_mut(record) else { return };
         let ticket = cx.ticket();
         job.stage = match base {
             Some(base) => {
                 // Said before it is written: an older reading may be on its way to the same writer already.
-                let (record, document) = (record.clone(), base.document.clone());
-                cx.signals.push(Signal::Wrote { record, document });
+                cx.signals.push(Signal::Wrote(base.clone()));
                 cx.out.push(Effect::StoreBase { ticket, base: base.clone() });
                 Stage::StoringBase { ticket, base, settles }
             }
@@ -1029,11 +1031,12 @@ impl Push {
 
     pub(super) fn base_stored(&mut self, cx: &mut Cx<'_>, ticket: Ticket, record: &RecordKey, result: StoreResult<()>) {
         let Some(job) = self.jobs.get_mut(record) else { return };
-        let Stage::StoringBase { ticket: expected, base, settles } = &job.stage else { return };
-        if *expected != ticket {
+        if !matches!(&job.stage, Stage::StoringBase { ticket: expected, .. } if *expected == ticket) {
             return;
         }
-        let (base, settles) = (base.clone(), settles.clone());
+        let Stage::StoringBase { base, settles, .. } = std::mem::replace(&mut job.stage, Stage::WantsFetch) else {
+            return;
+        };
         match result {
             Ok(()) => self.finish(cx, record, None, settles),
             Err(message) => {
@@ -1084,6 +1087,11 @@ impl Push {
         }
         self.store_failures = self.store_failures.saturating_add(1);
     }
+}
+
+fn op_backoff(cx: &Cx<'_>, seq: Seq, attempts: u32) -> Duration {
+    let salt = u64::try_from(seq.0).unwrap_or(0);
+    backoff::jitter_above(cx.at, salt, attempts.saturating_sub(1), Duration::from_millis(50), backoff::CAP)
 }
 
 fn retry_after(error: &ReadError) -> Option<Duration> {

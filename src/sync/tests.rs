@@ -9,7 +9,7 @@ mod own;
 mod unread;
 mod wish;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -259,19 +259,19 @@ impl Script {
         granted
     }
 
-    fn pushed(&mut self) -> Option<(Ticket, PushRequest)> {
+    fn pushed(&mut self) -> Option<(Ticket, Arc<PushRequest>)> {
         self.take(|effect| match effect {
             Effect::Push { ticket, request } => Some((*ticket, request.clone())),
             _ => None,
         })
     }
 
-    fn answer(&mut self, (ticket, request): (Ticket, PushRequest), answer: Answer) {
-        self.tell(Event::Pushed { ticket, record: request.record, answer, exchange: exchange() });
+    fn answer(&mut self, (ticket, request): (Ticket, Arc<PushRequest>), answer: Answer) {
+        self.tell(Event::Pushed { ticket, record: request.record.clone(), answer, exchange: exchange() });
     }
 
     /// Sends the one op there is and answers it.
-    fn send(&mut self, chain: Chain, answer: Answer) -> PushRequest {
+    fn send(&mut self, chain: Chain, answer: Answer) -> Arc<PushRequest> {
         let ops = chain.ops.clone();
         if !self.asked.iter().any(|effect| matches!(effect, Effect::ReadOutbox { .. })) {
             self.tell(Event::Request(SyncRequest::OutboxChanged));
@@ -306,8 +306,8 @@ impl Script {
             Effect::StoreBase { ticket, base } => Some((*ticket, base.clone())),
             _ => None,
         })?;
-        self.tell(Event::BaseStored { ticket, record: base.record, result: Ok(()) });
-        Some(base.document)
+        self.tell(Event::BaseStored { ticket, record: base.record.clone(), result: Ok(()) });
+        Some(base.document.clone())
     }
 
     /// The outcomes settled last.

@@ -1,5 +1,7 @@
 //! One effect of the sync machine after the other, as the runtime carries them out.
 
+use std::sync::Arc;
+
 use ebbtide::sync::{Effect, Event, event::AppliedPage};
 
 use crate::world::{Happening, World};
@@ -10,7 +12,7 @@ impl World<'_> {
             Effect::Log(activity) => self.note(client, || format!("says {}", activity.text)),
             Effect::Publish(_) | Effect::SaveSpent(_) | Effect::Idle => {}
             Effect::ForgetCredentials { .. } => self.clients[client].line.is_expired = false,
-            Effect::Push { ticket, request } => self.send(client, ticket, request),
+            Effect::Push { ticket, request } => self.send(client, ticket, Arc::unwrap_or_clone(request)),
             Effect::Fetch { .. }
             | Effect::ReadKeys { .. }
             | Effect::ReadPage { .. }
@@ -75,7 +77,7 @@ impl World<'_> {
             Effect::StoreBase { ticket, base } => {
                 let id = base.record.id.clone();
                 let stored = base.record.clone();
-                let result = self.clients[client].disk.store_base(base);
+                let result = self.clients[client].disk.store_base(Arc::unwrap_or_clone(base));
                 self.check_record(client, &id, "after a new base");
                 Event::BaseStored { ticket, record: stored, result }
             }

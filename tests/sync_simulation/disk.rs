@@ -281,8 +281,8 @@ impl Disk {
             absorbs: claim.absorbs,
             kind: claim.request.kind,
             request_hash: format!("{:?}", claim.request.precondition),
-            sent_document: claim.request.document,
-            precondition: claim.request.precondition,
+            sent_document: claim.request.document.clone(),
+            precondition: claim.request.precondition.clone(),
             at: claim.at,
         };
         self.store().claim(claim).wait().map_err(words)

@@ -15,4 +15,4 @@ pub use limits::{
 };
 pub use order::{value_order, value_sort_key};
 pub use push_id::push_id;
-pub use tree::{array_length, children, normalise, stored};
+pub use tree::{array_length, children, into_normal, normal_form, normalise, stored};

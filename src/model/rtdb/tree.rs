@@ -16,6 +16,37 @@ pub fn normalise(value: &Value) -> Option<Value> {
     rebuild(value, Form::Plain)
 }
 
+/// The same, borrowed where the value reads back as it is, as nearly all do: a drain looks at each document several times.
+pub fn normal_form(value: &Value) -> Option<Cow<'_, Value>> {
+    match reads_back_as_it_is(value) {
+        true => Some(Cow::Borrowed(value)),
+        false => normalise(value).map(Cow::Owned),
+    }
+}
+
+/// The same for a value that is not needed any more.
+pub fn into_normal(value: Value) -> Option<Value> {
+    match reads_back_as_it_is(&value) {
+        true => Some(value),
+        false => normalise(&value),
+    }
+}
+
+/// True only where [`normalise`] would give back the very value; some such values are not recognised (arrays with holes,
+/// placeholders).
+fn reads_back_as_it_is(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Array(items) => !items.is_empty() && items.iter().all(reads_back_as_it_is),
+        Value::Object(members) => {
+            array_length(members.keys().map(String::as_str)).is_none()
+                && !members.is_empty()
+                && members.iter().all(|(key, child)| !key.starts_with('.') && reads_back_as_it_is(child))
+        }
+        _ => true,
+    }
+}
+
 /// The form the embedded backend stores: like [`normalise`], with members in key order and priorities kept (a node that
 /// carries one is always an object, a leaf becomes `{".value": …, ".priority": …}`).
 pub fn stored(value: &Value) -> Option<Value> {
@@ -170,6 +201,13 @@ mod tests {
                 prop_assert_eq!(normalise(&once), Some(once.clone()));
                 prop_assert!(has_nothing_empty(&once), "{}", once);
             }
+        }
+
+        #[test]
+        fn every_way_to_the_normal_form_gives_the_same(tree in any_tree()) {
+            let normal = normalise(&tree);
+            prop_assert_eq!(normal_form(&tree).map(Cow::into_owned), normal.clone());
+            prop_assert_eq!(into_normal(tree), normal);
         }
 
         #[test]

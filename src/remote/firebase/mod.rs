@@ -100,7 +100,7 @@ impl Firebase {
             }
             Err(reason) => hash.update(format!("not a request: {reason}")),
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        json::hex(&hash.finalize())
     }
 
     pub(crate) async fn push(&self, request: &PushRequest) -> (Answer, Exchange) {
@@ -380,8 +380,8 @@ impl Firebase {
 fn accepted(request: &PushRequest, reply: &Reply) -> Result<Answer, String> {
     let body: Value = parse(reply)?;
     let etag = etag(&reply.headers);
-    let (ours, theirs) = (request.document.as_ref().and_then(rtdb::normalise), rtdb::normalise(&body));
-    let ours = if request.kind == OpKind::Delete { None } else { ours };
+    let ours = request.document.as_ref().filter(|_| request.kind != OpKind::Delete).and_then(rtdb::normal_form);
+    let theirs = rtdb::into_normal(body);
     let same = match (&ours, &theirs) {
         (None, None) => true,
         (Some(ours), Some(theirs)) => json::same_value(ours, theirs),

@@ -18,7 +18,7 @@ use crate::{
     store::{Applied, Claim, NewBase, PullPage, Settle, StoreError},
     sync::{
         Effect, Event,
-        effect::{ClaimOp, PageWrite, SettleOp, Ticket},
+        effect::{BaseWrite, ClaimOp, PageWrite, SettleOp, Ticket},
         event::{AppliedPage, Chain, MissingRows, OutboxSlice, PageData},
     },
 };
@@ -40,13 +40,12 @@ impl Leader {
             Effect::Push { ticket, request } => {
                 self.ask(&request.record.collection.source.clone(), async move |remote| {
                     let (answer, exchange) = remote.push(&request).await;
-                    Event::Pushed { ticket, record: request.record, answer, exchange }
+                    Event::Pushed { ticket, record: request.record.clone(), answer, exchange }
                 });
             }
             Effect::StoreBase { ticket, base } => {
-                let record = base.record.clone();
-                let base =
-                    NewBase { record: base.record, document: base.document, revision: base.revision, at: base.at };
+                let BaseWrite { record, document, revision, at } = Arc::unwrap_or_clone(base);
+                let base = NewBase { record: record.clone(), document, revision, at };
                 let reply = self.store.acknowledge(vec![base]);
                 self.spawn(async move { Event::BaseStored { ticket, record, result: reply.await.map_err(words) } });
             }
@@ -252,8 +251,8 @@ impl Leader {
             absorbs: claim.absorbs,
             kind: claim.request.kind,
             request_hash: remote.request_hash(&claim.request),
-            sent_document: claim.request.document,
-            precondition: claim.request.precondition,
+            sent_document: claim.request.document.clone(),
+            precondition: claim.request.precondition.clone(),
             at: claim.at,
         };
         let reply = self.store.claim(claim);

@@ -31,7 +31,7 @@ use crate::{
 pub(in crate::store) fn claim(journal: &Journal, claim: &Claim) -> Result<Option<Op>> {
     let Some(mut head) = journal.op(claim.head)? else { return Ok(None) };
     let place = journal.place(&head.record)?;
-    let chain = journal.standing(&place)?;
+    let mut chain = journal.standing(&place)?;
     let absorbed = claim.absorbs.iter().map(|seq| journal.op(*seq)).collect::<Result<Vec<_>>>()?;
     let fits = chain.first().is_some_and(|first| first.seq == claim.head)
         && matches!(head.state, OpState::Queued | OpState::InDoubt)
@@ -64,11 +64,22 @@ pub(in crate::store) fn claim(journal: &Journal, claim: &Claim) -> Result<Option
         let to = (claim.kind == OpKind::Create).then(|| head.document.clone()).flatten();
         head.changes = vec![Change { pointer: Pointer::root(), from: head.base.clone(), to }];
     }
+    if is_coalesced {
+        journal.connection.prepare_cached("UPDATE ops SET changes = ?2, document = ?3 WHERE seq = ?1")?.execute(
+            params![
+                head.seq.0,
+                serde_json::to_string(&head.changes).expect("changes are plain JSON"),
+                ops::text_of(head.document.as_ref()),
+            ],
+        )?;
+    }
+    // What is sent is the op's own document, nearly always: it is not written a second time, so that the row keeps its
+    // size and its page.
     journal
         .connection
         .prepare_cached(
             "UPDATE ops SET state = ?2, attempts = attempts + 1, sent_at = ?3, request_hash = ?4, precondition = ?5, \
-             kind = ?6, sent_document = ?7, next_attempt_at = NULL WHERE seq = ?1",
+             kind = ?6, sent_document = nullif(?7, document), next_attempt_at = NULL WHERE seq = ?1",
         )?
         .execute(params![
             head.seq.0,
@@ -79,19 +90,12 @@ pub(in crate::store) fn claim(journal: &Journal, claim: &Claim) -> Result<Option
             claim.kind.word(),
             ops::text_of(claim.sent_document.as_ref()),
         ])?;
-    if is_coalesced {
-        journal.connection.prepare_cached("UPDATE ops SET changes = ?2, document = ?3 WHERE seq = ?1")?.execute(
-            params![
-                head.seq.0,
-                serde_json::to_string(&head.changes).expect("changes are plain JSON"),
-                ops::text_of(head.document.as_ref()),
-            ],
-        )?;
-    }
     if is_coalesced || claim.kind != head.kind {
         shadow::refresh(journal, &place)?;
     } else {
-        shadow::restate(journal, &place)?;
+        chain[0].state = OpState::InFlight;
+        chain[0].next_attempt_at = None;
+        shadow::restate_as(journal, &place, &chain)?;
     }
     Ok(Some(Op {
         state: OpState::InFlight,
@@ -110,14 +114,23 @@ pub(in crate::store) fn claim(journal: &Journal, claim: &Claim) -> Result<Option
 fn acknowledge(journal: &Journal, seq: Seq, at: Timestamp) -> Result<Option<()>> {
     let found = journal
         .connection
-        .prepare_cached("SELECT collection, key, record FROM ops WHERE seq = ?1 AND settled_at IS NULL")?
-        .query_row([seq.0], |row| Ok(Place { collection: row.get(0)?, key: row.get(1)?, id: RecordId(row.get(2)?) }))
+        .prepare_cached(
+            "UPDATE ops SET state = 'acked', settled_at = ?2 WHERE seq = ?1 AND settled_at IS NULL \
+             RETURNING collection, key, record",
+        )?
+        .query_row((seq.0, at.0), |row| {
+            Ok(Place { collection: row.get(0)?, key: row.get(1)?, id: RecordId(row.get(2)?) })
+        })
         .optional()?;
     let Some(place) = found else { return Ok(None) };
-    journal.set_state(seq, OpState::Acked, at)?;
-    follow_acknowledged(journal, &place)?;
-    journal.settle_order(&place, at)?;
-    shadow::refresh(journal, &place)?;
+    match journal.standing(&place)?.first() {
+        None => shadow::remove(journal, &place)?,
+        Some(next) => {
+            follow_acknowledged(journal, &place, next.seq)?;
+            journal.settle_order(&place, at)?;
+            shadow::refresh(journal, &place)?
+        }
+    };
     Ok(Some(()))
 }
 
@@ -244,8 +257,7 @@ fn together(mut chain: Vec<Op>, head: Seq, with: &[Seq]) -> Result<Vec<Op>> {
 }
 
 /// The op after an acknowledged one was made on exactly what the server now holds: then it knows the revision too.
-fn follow_acknowledged(journal: &Journal, place: &Place) -> Result<()> {
-    let Some(next) = journal.standing(place)?.first().map(|op| op.seq) else { return Ok(()) };
+fn follow_acknowledged(journal: &Journal, place: &Place, next: Seq) -> Result<()> {
     let Some(base) = journal.base(place)? else { return Ok(()) };
     let Some(op) = journal.op(next)? else { return Ok(()) };
     let held: Option<Value> = serde_json::from_str(&base.text).ok();

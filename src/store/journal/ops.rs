@@ -56,6 +56,7 @@ pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Op> {
     if format > FORMAT {
         cells.note("it was written by a newer ebbtide");
     }
+    let request_hash: Option<String> = cells.get(17, "request");
     let op_id = op_id.parse().map(OpId).unwrap_or_else(|_| {
         cells.note("op id");
         OpId(uuid::Uuid::nil())
@@ -82,6 +83,11 @@ pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Op> {
         kind,
         state,
         changes,
+        sent_document: match (&sent_document, kind) {
+            // Claimed with its own document: that is there once only.
+            (None, OpKind::Create | OpKind::Update) if request_hash.is_some() => document.clone(),
+            _ => sent_document,
+        },
         document,
         base,
         base_revision: cells.get::<Option<String>>(10, "revision").map(Revision),
@@ -91,9 +97,8 @@ pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Op> {
         next_attempt_at: cells.get::<Option<i64>>(14, "time").map(Timestamp),
         sent_at: cells.get::<Option<i64>>(15, "time").map(Timestamp),
         settled_at: cells.get::<Option<i64>>(16, "time").map(Timestamp),
-        request_hash: cells.get(17, "request"),
+        request_hash,
         precondition: json(cells.get(18, "precondition")),
-        sent_document,
         last_error: json(cells.get(20, "error")),
         author: cells.get(21, "author"),
         was_in_doubt: cells.get(22, "doubt"),

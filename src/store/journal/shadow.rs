@@ -100,7 +100,7 @@ pub(in crate::store) fn refresh(journal: &Journal, place: &Place) -> Result<bool
     match before {
         // A record being deleted shows its base: another base is other content.
         Some(before) if before.document == document && (document.is_some() || before.base_change == base_change) => {
-            restate_on(journal, place, document.is_some(), Some(base_change))?;
+            restate_on(journal, place, &journal.standing(place)?, Some(base_change))?;
             Ok(before.base_change != base_change)
         }
         _ => {
@@ -127,29 +127,30 @@ pub(in crate::store) fn append(journal: &Journal, place: &Place, op: &NewOp) -> 
 
 /// After a change of states only: marks and head follow, the document stays.
 pub(in crate::store) fn restate(journal: &Journal, place: &Place) -> Result<()> {
-    let exists: Option<bool> = journal
-        .connection
-        .prepare_cached("SELECT document IS NOT NULL FROM shadow WHERE collection = ?1 AND key = ?2")?
-        .query_row((place.collection, &place.key), |row| row.get(0))
-        .optional()?;
-    match exists {
-        Some(exists) => restate_on(journal, place, exists, None),
-        None => refresh(journal, place).map(|_| ()),
+    restate_as(journal, place, &journal.standing(place)?)
+}
+
+/// The same, where the record's pending ops are known.
+pub(in crate::store) fn restate_as(journal: &Journal, place: &Place, chain: &[Standee]) -> Result<()> {
+    match restate_on(journal, place, chain, None)? {
+        true => Ok(()),
+        false => refresh(journal, place).map(|_| ()),
     }
 }
 
-fn restate_on(journal: &Journal, place: &Place, exists: bool, base_change: Option<i64>) -> Result<()> {
-    let chain = journal.standing(place)?;
-    let Some(head) = chain.first() else { return remove(journal, place).map(|_| ()) };
-    journal
+/// False where there is no row to be changed.
+fn restate_on(journal: &Journal, place: &Place, chain: &[Standee], base_change: Option<i64>) -> Result<bool> {
+    let Some(head) = chain.first() else { return remove(journal, place).map(|_| true) };
+    let changed = journal
         .connection
         .prepare_cached(
-            "UPDATE shadow SET marks = :marks, head = :head, head_place = :head_place, head_ready = :head_ready, \
-             head_next_at = :head_next_at, base_change = coalesce(:base_change, base_change) \
-             WHERE collection = :collection AND key = :key",
+            "UPDATE shadow SET marks = CASE WHEN document IS NULL THEN :marks_gone ELSE :marks END, head = :head, \
+             head_place = :head_place, head_ready = :head_ready, head_next_at = :head_next_at, \
+             base_change = coalesce(:base_change, base_change) WHERE collection = :collection AND key = :key",
         )?
         .execute(named_params! {
-            ":marks": marks(&chain, exists),
+            ":marks": marks(chain, true),
+            ":marks_gone": marks(chain, false),
             ":head": head.seq.0,
             ":head_place": head.place,
             ":head_ready": is_ready(head.state),
@@ -158,11 +159,11 @@ fn restate_on(journal: &Journal, place: &Place, exists: bool, base_change: Optio
             ":collection": place.collection,
             ":key": place.key,
         })?;
-    Ok(())
+    Ok(changed > 0)
 }
 
 /// True where there was a row.
-fn remove(journal: &Journal, place: &Place) -> Result<bool> {
+pub(in crate::store) fn remove(journal: &Journal, place: &Place) -> Result<bool> {
     let removed = journal
         .connection
         .prepare_cached("DELETE FROM shadow WHERE collection = ?1 AND key = ?2")?

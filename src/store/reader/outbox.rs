@@ -1,5 +1,7 @@
 //! Questions about the outbox: what waits, what may go, what went wrong.
 
+use std::collections::HashSet;
+
 use rusqlite::{OptionalExtension, params, types::Value as Sql};
 
 use crate::{
@@ -181,16 +183,18 @@ impl Reader {
         self.look("looking for changes to send", |reader| {
             let mut heads: Vec<(i64, i64, Vec<u8>, RecordKey)> = Vec::new();
             for (collection, key) in reader.collections_of(source)? {
+                let own = exclude.iter().filter(|record| record.collection == key);
+                let left_out: HashSet<&str> = own.map(|record| record.id.as_str()).collect();
                 // One walk along the ready heads of a collection; those excluded are few.
                 let mut select = reader.connection.prepare_cached(READY)?;
                 let mut rows = select.query(params![collection, now.0, sql(limit + exclude.len())])?;
                 let mut taken = 0;
                 while let Some(row) = rows.next()? {
-                    let record = key.record(row.get::<_, String>(2)?);
-                    if exclude.contains(&record) {
+                    let id: String = row.get(2)?;
+                    if left_out.contains(id.as_str()) {
                         continue;
                     }
-                    heads.push((row.get(0)?, collection, row.get(1)?, record));
+                    heads.push((row.get(0)?, collection, row.get(1)?, key.record(id)));
                     taken += 1;
                     if taken == limit {
                         break;
@@ -250,7 +254,7 @@ impl Reader {
     }
 
     /// Ids with pending ops: a pull never deletes them.
-    pub fn protected(&mut self, collection: &CollectionKey) -> Result<std::collections::HashSet<RecordId>, StoreError> {
+    pub fn protected(&mut self, collection: &CollectionKey) -> Result<HashSet<RecordId>, StoreError> {
         self.look("reading what must be kept", |reader| {
             let journal = reader.journal_collection(collection)?.map_or(Sql::Null, Sql::Integer);
             let mut select =

@@ -46,6 +46,8 @@ pub(super) struct Nudge(Arc<(Mutex<Wanted>, Condvar)>);
 pub(super) struct Wanted {
     mirror: bool,
     journal: bool,
+    /// The thread looks again by itself in a moment: waking it with every commit would cost more than it reads.
+    looks_soon: bool,
     closed: bool,
     /// Columns somebody sorts a large collection by.
     columns: Vec<(CollectionKey, Pointer)>,
@@ -59,16 +61,16 @@ impl Nudge {
 
     pub fn mirror_changed(&self) {
         let mut wanted = self.lock();
-        if !wanted.mirror {
-            wanted.mirror = true;
+        let is_news = !std::mem::replace(&mut wanted.mirror, true);
+        if is_news && !wanted.looks_soon {
             self.0.1.notify_one();
         }
     }
 
     pub fn journal_changed(&self) {
         let mut wanted = self.lock();
-        if !wanted.journal {
-            wanted.journal = true;
+        let is_news = !std::mem::replace(&mut wanted.journal, true);
+        if is_news && !wanted.looks_soon {
             self.0.1.notify_one();
         }
     }
@@ -149,9 +151,12 @@ fn run(nudge: &Nudge, mut feeder: Feeder) {
             wanted = nudge.0.1.wait(wanted).unwrap_or_else(PoisonError::into_inner);
         }
         // Wait until the mirror has been quiet for a moment, unless somebody asks.
-        while wanted.mirror && !wanted.closed && wanted.asked.is_empty() && wanted.columns.is_empty() {
-            wanted.mirror = false;
-            wanted = nudge.0.1.wait_timeout(wanted, QUIET).unwrap_or_else(PoisonError::into_inner).0;
+        let is_asked = |wanted: &Wanted| wanted.closed || !wanted.asked.is_empty() || !wanted.columns.is_empty();
+        while wanted.mirror && !is_asked(&wanted) {
+            (wanted.mirror, wanted.looks_soon) = (false, true);
+            let waited = nudge.0.1.wait_timeout_while(wanted, QUIET, |wanted| !is_asked(wanted));
+            wanted = waited.unwrap_or_else(PoisonError::into_inner).0;
+            wanted.looks_soon = false;
         }
         wanted.mirror = false;
         wanted.journal = false;

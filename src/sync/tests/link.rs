@@ -387,7 +387,7 @@ fn four_refusals_at_once_are_one_refresh_and_a_late_one_is_none() {
     // Sent before the refresh, refused after it.
     let exchange = Exchange { round_trip: Some(Duration::from_secs(5)), ..Exchange::default() };
     let answer = Answer::Unauthorized { message: "expired".to_owned() };
-    script.tell(Event::Pushed { ticket: late_ticket, record: late.record, answer, exchange });
+    script.tell(Event::Pushed { ticket: late_ticket, record: late.record.clone(), answer, exchange });
     assert_eq!(forgotten(&script), 1, "the new credentials were not refused");
     assert_eq!(state(&script), ConnectivityState::Online);
     script.settled();

@@ -237,7 +237,7 @@ pub fn vault_split(body: Area) -> (Area, Area) {
 /// The drafts: their list, and the one at the cursor beside or below it.
 pub fn drafts_split(body: Area) -> (Area, Area) {
     if body.width >= 100 {
-        return body.split_left(share(body.width, 567));
+        return body.split_left(share(body.width, 600));
     }
     body.split_top(share(body.height, 600).max(6))
 }

@@ -49,9 +49,10 @@ States:
   gone          there is no such record any more; queueing makes it anew
 
 JSON:
-  [{\"number\", \"source\", \"collection\", \"id\", \"what\": document|new|field|op, \"field\": its pointer or null,
-    \"op\": its number or null, \"updated_at\", \"bytes\": of its text, \"state\", \"fields_changed\", \"valid\": whether it
-    could be queued, \"problem\": why not, or null, \"first_change\": the first line that differs}]";
+  [{\"number\", \"source\", \"collection\", \"id\", \"what\": document|new|field|op,
+    \"field\": its pointer or null, \"op\": its number or null, \"updated_at\",
+    \"bytes\": of its text, \"state\", \"fields_changed\", \"valid\": whether it could be queued,
+    \"problem\": why not, or null, \"first_change\": the first line that differs}]";
 
 /// Show a draft: its text, as it was typed
 #[derive(Debug, Args)]
@@ -66,8 +67,9 @@ pub(super) struct ShowArgs {
 
 const SHOW_SHAPE: &str = "\
 JSON:
-  one object, as in `draft list`, with \"text\": what was typed, \"base\": the record it was begun on or null, \"local\": the
-  record as it is now or null, and \"changes\": what it would change, [{\"pointer\", \"from\", \"to\"}]";
+  one object, as in `draft list`, with \"text\": what was typed, \"base\": the record it was
+  begun on or null, \"local\": the record as it is now or null, and \"changes\": what it would
+  change, [{\"pointer\", \"from\", \"to\"}]";
 
 /// End a draft without queueing it; the vault keeps it
 #[derive(Debug, Args)]
@@ -79,7 +81,8 @@ pub(super) struct DiscardArgs {
 
 const DISCARD_SHAPE: &str = "\
 JSON:
-  {\"number\", \"source\", \"collection\", \"id\", \"state\": \"discarded\", \"kept\": its number in the vault}
+  {\"number\", \"source\", \"collection\", \"id\", \"state\": \"discarded\",
+   \"kept\": its number in the vault}
 `ebbtide vault restore N` brings it back as a draft.";
 
 /// Queue a draft, as its editor would

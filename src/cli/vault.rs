@@ -71,7 +71,8 @@ const SHOW_SHAPE: &str = "\
 JSON:
   one object, as in `vault list`, with \"document\": the version, \"local\": the record as it is now or null, and
   \"changes\": what restoring would change, [{\"pointer\", \"from\", \"to\"}]
-  a discarded draft has \"document\": null, no changes, and \"text\": what was typed, \"what\": document|new|field|op";
+  a discarded draft has \"document\": null, no changes, and \"text\": what was typed,
+  \"what\": document|new|field|op";
 
 /// Bring a kept version back, as an ordinary edit; a discarded draft as a draft
 ///
@@ -87,8 +88,8 @@ const RESTORE_SHAPE: &str = "\
 JSON:
   {\"seq\", \"op_id\", \"source\", \"collection\", \"id\", \"kind\": create|update|delete, \"state\": \"queued\"}
   or {\"source\", \"collection\", \"id\", \"state\": \"unchanged\"} where the record is as asked already
-  or {\"source\", \"collection\", \"id\", \"state\": \"draft\", \"kept\": where the vault has the draft that was there, or
-  null} for a discarded draft";
+  or {\"source\", \"collection\", \"id\", \"state\": \"draft\", \"kept\": where the vault has the draft
+  that was there, or null} for a discarded draft";
 
 #[derive(Debug, Args)]
 struct Which {

@@ -112,7 +112,7 @@ pub enum Effect {
         collection: CollectionKey,
         sweep: i64,
     },
-    /// Delete what the sweep did not see, except `keep` and what has pending ops or drafts. Answer:
+    /// Delete what the sweep did not see, except `keep` and what has pending ops. Answer:
     /// [`super::Event::PageApplied`].
     FinishSweep {
         ticket: Ticket,

@@ -34,7 +34,7 @@ use crate::{
 /// The state of the mirror's writer.
 pub(super) struct Mirror {
     pub connection: Connection,
-    /// Reads which records have pending ops or drafts.
+    /// Reads which records have pending ops.
     journal_read: Connection,
     pub journal: Writer<Journal>,
     path: PathBuf,

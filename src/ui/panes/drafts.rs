@@ -63,7 +63,7 @@ impl Columns {
         let has_bytes = width >= 76;
         let fixed = 4 + STATE + 2 + AGE + 2 + if has_bytes { BYTES + 2 } else { 0 };
         let rest = width.saturating_sub(fixed + 1);
-        let what = (rest * 2 / 5).clamp(6, 24);
+        let what = (rest * 2 / 5).clamp(if rest < 28 { 6 } else { 12 }, 24);
         Self { record: rest.saturating_sub(what + 1), what, has_bytes }
     }
 

@@ -28,6 +28,8 @@ use crate::{
         edit,
         ids::Revision,
         json::{Fingerprint, Pointer},
+        rtdb,
+        source::SourceKind,
     },
 };
 
@@ -124,6 +126,8 @@ impl Sheet {
         let base = self.base_normal.as_ref().or(self.base.as_ref());
         let readable = self.check.document.is_some();
         let mine = self.check.document.as_ref().or(base);
+        let normal = (terms.kind == Some(SourceKind::Firebase)).then(|| rtdb::normalise(theirs)).flatten();
+        let theirs = normal.as_ref().unwrap_or(theirs);
         let merged = merge_fields(base, mine, Some(theirs), &terms.conflicts);
         let pointer = self.pointer();
         let near = |field: &&Field| pointer.contains(&field.pointer) || field.pointer.contains(&pointer);
@@ -215,14 +219,11 @@ impl Sheet {
             ),
             (Standing::Moved(fields), DraftTarget::Op(_)) => (
                 format!("{name} was edited meanwhile: {}", words::count(fields as u64, "field", "fields")),
-                "F6 merges it into your text".to_owned(),
+                "F6 merges it in".to_owned(),
             ),
             (Standing::Moved(fields), _) => (
-                format!(
-                    "{name}: {} changed since you began this draft",
-                    words::count(fields as u64, "field", "fields")
-                ),
-                "F6 merges them into your text; the text stays as it is until then".to_owned(),
+                format!("{name}: {} changed since you began", words::count(fields as u64, "field", "fields")),
+                "F6 merges them in".to_owned(),
             ),
             (Standing::Steady, _) => return None,
         })
@@ -282,7 +283,7 @@ impl Editor {
         let were = if open.len() == 1 { "was" } else { "were" };
         Outcome::used()
             .notice(Severity::Warning, TOPIC, format!("{}{more} {were} changed on both sides", names.join(", ")))
-            .hint("m mine, t theirs, b base; enter puts it into the text, esc decides later")
+            .hint("choose m, t or b; enter puts it in")
     }
 
     /// What the keys of the choosing do.

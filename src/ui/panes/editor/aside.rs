@@ -110,7 +110,7 @@ fn advice(sheet: &Sheet, width: usize) -> Vec<(Role, String)> {
         say(Role::Text, "Large text: it is checked when you queue it or ask for the next problem.");
     } else if sheet.check.problems.is_empty() && sheet.check.changes.is_empty() {
         say(Role::Dim, "Nothing changed yet.");
-    } else if sheet.check.problems.is_empty() {
+    } else if sheet.check.problems.is_empty() && sheet.undecided().next().is_none() {
         say(Role::Sent, "= Valid. It can be queued.");
     }
     if sheet.begun {

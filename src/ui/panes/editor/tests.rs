@@ -311,7 +311,7 @@ fn three_ways(size: (u16, u16)) -> Desk {
     let mut now = bo();
     now["profile"]["role"] = json!("viewer");
     now["flags"]["beta"] = json!(false);
-    editing(size).press("Down Down Down Down End Left x").load(now)
+    editing(size).press("Down Down Down Down End Left Left x").load(now)
 }
 
 impl Desk {
@@ -340,7 +340,7 @@ fn three_versions_and_the_choice_between_them() {
 
 #[test]
 fn a_record_that_is_gone() {
-    at_both("gone", |size| editing(size).press("Down Down Down Down End Left x").vanish());
+    at_both("gone", |size| editing(size).press("Down Down Down Down End Left Left x").vanish());
 }
 
 #[test]

@@ -29,11 +29,11 @@ pub(super) fn draw_three(sheet: &Sheet, pen: &mut Pen<'_, '_>, area: Area) {
         Standing::Moved(fields) => words::count(fields as u64, "field", "fields"),
         _ => String::new(),
     };
-    pen.frame(area, &format!("Changed in the record meanwhile: {changed}"), &what_now(sheet), sheet.is_merging());
+    pen.frame(area, &format!("Changed meanwhile: {changed}"), &what_now(sheet), sheet.is_merging());
     let inner = padded(area);
     let table = inner.width >= TABLE;
     let mut first = 0;
-    if !three.readable {
+    if table && !three.readable {
         let problem = sheet.check.problems.first().map_or("not checked yet".to_owned(), ToString::to_string);
         pen.line(inner, first, &format!("x {problem}"), Role::Problem);
         first += 1;
@@ -93,6 +93,9 @@ pub(super) fn about_three(sheet: &Sheet) -> Option<String> {
 }
 
 fn what_now(sheet: &Sheet) -> String {
+    if sheet.three().is_some_and(|three| !three.readable) {
+        return "valid JSON merges by F6".to_owned();
+    }
     match (sheet.is_merging(), sheet.undecided().count()) {
         (true, 0) => "enter puts it into the text".to_owned(),
         (true, open) => format!("{open} to choose: m t b"),
@@ -111,6 +114,9 @@ fn mark(sheet: &Sheet, field: &Field) -> &'static str {
 
 /// Where the result of a field comes from.
 fn how(sheet: &Sheet, field: &Field) -> String {
+    if sheet.three().is_some_and(|three| !three.readable) {
+        return "?".to_owned();
+    }
     let word = match (sheet.pick(field), field.how) {
         (Some(Pick::Mine), _) => "draft (chosen)",
         (Some(Pick::Theirs), _) => "theirs (chosen)",

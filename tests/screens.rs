@@ -441,6 +441,27 @@ fn whole_screens() {
     kept("screens", "too_small_42x8", &in_condition("few", (42, 8)).screen());
 }
 
+/// How well the copies are known, where there is room to say it.
+#[test]
+fn the_whole_sync_pane_says_when_copies_were_verified() {
+    let found = |ago: u64, differing: u64, healed: u64| {
+        Some(Verified { at: wall(NOW - ago), checked: 1_204, differing, healed, ..Verified::default() })
+    };
+    for size in SIZES {
+        let mut statuses = online();
+        statuses[0].collections[0].verified = found(14 * 60, 0, 0);
+        statuses[0].collections[1].verified = found(3 * 3_600, 1, 1);
+        statuses[0].collections[2].verified = found(40, 1_180, 1_179);
+        let mut bench = Bench::new(setup(size), few(), NOW);
+        bench.status(statuses);
+        bench.press("6z");
+        let screen = bench.screen();
+        assert!(screen.contains("verified 14m ago, 0 differences"), "{screen}");
+        assert!(!screen.contains("accept") && !screen.contains("reupload"), "nothing asks: {screen}");
+        kept("panes/sync", &format!("verified_{}x{}", size.0, size.1), &screen);
+    }
+}
+
 /// A stopped collection in every form its question takes.
 #[test]
 fn a_stopped_collection_asks() {
@@ -478,6 +499,7 @@ fn a_stopped_collection_asks() {
             let mut bench = Bench::new(setup(size), few(), NOW);
             bench.status(statuses.clone());
             bench.press("6");
+            assert!(bench.screen().contains("A accept"), "{}", bench.screen());
             let at = |what: &str| format!("{name}_{what}_{}x{}", size.0, size.1);
             kept("panes/sync", &at("beside"), &cut(&bench));
             bench.press("z");

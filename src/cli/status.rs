@@ -382,7 +382,7 @@ impl<'c> Picture<'c> {
             "last_pull": shapes::maybe_time(overview.and_then(|overview| overview.last_pull)),
             "last_error": status.and_then(|status| status.last_error.as_ref()),
             "spent_today": self.spent_today(source, Some(&key.collection)),
-            "verified": self.verified(&key).map(|found| json!({
+            "verified": self.verified(key).map(|found| json!({
                 "at": shapes::time(found.at),
                 "differences": found.count(),
             })),

@@ -191,6 +191,8 @@ fn delta_needs_the_field_the_server_stamps() {
 
 #[test]
 fn spans_are_words_or_seconds() {
+    let config = parse("[sync]\naudit_mb_per_hour = 0\naudit_every = \"30m\"\n", Path::new("c")).unwrap();
+    assert_eq!((config.sync.audit_budget, config.sync.audit_every), (0, Duration::from_secs(1_800)));
     let config = parse("[sync]\nprobe_every = 45\nsweep_every = \"1h30m\"\nkeep = \"30d\"\n", Path::new("c")).unwrap();
     assert_eq!(config.sync.probe_every, Duration::from_secs(45));
     assert_eq!(config.sync.sweep_every, Duration::from_secs(5_400));

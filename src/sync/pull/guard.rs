@@ -236,11 +236,19 @@ impl Pull {
         let found = self.checkpoint.stopped.take();
         match found.as_ref().map(|found| found.reason) {
             // How much is gone there is not known yet: the other guard will ask where it is much.
-            Some(GuardReason::OtherServer) | None => self.checkpoint.origin = Some(self.origin.clone()),
+            Some(GuardReason::OtherServer) | None => self.take_origin(),
             Some(GuardReason::MassDeletion) => self.checkpoint.accepted = found.map(|found| found.affected),
             Some(GuardReason::OlderRecords) => self.checkpoint.accepted_older = found.map(|found| found.affected),
         }
         self.go_on(cx);
+    }
+
+    /// From here on this is where the copies come from. Nothing was compared with another server than the one before.
+    fn take_origin(&mut self) {
+        if self.is_elsewhere() {
+            self.checkpoint.verified = None;
+        }
+        self.checkpoint.origin = Some(self.origin.clone());
     }
 
     fn go_on(&mut self, cx: &mut Cx<'_>) {
@@ -259,7 +267,7 @@ impl Pull {
                 let text = format!("{count} records of `{}` are queued to be uploaded again", self.key);
                 cx.log(Severity::Info, "sync", text, None);
                 // Every missing row has a pending create now and is kept by the sweep that follows.
-                self.checkpoint.origin = Some(self.origin.clone());
+                self.take_origin();
                 self.checkpoint.stopped = None;
                 self.checkpoint.accepted = Some(count);
                 self.go_on(cx);

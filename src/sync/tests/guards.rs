@@ -257,6 +257,20 @@ fn going_on_with_another_server_still_asks_before_much_is_deleted() {
 }
 
 #[test]
+fn what_was_verified_against_one_server_is_not_said_of_another() {
+    let verified = r#","verified":{"at":1000,"checked":7,"differing":0,"missing":0,"extra":0,"healed":0,"took_ms":0,
+        "differences":[]}}"#;
+    let mut script = Script::new(PullMode::Windows, settings());
+    script.checkpoint(Some(&(COPIED.trim_end_matches('}').to_owned() + "}" + verified)));
+    let shown = |script: &Script| script.machine.status(&script.at())[0].collections[0].verified.clone();
+    assert_eq!(shown(&script).map(|found| found.checked), Some(7));
+    probed(&mut script, from("two"));
+    script.tell(answer(GuardAnswer::Accept));
+    assert_eq!(shown(&script), None);
+    assert!(!written(&mut script).contains("verified"));
+}
+
+#[test]
 fn a_collection_detached_from_another_server_asks_again_when_it_is_attached() {
     let mut script = elsewhere();
     script.tell(answer(GuardAnswer::Detach));

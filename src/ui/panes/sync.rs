@@ -146,8 +146,11 @@ fn detail(app: &App, key: &CollectionKey, room: usize, full: bool, canvas: &Canv
                 0 => ("0 differences".to_owned(), Role::Dim),
                 n => {
                     let noun = if n == 1 { "difference" } else { "differences" };
-                    let healed =
-                        if verified.healed == n { "healed".to_owned() } else { format!("{} healed", verified.healed) };
+                    let healed = if verified.healed == n {
+                        "healed".to_owned()
+                    } else {
+                        format!("{} healed", words::grouped(verified.healed))
+                    };
                     (format!("{} {noun}, {healed}", words::grouped(n)), Role::Text)
                 }
             };

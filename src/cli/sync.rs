@@ -176,7 +176,7 @@ async fn drive(
     let mut statuses = Vec::new();
     let interrupted = tokio::select! {
         () = stop.asked() => true,
-        ended = wait(&mut events, &mut screen, &mut statuses, watch) => { ended?; false }
+        ended = wait(store, &mut events, &mut screen, &mut statuses, watch) => { ended?; false }
     };
     screen.clear();
     engine.stop();
@@ -188,6 +188,7 @@ const STUCK: Duration = Duration::from_secs(8);
 
 /// Ends when there is nothing left to do; never where it is watched.
 async fn wait(
+    store: &Store,
     events: &mut UnboundedReceiver<EngineEvent>,
     screen: &mut Screen,
     statuses: &mut Vec<SourceStatus>,
@@ -199,6 +200,11 @@ async fn wait(
             None => events.recv().await,
             Some((since, activity)) => match tokio::time::timeout_at(*since + STUCK, events.recv()).await {
                 Ok(event) => event,
+                // Does it take anything by now?
+                Err(_) if store.log(vec![activity.clone()]).await.is_ok() => {
+                    stuck = None;
+                    continue;
+                }
                 Err(_) => {
                     let hint = "your edits are kept; run it again when that is mended";
                     return Err(Failure::failed(activity.text.clone()).hint(hint));
@@ -218,8 +224,6 @@ async fn wait(
                 }
             }
             EngineEvent::Idle if !watch => return Ok(()),
-            // The journal took something: it goes on.
-            EngineEvent::Changed { outbox: true, .. } => stuck = None,
             EngineEvent::Idle | EngineEvent::Leadership(_) | EngineEvent::Changed { .. } => {}
         }
     }

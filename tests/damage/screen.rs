@@ -76,7 +76,7 @@ fn text_of_an_emergency_file_is_back_in_the_next_dashboard() {
     assert!(!file.exists(), "it is in the journal now: {rescued}");
     screen.send("\x1b");
     screen.kill();
-    let mut screen = workspace.dashboard(120, 36, &[]);
+    let screen = workspace.dashboard(120, 36, &[]);
     screen.wait_text("mine");
     let log = screen.screen().text();
     assert!(!log.contains("brought back"), "once: {log}");

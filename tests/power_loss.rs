@@ -117,9 +117,19 @@ fn open(dir: &Path, what: &str) -> Store {
 
 /// The ids of the waiting edits in the order of sending.
 fn waiting(dir: &Path, what: &str) -> Vec<String> {
-    let store = open(dir, what);
+    let mut store = open(dir, what);
     let mut reader = store.reader().unwrap();
-    assert_eq!(reader.check().unwrap_or_else(|error| panic!("{what}: {error}")), Vec::<String>::new(), "{what}");
+    let mut findings = reader.check().unwrap_or_else(|error| panic!("{what}: {error}"));
+    if !findings.is_empty() && findings.iter().all(|finding| finding.starts_with("search index")) {
+        // Derived: the check after a run that was cut off finds it, and the next start makes it again.
+        assert!(store.journal_check()().unwrap().is_some(), "{what}: {findings:?}");
+        drop(reader);
+        drop(store);
+        store = open(dir, what);
+        reader = store.reader().unwrap();
+        findings = reader.check().unwrap();
+    }
+    assert_eq!(findings, Vec::<String>::new(), "{what}");
     let ops = reader.outbox(&[], None, 1_000).unwrap();
     assert!(ops.iter().all(|op| op.state == OpState::Queued || op.state == OpState::Held), "{what}");
     ops.into_iter().map(|op| op.record.id.0).collect()

@@ -22,7 +22,6 @@ use super::{
 use crate::{
     config::Config,
     model::{
-        activity::{Activity, Severity},
         display,
         ids::CollectionKey,
         source::SourceSpec,
@@ -176,32 +175,41 @@ async fn drive(
     let mut statuses = Vec::new();
     let interrupted = tokio::select! {
         () = stop.asked() => true,
-        ended = wait(&mut events, &mut screen, &mut statuses, watch) => { ended?; false }
+        ended = wait(world, store, &mut events, &mut screen, &mut statuses, watch) => { ended?; false }
     };
     screen.clear();
     engine.stop();
     Ok(Ended { statuses, interrupted })
 }
 
-/// A sync that is not watched does not wait longer for a journal that takes nothing (a full disk).
-const STUCK: Duration = Duration::from_secs(8);
+/// How often a sync that is not watched tries whether the journal takes anything: where it does not (a full disk), nothing
+/// can be claimed or settled, and the sync ends instead of waiting for better times.
+const STUCK: Duration = Duration::from_secs(6);
 
 /// Ends when there is nothing left to do; never where it is watched.
 async fn wait(
+    world: &World,
+    store: &Store,
     events: &mut UnboundedReceiver<EngineEvent>,
     screen: &mut Screen,
     statuses: &mut Vec<SourceStatus>,
     watch: bool,
 ) -> Result<(), Failure> {
-    let mut stuck: Option<(tokio::time::Instant, Activity)> = None;
+    let mut refused = false;
+    let mut next = tokio::time::Instant::now() + STUCK;
     loop {
-        let event = match &stuck {
-            None => events.recv().await,
-            Some((since, activity)) => match tokio::time::timeout_at(*since + STUCK, events.recv()).await {
+        let event = match watch {
+            true => events.recv().await,
+            false => match tokio::time::timeout_at(next, events.recv()).await {
                 Ok(event) => event,
                 Err(_) => {
-                    let hint = "your edits are kept; run it again when that is mended";
-                    return Err(Failure::failed(activity.text.clone()).hint(hint));
+                    match store.request(SyncRequest::OutboxChanged, world.now()).await {
+                        Ok(()) => refused = false,
+                        Err(error) if refused => return Err(Failure::store("the sync cannot go on", error)),
+                        Err(_) => refused = true,
+                    }
+                    next = tokio::time::Instant::now() + if refused { STUCK / 3 } else { STUCK };
+                    continue;
                 }
             },
         };
@@ -211,15 +219,8 @@ async fn wait(
                 screen.show(&now);
                 *statuses = now;
             }
-            EngineEvent::Activity(activity) => {
-                screen.say(&activity.text);
-                if !watch && activity.severity == Severity::Problem && activity.topic == "outbox" {
-                    stuck.get_or_insert((tokio::time::Instant::now(), activity));
-                }
-            }
+            EngineEvent::Activity(activity) => screen.say(&activity.text),
             EngineEvent::Idle if !watch => return Ok(()),
-            // The journal took something: it goes on.
-            EngineEvent::Changed { outbox: true, .. } => stuck = None,
             EngineEvent::Idle | EngineEvent::Leadership(_) | EngineEvent::Changed { .. } => {}
         }
     }

@@ -110,7 +110,7 @@ struct Dashboard {
     data_dir: PathBuf,
     config_file: PathBuf,
     engine_setup: Option<EngineSetup>,
-    /// The last run was cut off: the journal is read whole once the first frame stands.
+    /// The last run was cut off: the files are read whole once the first frame stands.
     check_journal: bool,
     engine: Option<Engine>,
     loader: Loader,
@@ -576,14 +576,14 @@ impl Dashboard {
         }
     }
 
-    /// On a thread of its own, seconds on a large journal; heard of only where something is wrong.
+    /// On a thread of its own, seconds on large files; heard of only where something is wrong.
     fn check_journal(&self) {
         let (check, report, at) = (self.store.journal_check(), self.report.clone(), self.clock.at().wall);
         let run = move || match check() {
             Ok(None) => {}
             Ok(Some(wrong)) => {
-                let text = format!("the journal has a damaged page ({wrong})");
-                let hint = "quit and start again: what can be read is saved into a new one, the damaged file is kept";
+                let text = format!("a damaged page was found in the {wrong}");
+                let hint = "quit and start again: what can be read is saved, the damaged file is kept";
                 let _ =
                     report.send(Event::Noticed(Activity::new(at, Severity::Problem, "journal", text).with_hint(hint)));
             }

@@ -13,6 +13,8 @@ use sha2::{Digest, Sha256};
 use crate::store::error::{Result, StoreError};
 
 const BALLAST: u64 = 8 << 20;
+/// What must be left beside the ballast while it is filled.
+const SPARE: u64 = 4 << 20;
 
 /// The names inside a data dir.
 #[derive(Debug, Clone)]
@@ -304,7 +306,7 @@ pub(super) fn fill_ballast(files: &Files) -> io::Result<()> {
     }
     // Where little is left the ballast would take it from the very edit that needs it.
     let free = rustix::fs::statvfs(&files.dir)?;
-    if free.f_bavail.saturating_mul(free.f_frsize) < 2 * BALLAST {
+    if free.f_bavail.saturating_mul(free.f_frsize) < BALLAST + SPARE {
         return Err(io::ErrorKind::StorageFull.into());
     }
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;

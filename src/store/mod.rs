@@ -10,6 +10,9 @@
 //!  Reader   one connection, the three files attached, one `BEGIN`: search, journal, mirror, in that order
 //! ```
 //!
+//! Opening (`prepare`) makes what is missing, migrates what is old (`schema`), reads a damaged journal row by row into a new
+//! one (`salvage`) and sets aside what can be made again; `backup` copies the journal and puts a copy in its place.
+//!
 //! An edit exists if and only if it is in the journal; what is shown is the mirror's base with the journal's pending ops
 //! applied. The order of reading matters: journal before mirror, or an acknowledgement between the two shows an old base
 //! without its op; search before both, or a row that moved looks unindexed and unread.

@@ -248,27 +248,31 @@ impl Store {
         std::mem::take(&mut self.0.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the whole journal on a connection of its own, whenever and wherever it is called: seconds on a large one, in
-    /// nobody's way. Answers what is wrong, where something is; the next start then saves what can be read.
+    /// Reads the three files whole on connections of its own, whenever and wherever it is called: seconds on large ones, in
+    /// nobody's way. Answers what is wrong and in which, where something is; the next start then saves what can be read,
+    /// or makes again what can be made again.
     pub fn journal_check(&self) -> impl FnOnce() -> Result<Option<String>, StoreError> + Send + 'static {
         let (files, may_mark) = (self.0.files.clone(), self.0.writers.is_some());
         move || {
-            let path = files.journal();
-            let said = schema::open_for_reading(&path)
-                .and_then(|connection| {
-                    Ok(connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))?)
-                })
-                .map_err(|error| error.at(&path, "checking the journal"));
-            let wrong = match said {
-                Ok(said) if said == "ok" => return Ok(None),
-                Ok(said) => said,
-                Err(StoreError::Damaged { detail, .. }) => detail,
-                Err(error) => return Err(error),
-            };
-            if may_mark {
-                drop(files::private_file(&files.suspect(&path))?);
+            let all = [("journal", files.journal()), ("mirror", files.mirror()), ("search index", files.search())];
+            for (name, path) in all {
+                let said = schema::open_for_reading(&path)
+                    .and_then(|connection| {
+                        Ok(connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))?)
+                    })
+                    .map_err(|error| error.at(&path, "checking the data"));
+                let wrong = match said {
+                    Ok(said) if said == "ok" => continue,
+                    Ok(said) => said,
+                    Err(StoreError::Damaged { detail, .. }) => detail,
+                    Err(error) => return Err(error),
+                };
+                if may_mark {
+                    drop(files::private_file(&files.suspect(&path))?);
+                }
+                return Ok(Some(format!("{name}: {}", wrong.lines().next().unwrap_or_default())));
             }
-            Ok(Some(wrong))
+            Ok(None)
         }
     }
 

@@ -297,8 +297,8 @@ impl Image {
         let is_end = |block: &Range<usize>| {
             !name.ends_with("-wal") || (block.len() > 32 && bytes[block.start + 4..block.start + 8] != [0; 4])
         };
-        let whole = self.blocks(name).into_iter().filter(|block| block.end <= cut && is_end(block));
-        whole.last().map_or(0, |block| block.end)..bytes.len()
+        let mut whole = self.blocks(name).into_iter().filter(|block| block.end <= cut && is_end(block));
+        whole.next_back().map_or(0, |block| block.end)..bytes.len()
     }
 
     /// Whether a word is in one of the damaged ranges of a file.

@@ -30,7 +30,7 @@ fn a_bad_page_is_found_behind_the_first_frame_and_the_next_start_says_what_was_s
     screen.kill();
     damage_index(&workspace);
     let mut screen = workspace.dashboard(150, 36, &[]);
-    screen.wait_text("the journal has a damaged page");
+    screen.wait_text("damaged page was found in the journal");
     screen.wait_text("mine");
     screen.send("q");
     assert_eq!(screen.wait_exit(), 0);

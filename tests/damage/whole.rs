@@ -57,7 +57,8 @@ fn a_missing_journal_is_made_anew_aloud_and_one_with_a_log_is_read_from_it() {
     let killed = Maker::new().everything().killed();
     let dir = killed.lay_out("journal.db", None);
     let found = works(start(dir.path(), "only the log"), "only the log");
-    let is_only_in_the_database = |word: &str| !killed.is_hit("journal.db-wal", &[0..usize::MAX], word);
+    let is_only_in_the_database =
+        |word: &str| !killed.is_hit("journal.db-wal", std::slice::from_ref(&(0..usize::MAX)), word);
     found.assert_has(&killed.had, "only the log", is_only_in_the_database);
     assert!(!found.ops.is_empty());
 }

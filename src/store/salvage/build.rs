@@ -217,9 +217,9 @@ fn mend_references(connection: &Connection, found: &Found, unfit: &mut Vec<Unfit
             .execute("INSERT OR IGNORE INTO collections (id, source, name) VALUES (?1, ?2, ?3)", (id, source, name))?;
     }
     for (table, condition) in [
-        ("draft_edits", "draft NOT IN (SELECT id FROM drafts)"),
-        ("vault", "hash NOT IN (SELECT hash FROM vault_blobs)"),
-        ("guards", "collection NOT IN (SELECT id FROM collections)"),
+        ("draft_edits", "NOT EXISTS (SELECT 1 FROM drafts d WHERE d.id = draft)"),
+        ("vault", "NOT EXISTS (SELECT 1 FROM vault_blobs b WHERE b.hash = vault.hash)"),
+        ("guards", "NOT EXISTS (SELECT 1 FROM collections c WHERE c.id = collection)"),
     ] {
         let exists = "SELECT 1 FROM sqlite_schema WHERE name = ?1";
         if !connection.prepare(exists)?.exists([table])? {

@@ -137,8 +137,8 @@ impl Table {
 }
 
 /// What the user wrote: a row without it is no row.
-const CONTENT: [&str; 10] =
-    ["record", "key", "changes", "document", "base", "snapshot", "edit", "body", "mine", "theirs"];
+const CONTENT: [&str; 11] =
+    ["record", "key", "changes", "document", "base", "snapshot", "edit", "body", "hash", "mine", "theirs"];
 
 /// Reads whatever can be read. `strays`: look at pages no tree reaches even where every tree is whole, since single pages
 /// may be older than the rest.

@@ -14,6 +14,7 @@ use ebbtide::{
         draft::DraftTarget,
         ids::{CollectionKey, SessionName},
         op::{OpState, Precondition},
+        session::MomentKind,
     },
     runtime::clock::SystemClock,
     store::{OpenMode, Store, StoreError},
@@ -107,6 +108,10 @@ fn assert_everything(store: &Store, version: i64) {
     if version >= 2 {
         assert_eq!(reader.guards().unwrap().len(), 1);
     }
+    let moments = reader.moments(&SessionName::from("default")).unwrap();
+    let kinds: Vec<MomentKind> = moments.iter().map(|moment| moment.kind).collect();
+    let wanted = if version >= 5 { vec![MomentKind::Pause, MomentKind::Start] } else { vec![MomentKind::Start] };
+    assert_eq!(kinds, wanted, "version {version}");
     if version >= 3 {
         assert!(reader.forced_offline().unwrap().is_some());
         assert_eq!(reader.spent(20_786).unwrap().len(), 1);

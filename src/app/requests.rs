@@ -144,6 +144,7 @@ impl App {
                 }
             }
             Job::Delete => self.make_op(&view.key, &Ground::of(view), None, effects),
+            Job::TakeEdited { target, text, file } => self.take_edited(view, target, text, file, effects),
             Job::DeleteField(pointer) => {
                 let mut document = view.local.clone();
                 json::set(&mut document, &pointer, None);
@@ -205,22 +206,6 @@ impl App {
             full: self.is_full(PaneName::Editor),
         };
         let outcome = self.editor.open(begin, &cx);
-        self.carry_out(outcome, effects);
-    }
-
-    pub(super) fn editor_returned(&mut self, text: Result<String, String>, effects: &mut Vec<Effect>) {
-        if self.screen.top() == PaneName::Conflicts {
-            let outcome = self.conflicts.returned(text);
-            return self.carry_out(outcome, effects);
-        }
-        let cx = crate::app::pane::Cx {
-            at: &self.now,
-            setup: &self.setup,
-            world: &self.world,
-            room: self.room(PaneName::Editor),
-            full: self.is_full(PaneName::Editor),
-        };
-        let outcome = self.editor.returned(text, &cx);
         self.carry_out(outcome, effects);
     }
 }

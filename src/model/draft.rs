@@ -69,7 +69,8 @@ pub struct Draft {
 }
 
 /// A change of the drafts table, part of the commit before a paint.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DraftWrite {
     /// Begins a draft or compacts it: the snapshot replaces whatever was there.
     Snapshot {

@@ -14,7 +14,7 @@ pub struct Slice {
 }
 
 /// Everything the next paint depends on, committed in one transaction before it (P1).
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct UiCommit {
     /// The slices that differ from what was saved.
     pub slices: Vec<Slice>,

@@ -1,18 +1,16 @@
 //! Commit before paint: what the next frame depends on goes to the journal first, and the frame waits for it.
 //!
-//! A commit that fails is handed back to the app, which gives it out again with the next one; meanwhile nothing is painted but a banner, and what was typed
-//! also goes to an emergency file beside the journal.
+//! A commit that fails is handed back to the app, which gives it out again with the next one; meanwhile nothing is painted
+//! but a banner, and what was typed also goes to an emergency file beside the journal. The next start takes that up.
 
 use std::{
-    fs::OpenOptions,
-    io::Write as _,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use crate::{
-    model::{draft::DraftWrite, ids::SessionName, session::UiCommit},
+    model::{ids::SessionName, session::UiCommit},
     store::{Reply, Store, StoreError},
 };
 
@@ -26,8 +24,10 @@ pub struct Commits {
     store: Store,
     session: SessionName,
     emergency: PathBuf,
-    in_flight: Option<(UiCommit, Reply<()>)>,
+    in_flight: Option<Reply<()>>,
     failing: bool,
+    /// Something may be in the emergency file.
+    rescued: bool,
 }
 
 /// What became of the commit in flight.
@@ -39,18 +39,14 @@ pub enum Outcome {
 
 impl Commits {
     pub fn new(store: Store, session: SessionName, data_dir: &Path) -> Self {
-        let emergency = data_dir.join("emergency").join(format!("{}.jsonl", session.as_str().replace('/', "_")));
-        Self { store, session, emergency, in_flight: None, failing: false }
+        let emergency = emergency_file(data_dir, &session);
+        Self { store, session, emergency, in_flight: None, failing: false, rescued: false }
     }
 
     /// Sends what the app wants kept to the journal. Only while none is in flight.
     pub fn send(&mut self, commit: UiCommit) {
         debug_assert!(self.in_flight.is_none(), "one commit at a time");
-        if self.failing {
-            self.rescue(&commit);
-        }
-        let reply = self.store.commit_ui(&self.session, commit.clone());
-        self.in_flight = Some((commit, reply));
+        self.in_flight = Some(self.store.commit_ui(&self.session, commit));
     }
 
     pub fn is_in_flight(&self) -> bool {
@@ -63,33 +59,23 @@ impl Commits {
 
     /// Waits for the commit in flight. Pending for ever when there is none. Cancel-safe.
     pub async fn settled(&mut self) -> Outcome {
-        let Some((_, reply)) = self.in_flight.as_mut() else {
+        let Some(reply) = self.in_flight.as_mut() else {
             return std::future::pending().await;
         };
         let result = reply.await;
-        let Some((commit, _)) = self.in_flight.take() else { unreachable!("it was there a line above") };
+        self.in_flight = None;
         match result {
             Ok(()) => {
                 let recovered = std::mem::take(&mut self.failing);
-                if recovered {
+                if std::mem::take(&mut self.rescued) {
                     let _ = std::fs::remove_file(&self.emergency);
                 }
                 Outcome::Committed { recovered }
             }
             Err(error) => {
                 let first = !std::mem::replace(&mut self.failing, true);
-                if first {
-                    self.rescue(&commit);
-                }
                 Outcome::Failed { error, first }
             }
-        }
-    }
-
-    /// The journal has been locked for a while: what is in flight goes to the emergency file too.
-    pub fn rescue_in_flight(&self) {
-        if let Some((commit, _)) = &self.in_flight {
-            self.rescue(commit);
         }
     }
 
@@ -98,16 +84,17 @@ impl Commits {
         &self.emergency
     }
 
-    /// Appends what was typed to the emergency file. Best effort: there may be no room there either.
-    fn rescue(&self, commit: &UiCommit) {
-        let typed: Vec<serde_json::Value> = commit.drafts.iter().filter_map(rescued).collect();
-        let slices: Vec<_> =
-            commit.slices.iter().map(|slice| serde_json::json!({"slice": slice.name, "body": slice.body})).collect();
-        let line = serde_json::json!({ "drafts": typed, "session": slices });
-        let written = self.emergency.parent().map_or(Ok(()), |dir| {
+    /// Writes what there is to lose to the emergency file, in the place of what it held. Best effort: there may be no room
+    /// there either.
+    pub fn rescue(&mut self, state: &UiCommit) {
+        self.rescued = true;
+        let written = self.emergency.parent().map_or(Ok(()), |dir| -> std::io::Result<()> {
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-            let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&self.emergency)?;
-            writeln!(file, "{line}")
+            let mut file = tempfile::Builder::new().prefix(".rescue-").tempfile_in(dir)?;
+            serde_json::to_writer(&mut file, state)?;
+            file.as_file().sync_data()?;
+            file.persist(&self.emergency).map_err(|error| error.error)?;
+            Ok(())
         });
         if let Err(error) = written {
             tracing::error!("the emergency file `{}` could not be written: {error}", self.emergency.display());
@@ -115,11 +102,29 @@ impl Commits {
     }
 }
 
-fn rescued(write: &DraftWrite) -> Option<serde_json::Value> {
-    match write {
-        DraftWrite::Snapshot { key, snapshot, .. } => Some(serde_json::json!({"draft": key, "snapshot": snapshot})),
-        DraftWrite::Append { key, edit } => Some(serde_json::json!({"draft": key, "edit": edit})),
-        DraftWrite::RequestCommit { key, op } => Some(serde_json::json!({"draft": key, "queue": op})),
-        DraftWrite::Remove { .. } => None,
+/// Commits what an earlier run of the session could only put into the emergency file, and removes that. What cannot be read
+/// or committed stays there.
+pub fn take_up(store: &Store, session: &SessionName, data_dir: &Path) -> Result<(), StoreError> {
+    let file = emergency_file(data_dir, session);
+    let Ok(text) = std::fs::read(&file) else { return Ok(()) };
+    let state: UiCommit = match serde_json::from_slice(&text) {
+        Ok(state) => state,
+        Err(error) => {
+            tracing::error!("`{}` cannot be read: {error}", file.display());
+            return Ok(());
+        }
+    };
+    match store.commit_ui(session, state).wait() {
+        Err(StoreError::Refused(reason)) => tracing::error!("`{}` does not fit: {reason}", file.display()),
+        Err(error) => return Err(error),
+        Ok(()) => {
+            tracing::info!("what could not be saved before is saved now; `{}` is done with", file.display());
+            let _ = std::fs::remove_file(&file);
+        }
     }
+    Ok(())
+}
+
+fn emergency_file(data_dir: &Path, session: &SessionName) -> PathBuf {
+    data_dir.join("emergency").join(format!("{}.json", session.as_str().replace('/', "_")))
 }

@@ -11,13 +11,14 @@ use common::{Random, bench::*, fake::Fake};
 use ebbtide::{
     app::{
         command::COMMANDS,
-        effect::Effect,
+        effect::{Effect, Subject},
         event::{Edited, Event, Mouse, MouseKind, NoText},
         pane::PaneName,
     },
     model::{
         activity::Severity,
         conflict::Conflict,
+        draft::{DraftKey, DraftTarget},
         ids::{CollectionKey, Revision},
         op::OpState,
         session::SessionInfo,
@@ -527,6 +528,71 @@ fn a_cursor_far_from_the_top_row_is_found_again_after_a_restart() {
     bench.resize(20, 5);
     let bench = bench.restart();
     assert_eq!(bench.app.records().selected(), Some(cursor));
+}
+
+fn left(subject: Subject, text: &str) -> Event {
+    Event::EditorReturned(Edited { subject, text: Ok(text.to_owned()), file: Some("kept.json".to_owned()), late: true })
+}
+
+fn draft_of(id: &str) -> Subject {
+    Subject::Draft(DraftKey { record: key("users").record(id), target: DraftTarget::Document })
+}
+
+fn settled(taken: bool) -> [Effect; 1] {
+    [Effect::EditedFile { file: "kept.json".to_owned(), taken }]
+}
+
+#[test]
+fn what_an_editor_left_of_a_text_that_is_not_open_is_one_step_of_its_draft() {
+    let mut bench = Bench::new(setup((120, 36)), world(), NOW);
+    bench.press("2gge<down><end>x<esc>");
+    let id = bench.app.records().selected().unwrap().id.to_string();
+    bench.press("jj");
+    bench.event(left(draft_of(&id), "{\"left\": \"outside\"}\n"));
+    assert_eq!(bench.effects, settled(true));
+    assert!(bench.app.message().unwrap().text.contains("is in its draft"), "{:?}", bench.app.message());
+    // Also after a kill; and what was typed before is one step back.
+    let mut bench = bench.restart();
+    bench.press("kke");
+    assert!(bench.screen().contains("\"left\": \"outside\""), "{}", bench.screen());
+    bench.press("<ctrl-z>");
+    assert!(!bench.screen().contains("outside") && bench.screen().contains("\"role\""), "{}", bench.screen());
+}
+
+#[test]
+fn what_an_editor_left_of_what_is_gone_stays_in_its_file_and_the_file_is_named() {
+    for subject in [draft_of("u_never"), Subject::Merge(99)] {
+        let mut bench = Bench::new(setup((120, 36)), world(), NOW);
+        bench.event(left(subject.clone(), "{\"much\": \"work\"}"));
+        assert_eq!(bench.effects, settled(false), "{subject:?}");
+        let message = bench.app.message().unwrap();
+        assert!(message.hint.as_ref().unwrap().contains("kept.json"), "{message:?}");
+    }
+}
+
+#[test]
+fn what_an_editor_left_of_a_merge_waits_with_its_conflict() {
+    let mut bench = Bench::new(setup((120, 36)), world(), NOW);
+    bench.event(left(Subject::Merge(1), "{\"half\": merged"));
+    assert_eq!(bench.effects, settled(true));
+    let mut bench = bench.restart();
+    bench.press("CE");
+    let [Effect::OpenEditor { text, subject: Subject::Merge(1), .. }] = bench.effects.as_slice() else {
+        panic!("{:?}", bench.effects)
+    };
+    assert_eq!(text, "{\"half\": merged");
+}
+
+#[test]
+fn a_kill_between_a_filter_without_a_match_and_its_answer_comes_back_without_a_record() {
+    let mut bench = Bench::new(setup((120, 36)), world(), NOW);
+    bench.slow = true;
+    bench.press("2/");
+    bench.paste("nobody is called so");
+    let mut live = bench.clone();
+    live.settle();
+    let again = bench.restart();
+    assert_eq!(again.app.session()["record"], live.app.session()["record"]);
 }
 
 #[test]

@@ -182,7 +182,7 @@ fn check_places(world: &World, findings: &mut Findings) {
             "emergency",
             Grade::Warning,
             format!("{} of text could not be saved in the journal", count(kept as u64, "piece")),
-            format!("the next dashboard takes it up; it is in `{}`", dir.join("emergency").display()),
+            format!("look at the files in `{}`", dir.join("emergency").display()),
         );
     }
 }

@@ -32,8 +32,9 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 /// The modes to give back.
 static MODES: Mutex<Option<Termios>> = Mutex::new(None);
 
-/// Giving back takes no longer: a terminal that stopped reading must not hold up the end.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// Giving back takes no longer: a terminal that stopped reading must not hold up the end. One that reads, on a machine
+/// however busy, gets its modes back.
+const PATIENCE: Duration = Duration::from_millis(700);
 
 /// Ends what a program may have left behind that was killed, or did not clean up: cursor keys and keypad of an editor, a
 /// scroll region, no wrapping, insert mode, a colour.

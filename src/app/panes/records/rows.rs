@@ -338,6 +338,8 @@ impl Records {
         let seeking = self.goal.take();
         let before = self.selected();
         let offset = self.list.offset;
+        // Killed between a filter that leaves nothing and its answer, the record pane does not know that yet.
+        let is_empty_at_first = self.loaded.is_none() && new.rows.is_empty();
         self.loaded = Some(new);
         if let Some(row) = self.rows().get(index) {
             self.list.cursor = Some(row.id.clone());
@@ -350,7 +352,7 @@ impl Records {
         self.rerank();
         self.slide(cx);
         let mut outcome = Outcome::used();
-        if self.selected() != before || seeking.is_some() {
+        if self.selected() != before || seeking.is_some() || is_empty_at_first {
             outcome = outcome.request(Request::ShowRecord(self.selected()));
         }
         match gone.filter(|_| !self.rows().is_empty()) {

@@ -13,6 +13,7 @@ use crate::{
         sync_status::SyncRequest,
     },
 };
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Names one load; its answer carries it back, so that late answers to old questions can be told and dropped.
@@ -65,8 +66,15 @@ pub enum Effect {
     },
     /// Run `$VISUAL`/`$EDITOR` on a private file with this text; answered by `EditorReturned`.
     OpenEditor {
+        subject: Subject,
         text: String,
         suffix: &'static str,
+    },
+    /// What an editor's file held is in the app's own state (true: the file goes as soon as that is committed), or has no
+    /// place there (false: the file stays, and the user was told).
+    EditedFile {
+        file: String,
+        taken: bool,
     },
     Demo(DemoCommand),
     /// Show another session from now on, made where there is none of the name.
@@ -91,6 +99,15 @@ pub enum Effect {
     },
     Suspend,
     Quit,
+}
+
+/// Whose text `$EDITOR` has. Written beside its file, so that a later start knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    Draft(DraftKey),
+    /// What a conflict's record will be.
+    Merge(i64),
 }
 
 /// A rule for a place of a collection, as it stands in the configuration.

@@ -2,7 +2,7 @@
 
 use crate::{
     app::{
-        effect::{Need, Rule, Ticket},
+        effect::{Need, Rule, Subject, Ticket},
         panes::drafts::DraftRow,
     },
     model::{
@@ -85,15 +85,44 @@ pub enum Event {
     SessionRenamed {
         to: SessionName,
     },
-    /// `$EDITOR` ended: the text as it is on disk, or why there is none.
-    EditorReturned {
-        text: Result<String, String>,
-    },
+    /// `$EDITOR` ended, or left something that is found only now.
+    EditorReturned(Edited),
     /// The state of the demo's network switch.
     DemoNetwork {
         cut: bool,
     },
     Tick,
+}
+
+/// What `$EDITOR` left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edited {
+    pub subject: Subject,
+    /// The text as it is on disk, or why there is none.
+    pub text: Result<String, NoText>,
+    /// The file that holds it, until [`crate::app::effect::Effect::EditedFile`] says what becomes of it.
+    pub file: Option<String>,
+    /// Not what the editor ended with just now: found by a later start, or saved after the editor had seemed to be done.
+    pub late: bool,
+}
+
+/// Why `$EDITOR` left nothing that can be taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}{}", .kept.as_ref().map(|file| format!("; what it left is kept in `{file}`")).unwrap_or_default())]
+pub struct NoText {
+    pub reason: String,
+    /// The file that is kept of it.
+    pub kept: Option<String>,
+}
+
+impl NoText {
+    /// For the message row: what becomes of what there was.
+    pub fn hint(&self) -> String {
+        match &self.kept {
+            Some(file) => format!("kept: {file}"),
+            None => "the text here is as it was".to_owned(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -79,7 +79,7 @@ impl App {
                 self.connectivity.remember(&self.world);
             }
             Event::Noticed(activity) => self.noticed(activity),
-            Event::EditorReturned { text } => self.editor_returned(text, effects),
+            Event::EditorReturned(edited) => self.editor_returned(edited, effects),
             Event::DemoNetwork { cut } => self.world.network_cut = cut,
         }
     }
@@ -135,6 +135,7 @@ impl App {
     fn own_needs(&self) -> Vec<Need> {
         let mut needs = vec![Need::Overview];
         needs.extend(self.jobs.first().map(|(record, _)| Need::Record(record.clone())));
+        needs.extend((!self.merges.is_empty()).then_some(Need::Conflicts));
         needs
     }
 
@@ -161,11 +162,11 @@ impl App {
                     self.message = said;
                 }
             }
-            None => {
-                if let (Need::Record(record), Found::Record(view)) = (need, found) {
-                    self.run_job(record, view, effects);
-                }
-            }
+            None => match (need, found) {
+                (Need::Record(record), Found::Record(view)) => self.run_job(record, view, effects),
+                (Need::Conflicts, Found::Conflicts(conflicts)) => self.take_merges(conflicts, effects),
+                _ => {}
+            },
         }
     }
 

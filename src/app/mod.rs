@@ -10,6 +10,7 @@
 mod accounts;
 pub mod action;
 pub mod command;
+mod edited;
 pub mod edits;
 pub mod effect;
 pub mod event;
@@ -199,6 +200,8 @@ pub struct App {
     message: Option<Activity>,
     loads: Loads,
     jobs: Vec<(RecordKey, Job)>,
+    /// What `$EDITOR` left of conflicts that are not on the screen, until the conflicts are read.
+    merges: Vec<event::Edited>,
     saved: saving::Saved,
     drafts: Vec<DraftWrite>,
     activity: Vec<Activity>,
@@ -214,6 +217,12 @@ enum Job {
     Copy,
     Delete,
     DeleteField(Pointer),
+    /// Put what `$EDITOR` left into the draft of a text that is not open.
+    TakeEdited {
+        target: DraftTarget,
+        text: String,
+        file: Option<String>,
+    },
 }
 
 impl App {
@@ -250,6 +259,12 @@ impl App {
     /// the next one contains it again.
     pub fn take_commit(&mut self) -> UiCommit {
         saving::take_commit(self)
+    }
+
+    /// All that would be lost if the journal never took another commit: the whole session, the text being edited in one
+    /// piece, and what else the commits since the last good one hold. Committing it twice does no harm.
+    pub fn rescue(&self) -> UiCommit {
+        saving::rescue(self)
     }
 
     /// When to send [`Event::Tick`] next because something on the screen moves by itself (an age, a countdown);

@@ -159,6 +159,7 @@ impl App {
                 }
             }
             Job::Delete => self.make_op(&view.key, &Ground::of(view), None, effects),
+            Job::TakeEdited { target, text, file } => self.take_edited(view, target, text, file, effects),
             Job::DeleteField(pointer) => {
                 let mut document = view.local.clone();
                 json::set(&mut document, &pointer, None);
@@ -270,22 +271,6 @@ impl App {
             format!("The draft of {} is back", name_of_key(&draft.key)),
             Some("enter opens it".to_owned()),
         );
-    }
-
-    pub(super) fn editor_returned(&mut self, text: Result<String, String>, effects: &mut Vec<Effect>) {
-        if self.screen.top() == PaneName::Conflicts {
-            let outcome = self.conflicts.returned(text);
-            return self.carry_out(outcome, effects);
-        }
-        let cx = crate::app::pane::Cx {
-            at: &self.now,
-            setup: &self.setup,
-            world: &self.world,
-            room: self.room(PaneName::Editor),
-            full: self.is_full(PaneName::Editor),
-        };
-        let outcome = self.editor.returned(text, &cx);
-        self.carry_out(outcome, effects);
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     },
     model::{
         activity::{Activity, Severity},
-        draft::Draft,
+        draft::{Draft, DraftWrite},
         session::{SavedSession, Slice, UiCommit},
         time::{At, Timestamp},
     },
@@ -111,6 +111,7 @@ pub fn rebuild(at: &At, setup: Setup, saved: SavedSession, drafts: Vec<Draft>) -
         message: None,
         loads: Loads::default(),
         jobs: Vec::new(),
+        merges: Vec::new(),
         saved: Saved::default(),
         drafts: Vec::new(),
         activity: Vec::new(),
@@ -254,6 +255,18 @@ pub fn take_commit(app: &mut App) -> UiCommit {
     };
     app.saved.last = commit.clone();
     commit
+}
+
+pub fn rescue(app: &App) -> UiCommit {
+    let pending = app.saved.last.drafts.iter().chain(&app.drafts);
+    let whole = app.editor.snapshot();
+    // An appended step is only good for once; what it appends to is open, and written whole.
+    let again = |write: &&DraftWrite| !matches!(write, DraftWrite::Append { .. });
+    UiCommit {
+        slices: slices(app).into_values().collect(),
+        drafts: pending.filter(again).cloned().chain(whole).collect(),
+        activity: Vec::new(),
+    }
 }
 
 impl App {

@@ -167,6 +167,10 @@ fn store_hint(error: &StoreError) -> (u8, Option<String>) {
             "make it writable for you, name another place with --data-dir, or look at the data with --read-only"
                 .to_owned(),
         ),
+        StoreError::Locked { path } if path.ends_with("data.lock") => (
+            FAILED,
+            "quit the ebbtide that is open on this data: another version made it, and it must be converted".to_owned(),
+        ),
         StoreError::Locked { .. } => {
             (FAILED, "wait until that program is done (a backup, an upgrade) and try again".to_owned())
         }

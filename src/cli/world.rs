@@ -58,13 +58,19 @@ impl World {
         self.open(OpenMode::ReadWrite).map_err(|error| Failure::store(&self.intent(), error))
     }
 
-    /// The store, to look at it. A data dir that cannot be written, or has no room, is read as a copy.
+    /// The store, to look at it. A data dir that cannot be written, has no room, or is a newer version's, is read as a copy.
     pub fn reader(&self) -> Result<Reader, Failure> {
         let mode = if self.read_only { OpenMode::ReadOnly } else { OpenMode::ReadWrite };
         let store = match self.open(mode) {
             Err(StoreError::NotWritable { .. } | StoreError::DiskFull { .. })
                 if self.paths.data_dir.join("journal.db").exists() =>
             {
+                self.open(OpenMode::ReadOnly)
+            }
+            Err(newer @ StoreError::TooNew { .. }) => {
+                if !self.json {
+                    talk(&format!("note: {newer}; a copy is read, nothing can be changed"));
+                }
                 self.open(OpenMode::ReadOnly)
             }
             opened => opened,

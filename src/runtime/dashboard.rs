@@ -20,7 +20,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::{
     app::{
         App, Setup,
-        effect::{Answer, DemoCommand, Effect, Rule},
+        effect::{Answer, DemoCommand, Effect, Need, Rule, Subject, Ticket},
         event::{Changed, Event},
         settings::Restore,
     },
@@ -39,7 +39,7 @@ use crate::{
         commits::{Commits, Outcome, PATIENCE, RETRY},
         emergency,
         engine::{Engine, EngineEvent, EngineSetup},
-        external_editor,
+        external_editor::{self, EditedFiles, EditorRun},
         loads::{self, Loader},
         moments::Moments,
         plan::Planner,
@@ -84,7 +84,7 @@ pub fn run_with(options: DashboardOptions, demo: Option<Box<dyn DemoControl>>) -
     terminal::guard::install_panic_hook();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Terminal)?;
     // Opening waits for the store's threads, which must not happen inside of the runtime.
-    let mut dashboard = Dashboard::open(options, demo)?;
+    let mut dashboard = Dashboard::open(options, demo, runtime.handle())?;
     Ok(runtime.block_on(async {
         let end = dashboard.run().await;
         dashboard.close(end).await
@@ -99,6 +99,12 @@ enum End {
     TerminalGone,
     Signal(u8),
 }
+
+/// After a signal the journal has so long for the last commit, and the rest of the ending so long.
+const LEAVING: Duration = Duration::from_millis(60);
+const ENDING: Duration = Duration::from_millis(140);
+/// A quit waits for what was asked for: it is the user's own.
+const QUITTING: Duration = Duration::from_secs(3);
 
 type Replies = FuturesUnordered<Pin<Box<dyn Future<Output = Vec<Event>>>>>;
 
@@ -126,11 +132,15 @@ struct Dashboard {
     demo: Option<Box<dyn DemoControl>>,
     /// Edits to queue as soon as the commit that asks for them was sent.
     edits: Vec<Effect>,
+    /// Questions to ask as soon as what they are about is committed.
+    loads: Vec<(Ticket, Need)>,
     /// The state changed since the last commit / since the last frame.
     uncommitted: bool,
     dirty: bool,
     /// `$EDITOR` has the terminal: nothing is painted or read.
     editing: bool,
+    edited: EditedFiles,
+    signals: Option<Signals>,
     end: Option<End>,
     told_locked: bool,
     sources: Vec<SourceStatus>,
@@ -147,19 +157,30 @@ struct Dashboard {
 enum Shell {
     Written,
     TerminalGone,
+    EditorEnded(EditorRun),
+    /// An editor that may be open in the background wrote its file.
+    EditorSaved(PathBuf),
     Engine(EngineEvent),
     SessionOpened(Box<session::Switch>),
 }
 
 impl Dashboard {
     /// Everything up to the first frame's data: locks, store, session, bootstrap reads. Opens no socket.
-    fn open(options: DashboardOptions, demo: Option<Box<dyn DemoControl>>) -> Result<Self, RunError> {
+    fn open(
+        options: DashboardOptions,
+        demo: Option<Box<dyn DemoControl>>,
+        runtime: &tokio::runtime::Handle,
+    ) -> Result<Self, RunError> {
         let DashboardOptions { paths, config, session, fresh, read_only, offline } = options;
         let data_dir = paths.data_dir.clone();
         let clock = Arc::new(SystemClock::new());
         let failed = |source| RunError::Store { dir: data_dir.clone(), source };
-        let mode = if read_only { OpenMode::ReadOnly } else { OpenMode::ReadWrite };
-        let store = Store::open(&data_dir, mode, Arc::clone(&clock) as Arc<dyn Clock>).map_err(failed)?;
+        let open = |mode| Store::open(&data_dir, mode, Arc::clone(&clock) as Arc<dyn Clock>);
+        let opened = open(if read_only { OpenMode::ReadOnly } else { OpenMode::ReadWrite });
+        // A newer ebbtide's files are looked at, never written.
+        let newer = opened.as_ref().err().filter(|error| matches!(error, StoreError::TooNew { .. })).map(newer_files);
+        let read_only = read_only || newer.is_some();
+        let store = if newer.is_some() { open(OpenMode::ReadOnly) } else { opened }.map_err(failed)?;
         let wanted = session;
         let session = session_lock::acquire(&store, &wanted).map_err(failed)?;
         let mut notes = store.take_notes();
@@ -195,7 +216,11 @@ impl Dashboard {
         let mut app = App::restore(&at, setup, saved, drafts);
         let planner = Planner::new(&config.sources, Arc::clone(&clock) as Arc<dyn Clock>);
         bootstrap(&mut app, &clock, &mut reader, &keys, &planner);
-        if session.name != wanted {
+        if let Some(text) = newer {
+            let hint = "nothing can be changed here; run the newer version to edit";
+            let activity = Activity::new(at.wall, Severity::Warning, "journal", text).with_hint(hint);
+            app.handle(&at, Event::Noticed(activity));
+        } else if session.name != wanted {
             let text = format!("`{wanted}` is open in another window; this is `{}` on the same data", session.name);
             app.handle(&at, Event::Noticed(Activity::new(at.wall, Severity::Info, "session", text)));
         } else if crashed {
@@ -205,6 +230,8 @@ impl Dashboard {
         for note in notes {
             app.handle(&at, Event::Noticed(note));
         }
+        // A message has its row in the log, which may be on the screen.
+        bootstrap(&mut app, &clock, &mut reader, &keys, &planner);
 
         let (report, events) = unbounded_channel();
         let (tell, shell) = unbounded_channel();
@@ -213,6 +240,11 @@ impl Dashboard {
             let message = if result.is_ok() { Shell::Written } else { Shell::TerminalGone };
             let _ = written.send(message);
         });
+        // From here on a signal gives the terminal back first.
+        let signals = {
+            let _context = runtime.enter();
+            Signals::new()
+        };
         let guard = Guard::take(config.ui.mouse).map_err(RunError::Terminal)?;
         let gone = tell.clone();
         terminal::input::watch_hangup(move || drop(gone.send(Shell::TerminalGone)));
@@ -249,9 +281,12 @@ impl Dashboard {
             shell,
             demo,
             edits: Vec::new(),
+            loads: Vec::new(),
             uncommitted: true,
             dirty: true,
+            signals: Some(signals),
             editing: false,
+            edited: EditedFiles::default(),
             end: None,
             told_locked: false,
             sources: Vec::new(),
@@ -264,20 +299,29 @@ impl Dashboard {
     }
 
     async fn run(&mut self) -> End {
-        let mut signals = Signals::new();
+        let mut signals = self.signals.take().unwrap_or_else(Signals::new);
         let mut patience = Box::pin(tokio::time::sleep(PATIENCE));
         let mut retry = Box::pin(tokio::time::sleep(RETRY));
         let mut steady = Box::pin(tokio::time::sleep(STEADY));
+        let mut leaving = Box::pin(tokio::time::sleep(LEAVING));
+        self.find_edited();
         loop {
             if !self.commits.is_failing() && self.commit() {
                 patience.as_mut().reset(tokio::time::Instant::now() + PATIENCE);
             }
+            self.ask_loads();
             self.paint_if_clear();
             self.switch_if_clear();
+            if self.is_committed() {
+                self.edited.committed();
+            }
             if let Some(end) = self.end
                 && (self.is_committed() || self.commits.is_failing())
             {
                 return end;
+            }
+            if self.end.is_none_or(|end| end == End::Quit) {
+                leaving.as_mut().reset(tokio::time::Instant::now() + LEAVING);
             }
             let tick = self.app.next_tick(&self.clock.at());
             tokio::select! {
@@ -287,7 +331,7 @@ impl Dashboard {
                     Received::End(130) if self.editing => {}
                     Received::End(code) => self.end = Some(End::Signal(code)),
                     Received::Suspend => self.suspend(),
-                    Received::Continue => self.repaint(),
+                    Received::Continue => self.continued(),
                 },
                 outcome = self.commits.settled(), if self.commits.is_in_flight() => {
                     self.commit_settled(outcome);
@@ -297,6 +341,7 @@ impl Dashboard {
                     Some(event) => {
                         self.handle(event);
                         self.drain_ready();
+                        self.rescue_if_needed();
                     }
                     None => self.end = Some(End::TerminalGone),
                 },
@@ -317,9 +362,13 @@ impl Dashboard {
                 () = &mut steady, if !self.is_proved => self.prove_start(),
                 () = &mut patience, if self.commits.is_in_flight() && !self.told_locked => {
                     self.told_locked = true;
-                    self.commits.rescue_in_flight();
                     self.handle(Event::JournalLocked(true));
+                    self.rescue_if_needed();
                     self.banner("JOURNAL LOCKED by another program: what you type is kept and saved as soon as it is free");
+                }
+                () = &mut leaving, if self.end.is_some_and(|end| end != End::Quit) => {
+                    // Somebody holds the journal, and who sent the signal does not wait for that.
+                    return self.end.unwrap_or(End::Quit);
                 }
                 () = &mut retry, if self.commits.is_failing() && !self.commits.is_in_flight() => {
                     retry.as_mut().reset(tokio::time::Instant::now() + RETRY);
@@ -338,14 +387,33 @@ impl Dashboard {
         }
         self.uncommitted = false;
         let commit = self.app.take_commit();
-        let is_sent = !commit.is_empty();
+        // Who only looks leaves nothing behind.
+        let is_sent = !commit.is_empty() && !self.app.setup().read_only;
         if is_sent {
             self.commits.send(commit);
+            self.rescue_if_needed();
         }
         for edit in std::mem::take(&mut self.edits) {
             self.carry_out(edit);
         }
         is_sent
+    }
+
+    /// Loads look at what the commit that goes with them wrote, so they wait for it.
+    fn ask_loads(&mut self) {
+        if self.commits.is_in_flight() {
+            return;
+        }
+        for (ticket, need) in self.loads.drain(..) {
+            self.loader.ask(ticket, need);
+        }
+    }
+
+    /// While the journal takes nothing, what there is to lose is in the emergency file too.
+    fn rescue_if_needed(&mut self) {
+        if self.commits.is_failing() || self.told_locked {
+            self.commits.rescue(&self.app.rescue());
+        }
     }
 
     /// True when everything the app's state depends on is in the journal: a frame may be painted.
@@ -365,7 +433,7 @@ impl Dashboard {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Resized { columns, rows } => self.terminal.backend_mut().resize(columns, rows),
-            Event::EditorReturned { .. } if std::mem::take(&mut self.editing) => self.reclaim(),
+            Event::EditorReturned(ref edited) if !edited.late && std::mem::take(&mut self.editing) => self.reclaim(),
             _ => {}
         }
         let at = self.clock.at();
@@ -381,6 +449,7 @@ impl Dashboard {
         for effect in effects {
             match effect {
                 Effect::Queue { .. } => self.edits.push(effect),
+                Effect::Load { ticket, need } => self.loads.push((ticket, need)),
                 _ => self.carry_out(effect),
             }
         }
@@ -391,6 +460,12 @@ impl Dashboard {
             Shell::Written => {}
             Shell::TerminalGone => self.end = Some(End::TerminalGone),
             Shell::SessionOpened(switch) => self.switch = Some(switch),
+            Shell::EditorEnded(run) => self.editor_ended(run),
+            Shell::EditorSaved(path) => {
+                if let Some(event) = self.edited.saved(&path) {
+                    self.handle(event);
+                }
+            }
             Shell::Engine(EngineEvent::Status(sources)) => {
                 self.sources = sources;
                 self.tell_status();
@@ -470,13 +545,18 @@ impl Dashboard {
                 self.terminal.backend_mut().send_sequence(sequence);
                 tracing::debug!("copied {what}");
             }
-            Effect::OpenEditor { text, suffix } => self.open_editor(&text, suffix),
+            Effect::OpenEditor { subject, text, suffix } => self.open_editor(subject, &text, suffix),
+            Effect::EditedFile { file, taken } => self.edited.settle(file, taken),
             Effect::Demo(command) => self.demo(command),
             Effect::SwitchSession { .. }
             | Effect::RenameSession { .. }
             | Effect::CopySession { .. }
             | Effect::DeleteSession { .. }
             | Effect::KeepMoment { .. } => self.of_session(effect),
+            Effect::Suspend if !has_shell() => {
+                let text = "There is no shell to go back to: this terminal was opened for ebbtide";
+                self.handle(Event::Noticed(Activity::new(self.clock.at().wall, Severity::Warning, "session", text)));
+            }
             Effect::Suspend => self.suspend(),
             Effect::Quit => self.end = Some(End::Quit),
         }
@@ -611,6 +691,7 @@ impl Dashboard {
                 let file = self.commits.emergency_file().display().to_string();
                 let message = error.to_string();
                 self.handle(Event::CommitFailed { message: message.clone(), emergency_file: Some(file.clone()) });
+                self.rescue_if_needed();
                 if first {
                     tracing::error!("saving the screen failed: {message}");
                     self.banner(&format!("SAVING FAILED: {message}. What you type also goes to {file}"));
@@ -647,6 +728,20 @@ impl Dashboard {
         self.reclaim();
     }
 
+    /// Stopped and continued by somebody else, or the signal that ended our own stop: the shell had the terminal.
+    fn continued(&mut self) {
+        if self.editing {
+            return;
+        }
+        match self.guard.enter() {
+            Ok(()) => self.repaint(),
+            Err(error) => {
+                tracing::error!("could not take the terminal back: {error}");
+                self.end = Some(End::TerminalGone);
+            }
+        }
+    }
+
     fn stop_reading(&mut self) {
         if let Some(inputs) = self.inputs.take() {
             inputs.close();
@@ -666,16 +761,53 @@ impl Dashboard {
         self.repaint();
     }
 
-    fn open_editor(&mut self, text: &str, suffix: &'static str) {
+    fn open_editor(&mut self, subject: Subject, text: &str, suffix: &'static str) {
         self.stop_reading();
         self.wait_for_writer();
         self.guard.leave();
-        let (data_dir, text) = (self.data_dir.clone(), text.to_owned());
-        self.replies.push(Box::pin(async move {
-            let text = external_editor::edit(&data_dir, &text, suffix).await;
-            vec![Event::EditorReturned { text }]
-        }));
         self.editing = true;
+        match self.edited.make(&self.data_dir, subject, text, suffix) {
+            Ok(path) => {
+                let tell = self.tell.clone();
+                self.replies.push(Box::pin(async move {
+                    drop(tell.send(Shell::EditorEnded(external_editor::run(path).await)));
+                    Vec::new()
+                }));
+            }
+            Err(event) => drop(self.report.send(event)),
+        }
+    }
+
+    fn editor_ended(&mut self, run: EditorRun) {
+        let is_quick = run.took < external_editor::QUICK;
+        let (event, may_be_open) = self.edited.ended(run);
+        self.handle(event);
+        if let Some(file) = may_be_open.filter(|_| is_quick) {
+            let text = "Your editor came back at once. If it is still open, what it saves is taken when it does";
+            let hint = "an editor that opens a window needs its waiting option, such as `code --wait`";
+            let at = self.clock.at().wall;
+            self.handle(Event::Noticed(Activity::new(at, Severity::Warning, "editor", text).with_hint(hint)));
+            self.watch_edited(vec![file]);
+        }
+    }
+
+    /// Takes up what editors left that outlived an earlier run, and goes on looking at their files.
+    fn find_edited(&mut self) {
+        if self.app.setup().read_only {
+            return;
+        }
+        let (events, files) = self.edited.find(&self.data_dir);
+        for event in events {
+            self.handle(event);
+        }
+        self.watch_edited(files);
+    }
+
+    fn watch_edited(&self, files: Vec<(PathBuf, external_editor::State)>) {
+        if !files.is_empty() {
+            let tell = self.tell.clone();
+            tokio::spawn(external_editor::watch(files, move |path| tell.send(Shell::EditorSaved(path)).is_ok()));
+        }
     }
 
     /// Leaving the alternate screen while a frame is being written would mix the two.
@@ -688,28 +820,55 @@ impl Dashboard {
         }
     }
 
+    /// The last commit was made, or is in the emergency file: the terminal goes back first, and nothing that follows may
+    /// hold up the end of a program that was told to go.
     async fn close(mut self, end: End) -> ExitCode {
-        let engine = self.engine.take();
-        let said_goodbye =
-            tokio::time::timeout(Duration::from_millis(150), self.store.end_session(&self.session.name)).await;
-        if let Ok(Err(error)) = said_goodbye {
-            tracing::warn!("the session could not be closed: {error}");
+        let code = match end {
+            End::Quit => 0,
+            End::TerminalGone => 129,
+            End::Signal(code) => code,
+        };
+        let patience = if end == End::Quit { QUITTING } else { ENDING };
+        let unsaved = self.commits.is_failing() || self.commits.is_in_flight();
+        if unsaved {
+            self.commits.rescue(&self.app.rescue());
         }
+        let goodbye = self.store.end_session(&self.session.name);
         self.inputs = None;
         drop(self.guard);
-        if let Some(engine) = engine {
-            engine.stop();
-        }
-        let pending = self.store.reader().and_then(|mut reader| reader.counts()).map_or(0, |counts| counts.pending());
-        if pending > 0 && end != End::TerminalGone {
+        let (done, finished) = tokio::sync::oneshot::channel();
+        let (engine, store) = (self.engine.take(), self.store.clone());
+        let emergency_file = self.commits.emergency_file().display().to_string();
+        // With all that holds the store: who lets go of it last waits for its threads.
+        let held = (self.commits, self.loader, self.engine_setup, self.store);
+        let end_all = move || {
+            if let Err(error) = goodbye.wait() {
+                tracing::warn!("the session could not be closed: {error}");
+            }
+            if let Some(engine) = engine {
+                engine.stop();
+            }
+            let counts = store.reader().and_then(|mut reader| reader.counts());
+            drop((held, store));
+            let _ = done.send(counts.map_or(0, |counts| counts.pending()));
+        };
+        let started = std::thread::Builder::new().name("ending".to_owned()).spawn(end_all);
+        let pending = match started {
+            Ok(_) => tokio::time::timeout(patience, finished).await.ok().and_then(Result::ok).unwrap_or(0),
+            Err(_) => 0,
+        };
+        let mut words = String::new();
+        if pending > 0 && !self.editing {
             let plural = if pending == 1 { "change is" } else { "changes are" };
-            println!("{pending} {plural} saved here, not sent yet");
+            words.push_str(&format!("{pending} {plural} saved here, not sent yet\n"));
         }
-        match end {
-            End::Quit => ExitCode::SUCCESS,
-            End::TerminalGone => ExitCode::from(129),
-            End::Signal(code) => ExitCode::from(code),
+        if unsaved {
+            words.push_str(&format!("The last state of the screen could not be saved; it is in `{emergency_file}`\n"));
         }
+        if end != End::TerminalGone && !words.is_empty() {
+            terminal::guard::write_patiently(std::io::stdout(), words.into_bytes());
+        }
+        ExitCode::from(if unsaved && end == End::Quit { 1 } else { code })
     }
 }
 
@@ -801,6 +960,16 @@ fn places(paths: &Paths) -> Vec<(String, String)> {
         place("copies", paths.data_dir.join("mirror.db")),
         place("log", paths.data_dir.join("log")),
     ]
+}
+
+fn newer_files(error: &StoreError) -> String {
+    let StoreError::TooNew { found, known, .. } = error else { return error.to_string() };
+    format!("Written by a newer ebbtide (schema {found}; this one knows {known}): opened for reading only")
+}
+
+/// True where somebody could continue us: a session's first process has no shell above it, and once stopped it stays so.
+fn has_shell() -> bool {
+    rustix::process::getsid(None).is_ok_and(|leader| leader != rustix::process::getpid())
 }
 
 fn has_no_color() -> bool {

@@ -1,7 +1,7 @@
 //! What a run could not save and wrote beside the journal, brought back into it; and saves that were cut off.
 //!
-//! While commits fail each one contains what the failed ones held, so the last whole line of an emergency file is all of
-//! it. What the journal has already, or has newer, is left as it is there.
+//! Each writing of an emergency file holds all that the journal lacks, so its last whole line is all of it. What the
+//! journal has already, or has newer, is left as it is there.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     model::{
@@ -51,6 +51,24 @@ struct Part {
     slice: String,
     version: Option<u16>,
     body: String,
+}
+
+/// What an emergency file says of a state that is not in the journal: the drafts as they were typed, and the screen.
+pub fn line(state: &UiCommit) -> Value {
+    let typed: Vec<Value> = state.drafts.iter().filter_map(typed).collect();
+    let slice = |slice: &Slice| json!({"slice": slice.name, "version": slice.version, "body": slice.body});
+    json!({ "drafts": typed, "session": state.slices.iter().map(slice).collect::<Vec<_>>() })
+}
+
+fn typed(write: &DraftWrite) -> Option<Value> {
+    match write {
+        DraftWrite::Snapshot { key, snapshot, base, base_revision } => {
+            Some(json!({"draft": key, "snapshot": snapshot, "base": base, "base_revision": base_revision}))
+        }
+        DraftWrite::Append { key, edit } => Some(json!({"draft": key, "edit": edit})),
+        DraftWrite::RequestCommit { key, op } => Some(json!({"draft": key, "queue": op})),
+        DraftWrite::Remove { .. } | DraftWrite::Discard { .. } => None,
+    }
 }
 
 /// Brings back what the emergency file of a session holds. The caller is the session's only writer. `None`: there is none.

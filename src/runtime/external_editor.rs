@@ -1,46 +1,69 @@
 //! `$VISUAL` / `$EDITOR` on a private copy of a text.
+//!
+//! The text lives in a file of the data dir that says whose it is ([`file`]). It goes only after its text is committed:
+//! where this program ends before its editor does, the next start finds what was saved and takes it.
 
-use std::{io::Write as _, os::unix::fs::DirBuilderExt as _, path::Path};
+mod file;
+mod files;
+mod watch;
 
-/// Runs the user's editor and answers the text it left, or why there is none. The terminal must have been given back.
-/// The file lives in the data dir (0700) and is removed afterwards; where the editor failed it is kept and named.
-pub async fn edit(data_dir: &Path, text: &str, suffix: &str) -> Result<String, String> {
+use std::{
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    time::Duration,
+};
+
+use crate::{app::effect::Subject, model::time::Clock as _, runtime::clock::SystemClock};
+pub use file::EditorFile;
+pub use files::EditedFiles;
+pub use watch::{QUICK, State, watch};
+
+/// Runs the user's editor on a text and answers what it left, with its file, which is the caller's to forget once the text
+/// is safe; or why there is nothing. The terminal must have been given back. Where the editor failed its file is kept and
+/// named.
+pub async fn edit(data_dir: &Path, subject: Subject, text: &str, suffix: &str) -> Result<(String, EditorFile), String> {
+    let file = EditorFile::make(data_dir, subject, text, suffix)?;
+    let run = run(file.path.clone()).await;
+    match file.judge(run.ended) {
+        Ok(left) => Ok((left.unwrap_or_else(|| text.to_owned()), file)),
+        Err(reason) => Err(file.give_up(reason).to_string()),
+    }
+}
+
+/// How an editor ended.
+#[derive(Debug)]
+pub struct EditorRun {
+    pub path: PathBuf,
+    pub ended: Result<(), String>,
+    pub took: Duration,
+}
+
+/// Runs the user's editor on a file and waits for it.
+pub async fn run(path: PathBuf) -> EditorRun {
+    let clock = SystemClock::new();
+    let ended = run_editor(&path).await;
+    EditorRun { path, ended, took: clock.at().mono }
+}
+
+async fn run_editor(path: &Path) -> Result<(), String> {
     let command = std::env::var("VISUAL").or_else(|_| std::env::var("EDITOR")).unwrap_or_else(|_| "vi".to_owned());
     let mut words =
         shell_words::split(&command).map_err(|error| format!("`$EDITOR` cannot be read: {error}"))?.into_iter();
     let program = words.next().ok_or("`$EDITOR` is empty; set it to the editor you use")?;
-    let dir = data_dir.join("editing");
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&dir)
-        .map_err(|error| format!("`{}` could not be made: {error}", dir.display()))?;
-    let mut file = tempfile::Builder::new()
-        .prefix("record-")
-        .suffix(suffix)
-        .tempfile_in(&dir)
-        .map_err(|error| format!("no file for the editor: {error}"))?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.flush())
-        .map_err(|error| format!("no file for the editor: {error}"))?;
-    let status = tokio::process::Command::new(&program).args(words).arg(file.path()).status().await;
+    let name = Path::new(&program).file_name().map_or(program.as_str().into(), |name| name.to_string_lossy());
+    let status = tokio::process::Command::new(&program).args(words).arg(path).status().await;
     match status {
-        Ok(status) if status.success() => {
-            let bytes =
-                std::fs::read(file.path()).map_err(|error| format!("the edited file cannot be read: {error}"))?;
-            match String::from_utf8(bytes) {
-                Ok(text) => Ok(text),
-                Err(_) => Err(format!("the editor left text that is not UTF-8; it is kept in `{}`", keep(file))),
-            }
-        }
-        Ok(status) => Err(format!("`{program}` ended with {status}; what it left is kept in `{}`", keep(file))),
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("`{name}` ended with {}", in_words(status))),
         Err(error) => Err(format!("`{program}` could not be started: {error}")),
     }
 }
 
-fn keep(file: tempfile::NamedTempFile) -> String {
-    match file.keep() {
-        Ok((_, path)) => path.display().to_string(),
-        Err(error) => error.file.path().display().to_string(),
+fn in_words(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => status.to_string(),
     }
 }

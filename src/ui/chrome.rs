@@ -59,6 +59,9 @@ fn source_of(app: &App) -> Option<SourceName> {
 /// What is true of local data.
 fn saved(app: &App) -> (String, Role) {
     let world = app.world();
+    if app.setup().read_only {
+        return ("read only".to_owned(), Role::Problem);
+    }
     if world.commit_failed.is_some() {
         return ("SAVING FAILED".to_owned(), Role::Problem);
     }
@@ -100,9 +103,6 @@ pub fn header(app: &App, canvas: &mut Canvas<'_>, area: Area) {
     let own = facts.len();
     if wide {
         facts.insert(0, (format!("session {}", app.setup().session), Role::Dim));
-        if app.setup().read_only {
-            facts.insert(1, ("read only".to_owned(), Role::Problem));
-        }
     }
     let width = |facts: &[(String, Role)]| facts.iter().map(|(text, _)| text::width(text) + 3).sum::<usize>();
     let plain = |fact: &mut (String, Role)| {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use ebbtide::{
     app::{
         App, Setup,
-        effect::{DemoCommand, Effect, Need},
+        effect::{DemoCommand, Effect, Need, Ticket},
         event::{Changed, Event, Found, Mouse, MouseKind},
         keymap,
         settings::UiSettings,
@@ -35,6 +35,7 @@ impl Clock for Still {
     }
 }
 
+#[derive(Clone)]
 pub struct Bench {
     pub app: App,
     pub data: Fake,
@@ -48,6 +49,9 @@ pub struct Bench {
     pub statuses: Vec<SourceStatus>,
     pub fail_commits: bool,
     pub config_is_read_only: bool,
+    /// Loads are answered only by [`Bench::settle`], as a slow disk would.
+    pub slow: bool,
+    waiting: Vec<(Ticket, Need)>,
 }
 
 pub fn setup(size: (u16, u16)) -> Setup {
@@ -122,6 +126,8 @@ impl Bench {
             statuses: Vec::new(),
             fail_commits: false,
             config_is_read_only: false,
+            slow: false,
+            waiting: Vec::new(),
         };
         bench.boot();
         bench
@@ -159,6 +165,26 @@ impl Bench {
         let mut bench = Self::start(self.setup, self.data, self.clock, self.saved, false);
         bench.statuses = self.statuses;
         bench
+    }
+
+    /// Answers the loads that wait, and those that their answers ask for.
+    pub fn settle(&mut self) {
+        for _ in 0..50 {
+            if self.waiting.is_empty() {
+                return;
+            }
+            self.answer_some(usize::MAX);
+        }
+        panic!("the loads never come to an end: {:?}", self.waiting);
+    }
+
+    /// Answers the oldest of the loads that wait.
+    pub fn answer_some(&mut self, most: usize) {
+        let most = most.min(self.waiting.len());
+        for (ticket, need) in self.waiting.drain(..most).collect::<Vec<_>>() {
+            let found = self.answer(&need);
+            self.event(Event::Loaded { ticket, found });
+        }
     }
 
     pub fn status(&mut self, sources: Vec<SourceStatus>) {
@@ -205,6 +231,7 @@ impl Bench {
         let mut events = Vec::new();
         for effect in effects {
             match effect {
+                Effect::Load { ticket, need } if self.slow => self.waiting.push((ticket, need)),
                 Effect::Load { ticket, need } => {
                     let found = self.answer(&need);
                     events.push(Event::Loaded { ticket, found });

@@ -87,6 +87,24 @@ pub fn seed(default: u64) -> u64 {
     std::env::var("SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
+/// The place in the header has the room that the connectivity leaves it, so of two headers what both show of it counts: a
+/// part of its names, cut off at its end, and in a narrow window a fact cut off at the right. Works on masked rows.
+pub fn agree_on_the_place(left: &mut [String], right: &mut [String]) {
+    let (Some(one), Some(other)) = (left.first_mut(), right.first_mut()) else { return };
+    let shown = |row: &str| row.replace(" (firebase)", "").split(['…', '·']).next().unwrap_or("").trim().to_owned();
+    let (mine, theirs) = (shown(one), shown(other));
+    let (short, long) = if mine.len() < theirs.len() { (mine, theirs) } else { (theirs, mine) };
+    if long.starts_with(&short) || long.ends_with(&short) {
+        let facts = |row: &str| row.rsplit('·').next().unwrap_or("").trim_end_matches(['…', ' ']).to_owned();
+        let (mine, theirs) = (facts(one), facts(other));
+        let common = if mine.starts_with(&theirs) { theirs } else { mine };
+        for row in [one, other] {
+            let rest = facts(row);
+            *row = format!("{short} {}", if rest.starts_with(&common) { &common } else { &rest });
+        }
+    }
+}
+
 /// A data dir with a configuration of one source, `lab`, at `url`.
 pub struct Workspace {
     pub dir: tempfile::TempDir,

@@ -22,6 +22,8 @@ struct Seen {
     bytes: Vec<u8>,
     tail: Vec<u8>,
     closed: bool,
+    /// The terminal takes nothing any more, as one whose window hangs.
+    paused: bool,
 }
 
 /// One painted frame.
@@ -62,6 +64,7 @@ impl Pty {
         let pair = native_pty_system().openpty(size).expect("a pty can be opened");
         let mut command = CommandBuilder::new(program);
         command.args(args);
+        command.cwd(std::env::current_dir().expect("the tests run somewhere"));
         command.env("TERM", "xterm-256color");
         for name in ["NO_COLOR", "EDITOR", "VISUAL", "EBBTIDE_CONFIG", "EBBTIDE_DATA_DIR"] {
             command.env_remove(name);
@@ -74,14 +77,17 @@ impl Pty {
         let mut reader = pair.master.try_clone_reader().expect("a pty can be read");
         let writer = pair.master.take_writer().expect("a pty can be written");
         let parser = vt100::Parser::new(cells(rows), cells(columns), 0);
-        let seen = Seen { parser, frames: Vec::new(), bytes: Vec::new(), tail: Vec::new(), closed: false };
+        let seen =
+            Seen { parser, frames: Vec::new(), bytes: Vec::new(), tail: Vec::new(), closed: false, paused: false };
         let seen = Arc::new((Mutex::new(seen), Condvar::new()));
         let sink = Arc::clone(&seen);
         std::thread::spawn(move || {
             let mut buffer = [0; 65_536];
             loop {
                 let count = reader.read(&mut buffer).unwrap_or(0);
-                let mut seen = sink.0.lock().expect("no test thread panicked with the lock");
+                let seen = sink.0.lock().expect("no test thread panicked with the lock");
+                let mut seen =
+                    sink.1.wait_while(seen, |seen| seen.paused).expect("no test thread panicked with the lock");
                 if count == 0 {
                     seen.closed = true;
                     sink.1.notify_all();
@@ -100,6 +106,15 @@ impl Pty {
 
     pub fn send_bytes(&mut self, bytes: &[u8]) {
         self.writer.write_all(bytes).and_then(|()| self.writer.flush()).expect("the terminal takes keys");
+    }
+
+    /// Presses Esc so many times, each by itself: two keys in one read would be Alt and the second.
+    pub fn escape(&mut self, times: usize) {
+        for _ in 0..times {
+            let frames = self.frames();
+            self.send("\x1b");
+            self.wait_frames(frames + 1, Duration::from_millis(300));
+        }
     }
 
     pub fn paste(&mut self, text: &str) {
@@ -176,6 +191,38 @@ impl Pty {
         seen.frames.len()
     }
 
+    /// Stops reading what the program writes, or goes on.
+    pub fn pause(&self, paused: bool) {
+        self.seen.0.lock().unwrap().paused = paused;
+        self.seen.1.notify_all();
+    }
+
+    /// Waits for what stands on the screen, painted by whatever program.
+    pub fn wait_screen(&self, what: &str, condition: impl Fn(&Frame) -> bool) -> Frame {
+        super::wait_for(what, || {
+            let frame = self.screen();
+            if condition(&frame) { Some(frame) } else { None }
+        })
+    }
+
+    /// The terminal device, for programs that change its modes.
+    pub fn device(&self) -> std::path::PathBuf {
+        self.master.tty_name().expect("a pty has a name")
+    }
+
+    /// Keeps the terminal's modes as they are when its last program ends.
+    pub fn hold(&self) -> std::fs::File {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        const O_NOCTTY: i32 = 0o400;
+        std::fs::OpenOptions::new().read(true).write(true).custom_flags(O_NOCTTY).open(self.device()).expect("opened")
+    }
+
+    /// The terminal's modes, as `stty -a` words them.
+    pub fn modes(&self) -> String {
+        let output = std::process::Command::new("stty").arg("-a").arg("-F").arg(self.device()).output().expect("stty");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// `kill -9`, then everything that was already written is read.
     pub fn kill(&mut self) {
         self.signal(9);
@@ -190,6 +237,11 @@ impl Pty {
 
     pub fn pid(&self) -> u32 {
         self.child.process_id().expect("the program runs")
+    }
+
+    /// The exit code, once there is one; the output is not waited for.
+    pub fn try_exit(&mut self) -> Option<u32> {
+        self.child.try_wait().expect("a child can be waited for").map(|status| status.exit_code())
     }
 
     /// Waits for the exit, then for the end of the output; answers the exit code.

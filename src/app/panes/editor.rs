@@ -21,6 +21,7 @@ use serde_json::Value;
 use crate::{
     app::{
         effect::Effect,
+        event::NoText,
         geometry::Area,
         pane::{Cx, Outcome, Question, Request},
         text::buffer::{Handled, Step},
@@ -104,14 +105,15 @@ impl Editor {
     /// Opens a record, a field of it, or a new record (whose id can be changed; an empty one asks for one to be made).
     /// Where that is refused the outcome says why and closes.
     pub fn open(&mut self, begin: Begin, cx: &Cx<'_>) -> Outcome {
-        let Begin { mut key, document, base, base_revision, draft, ops } = begin;
+        let mut begin = begin;
+        let key = &mut begin.key;
         if cx.setup.is_read_only(&key.record.collection) {
             return Outcome::used()
                 .notice(Severity::Warning, TOPIC, format!("`{}` is read only", key.record.collection))
                 .hint("its source or this session was opened for reading")
                 .request(Request::Close);
         }
-        if self.queueing.as_ref().is_some_and(|(op, queued)| *queued == key && cx.world.saving.contains_key(op)) {
+        if self.queueing.as_ref().is_some_and(|(op, queued)| *queued == *key && cx.world.saving.contains_key(op)) {
             return Outcome::used()
                 .notice(Severity::Info, TOPIC, format!("Your edit of {} is just being saved", key.record))
                 .hint("open it again in a moment")
@@ -119,10 +121,19 @@ impl Editor {
         }
         let left = self.leave();
         self.now = cx.at.wall;
-        let draft = draft.filter(|draft| !self.is_ended(draft));
         if key.target == DraftTarget::New && key.record.id.as_str().is_empty() {
             key.record.id = rtdb::push_id(cx.at).into();
         }
+        let sheet = self.sheet_for(begin, cx);
+        self.open = Some(Box::new(sheet));
+        self.fit(cx);
+        left.and(self.tell_restored(cx)).and(self.tell_moved())
+    }
+
+    /// The text as it was left, from its draft, or from the record.
+    fn sheet_for(&mut self, begin: Begin, cx: &Cx<'_>) -> Sheet {
+        let Begin { key, document, base, base_revision, draft, ops } = begin;
+        let draft = draft.filter(|draft| !self.is_ended(draft));
         // What was left a moment ago may not be in the loaded draft yet.
         let mut sheet = match self.left.iter().position(|sheet| sheet.key == key && sheet.begun) {
             Some(index) => self.left.remove(index),
@@ -134,26 +145,21 @@ impl Editor {
         }
         sheet.see(document, revision, ops);
         sheet.judge(cx.setup, false);
-        self.open = Some(Box::new(sheet));
-        self.fit(cx);
-        left.and(self.tell_restored(cx)).and(self.tell_moved())
+        sheet
     }
 
     /// The user's own editor ended. Its text is one step, whatever it is; a failure changes nothing.
-    pub fn returned(&mut self, text: Result<String, String>, cx: &Cx<'_>) -> Outcome {
+    pub fn returned(&mut self, text: Result<String, NoText>, cx: &Cx<'_>) -> Outcome {
         let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
         let text = match text {
             Ok(text) => text,
-            Err(message) => {
+            Err(nothing) => {
                 return Outcome::used()
-                    .notice(Severity::Warning, TOPIC, format!("Your editor could not be used: {message}"))
-                    .hint("set `VISUAL` or `EDITOR`; the text here is as it was");
+                    .notice(Severity::Warning, TOPIC, format!("Your editor: {}", nothing.reason))
+                    .hint(nothing.hint());
             }
         };
-        // Editors end files with a line end; the text had none.
-        let ends = sheet.buffer.lines().last().is_some_and(String::is_empty);
-        let text = if ends { text.as_str() } else { text.strip_suffix('\n').unwrap_or(&text) };
-        match sheet.buffer.replace_text(text) {
+        match sheet.take_text(&text) {
             Some(step) => {
                 let write = sheet.write_step(&step);
                 sheet.judge(cx.setup, true);
@@ -161,6 +167,19 @@ impl Editor {
             }
             None => Outcome::used().notice(Severity::Info, TOPIC, "Your editor changed nothing"),
         }
+    }
+
+    /// The user's own editor left something of a text that is not open here: it goes into the draft, as one step.
+    pub fn take_aside(&mut self, begin: Begin, text: &str, cx: &Cx<'_>) -> Outcome {
+        self.now = cx.at.wall;
+        let mut sheet = self.sheet_for(begin, cx);
+        if sheet.take_text(text).is_none() {
+            return Outcome::used().notice(Severity::Info, TOPIC, "Your editor changed nothing");
+        }
+        let write = sheet.write_snapshot();
+        let told = format!("What your editor left of {} was found and is in its draft", name_of(&sheet));
+        self.remember(sheet);
+        Outcome::used().draft(write).notice(Severity::Draft, TOPIC, told)
     }
 
     /// The app took the editor off the screen, as it does for every [`Request::Close`] of the editor. What is still open
@@ -185,6 +204,11 @@ impl Editor {
         draft.commit_requested.is_none() && ended.is_some_and(|(_, at)| draft.updated_at <= *at)
     }
 
+    /// The open text in one piece, where it is a draft.
+    pub fn snapshot(&self) -> Option<DraftWrite> {
+        self.sheet().filter(|sheet| sheet.begun).map(|sheet| sheet.clone().write_snapshot())
+    }
+
     /// Ends the sheet and keeps its draft, written in one piece.
     fn leave(&mut self) -> Outcome {
         let Some(mut sheet) = self.open.take() else { return Outcome::used() };
@@ -192,12 +216,16 @@ impl Editor {
         if sheet.wants_compaction() {
             outcome = outcome.draft(sheet.write_snapshot());
         }
+        self.remember(*sheet);
+        outcome
+    }
+
+    fn remember(&mut self, mut sheet: Sheet) {
         sheet.rewrite = true;
         self.left.retain(|other| other.key != sheet.key);
-        self.left.push(*sheet);
+        self.left.push(sheet);
         let surplus = self.left.len().saturating_sub(REMEMBERED);
         self.left.drain(..surplus);
-        outcome
     }
 
     fn leave_and_close(&mut self) -> Outcome {

@@ -40,6 +40,9 @@ pub struct Records {
     loaded: Option<Loaded>,
     anchor: Option<Anchor>,
     goal: Option<Goal>,
+    /// The cursor that was looked for outside of the first window, and the top row that was looked for above a window.
+    sought: Option<RecordId>,
+    sought_top: Option<RecordId>,
 }
 
 /// How a collection is looked at. Also what the session keeps of it.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{load, marks, parse_number, teach};
 use crate::{
+    app::effect::Subject,
     cli::{
         DONE, Outcome, check,
         edit::{author, wake},
@@ -24,7 +25,7 @@ use crate::{
         json::{self as text, Limits, Pointer},
         rules::ConflictRules,
     },
-    runtime::external_editor,
+    runtime::external_editor::{self, EditorFile},
     store::{Resolve, Store, Unresolved},
 };
 
@@ -115,9 +116,14 @@ pub(super) fn resolve(world: &World, args: &ResolveArgs) -> Outcome {
     let target = target(&config, &conflict);
     let rules = target.map(|target| target.collection.conflicts.clone()).unwrap_or_default();
     let merged = merge::merge_conflict(&conflict, &rules);
+    let mut left: Option<EditorFile> = None;
     let (take, document, picks) = match (given, args.take) {
         (Some(document), _) => whole(&merged, document),
-        (None, _) if args.edit => whole(&merged, edited(world, &conflict, &merged)?),
+        (None, _) if args.edit => {
+            let (document, file) = edited(world, &conflict, &merged)?;
+            left = Some(file);
+            whole(&merged, document)
+        }
         (None, Some(side)) if args.field.is_empty() => {
             let document = match side {
                 Side::Mine => conflict.mine.clone(),
@@ -145,6 +151,9 @@ pub(super) fn resolve(world: &World, args: &ResolveArgs) -> Outcome {
         _ => document,
     };
     let seq = settle(world, &store, &config, &conflict, take, document)?;
+    if let Some(file) = left {
+        file.forget();
+    }
     wake(&store, world)?;
     let offers = teach::offers(&mut store.reader()?, &conflict, &rules, &merge::lessons(&merged, &picks))?;
     if world.json {
@@ -239,26 +248,34 @@ fn undecided(conflict: &Conflict, merged: &Merged, open: &[Pointer]) -> Failure 
 }
 
 /// The document the user's editor leaves. A text that is no document is shown again where somebody is there to ask.
-fn edited(world: &World, conflict: &Conflict, merged: &Merged) -> Result<Value, Failure> {
+/// Its file goes when the conflict is settled: until then a dashboard would find it.
+fn edited(world: &World, conflict: &Conflict, merged: &Merged) -> Result<(Value, EditorFile), Failure> {
     let mut text = marks::write(merged).ok_or_else(|| {
         Failure::usage(format!("one side of c{} deleted the record: there is no text to edit", conflict.id))
             .hint("--take mine or --take theirs")
     })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io("could not start the editor", &error))?;
+    let mut before: Option<EditorFile> = None;
     loop {
-        text = runtime
-            .block_on(external_editor::edit(&world.paths.data_dir, &text, ".json"))
+        let edit = external_editor::edit(&world.paths.data_dir, Subject::Merge(conflict.id), &text, ".json");
+        let (left, file) = runtime
+            .block_on(edit)
             .map_err(|reason| Failure::failed("the conflict was not resolved").because(reason))?;
+        text = left;
+        if let Some(before) = before.take() {
+            before.forget();
+        }
         let reason = match marks::read(&text) {
-            Ok(document) => return Ok(document),
+            Ok(document) => return Ok((document, file)),
             Err(reason) => reason,
         };
         if !io::stdin().is_terminal() {
             return Err(Failure::failed(format!("c{} is not resolved: the edited text is no document", conflict.id))
-                .because(reason)
+                .because(file.give_up(reason.to_string()).to_string())
                 .hint("run it again, or give the document with --merged @FILE"));
         }
+        before = Some(file);
         talk(&format!("{reason}\nEnter opens the editor again, Ctrl-C leaves the conflict as it is"));
         let mut line = String::new();
         if io::stdin().lock().read_line(&mut line).map_err(|error| Failure::io("could not read the answer", &error))?

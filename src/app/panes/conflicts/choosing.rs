@@ -6,7 +6,12 @@ use serde_json::Value;
 
 use super::{Conflicts, Taught, name, result, work::Work};
 use crate::{
-    app::{effect::Effect, pane::Outcome, text::TextInput},
+    app::{
+        effect::{Effect, Subject},
+        event::NoText,
+        pane::Outcome,
+        text::TextInput,
+    },
     merge::{Field, How, Pick, foresee, lessons, same_document},
     model::{
         activity::Severity,
@@ -123,14 +128,23 @@ impl Conflicts {
             Some(text) => text,
             None => result::to_text(merged, &self.picks(), &heading),
         };
-        Outcome::used().effect(Effect::OpenEditor { text, suffix: ".json" })
+        let subject = Subject::Merge(conflict.id);
+        Outcome::used().effect(Effect::OpenEditor { subject, text, suffix: ".json" })
+    }
+
+    /// Keeps what `$EDITOR` left of a conflict that is not on the screen: `E` goes on with it.
+    pub fn keep_text(&mut self, conflict: i64, text: String) {
+        self.session.work.entry(conflict).or_default().text = Some(text);
     }
 
     /// What `$EDITOR` left: choices where it says the same in fewer words, else the document as a whole.
-    pub fn returned(&mut self, text: Result<String, String>) -> Outcome {
+    pub fn returned(&mut self, text: Result<String, NoText>) -> Outcome {
         let text = match text {
             Ok(text) => text,
-            Err(reason) => return Outcome::used().notice(Severity::Problem, "conflicts", reason),
+            Err(nothing) => {
+                let text = format!("Your editor: {}", nothing.reason);
+                return Outcome::used().notice(Severity::Warning, "conflicts", text).hint(nothing.hint());
+            }
         };
         let (Some(merged), Some(conflict)) = (self.merged.clone(), self.selected()) else { return Outcome::used() };
         let theirs = conflict.theirs.clone();

@@ -6,7 +6,7 @@ use super::{Editor, EditorSession, Sheet, TOPIC, changed, check::Reading, find::
 use crate::{
     app::{
         action::Action,
-        effect::{Effect, Need},
+        effect::{Effect, Need, Subject},
         event::{Found, MouseKind},
         pane::{Cx, Outcome, Pane, PaneName, Seen},
         text::buffer::Handled,
@@ -74,7 +74,8 @@ impl Pane for Editor {
             Action::QueueDraft => self.queue(cx),
             Action::OpenEditorProgram => {
                 let suffix = if sheet.reading == Reading::Text && sheet.is_field() { ".txt" } else { ".json" };
-                Outcome::used().effect(Effect::OpenEditor { text: sheet.buffer.text(), suffix })
+                let subject = Subject::Draft(sheet.key.clone());
+                Outcome::used().effect(Effect::OpenEditor { subject, text: sheet.buffer.text(), suffix })
             }
             Action::NextProblem => self.next_problem(cx),
             Action::EditorUndo | Action::EditorRedo if sheet.in_id => {

@@ -367,6 +367,13 @@ impl Sheet {
         self.id_taken.then(|| check::Problem::whole(format!("a record `{id}` exists already")))
     }
 
+    /// Takes the text of another editor, as one step; `None` where it is the same.
+    pub fn take_text(&mut self, text: &str) -> Option<Step> {
+        // Editors end files with a line end; the text had none.
+        let ends = self.buffer.lines().last().is_some_and(String::is_empty);
+        self.buffer.replace_text(if ends { text } else { text.strip_suffix('\n').unwrap_or(text) })
+    }
+
     /// The write for a step of the buffer.
     pub fn write_step(&mut self, step: &Step) -> DraftWrite {
         self.write(step.to_json())

@@ -394,7 +394,7 @@ fn another_editors_text_is_one_step_even_when_it_is_garbage() {
     assert!(!desk.problems().is_empty());
     desk.press("Ctrl+z");
     assert!(desk.text().contains("Bo"));
-    desk.act(|editor, cx| editor.returned(Err("`vi` was not found".to_owned()), cx));
+    desk.act(|editor, cx| editor.returned(Err(NoText { reason: "`vi` was not found".to_owned(), kept: None }), cx));
     assert!(desk.said().contains("`vi` was not found") && desk.text().contains("Bo"));
 }
 

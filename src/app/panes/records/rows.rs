@@ -284,6 +284,39 @@ impl Records {
             self.anchor = at_cursor;
             return Outcome::used();
         }
+        if self.loaded.is_none()
+            && found.is_none()
+            && self.goal.is_none()
+            && let Some(id) = &wanted
+            && !(new.at_start && new.at_end)
+        {
+            // After a restart the cursor may stand outside of the window of what was the top row. Look there; where it is not
+            // there either, come back here and take the row in its place.
+            if self.sought.as_ref() != Some(id) {
+                self.sought = Some(id.clone());
+                self.anchor = at_cursor;
+                return Outcome::used();
+            }
+            if self.anchor == at_cursor {
+                self.anchor = None;
+                return Outcome::used();
+            }
+        }
+        let at_top = self.list.top.clone().map(Anchor::At);
+        if found.is_some()
+            && same_list
+            && self.goal.is_none()
+            && self.index_of(self.list.top.as_ref()).is_some()
+            && !new.rows.iter().any(|row| Some(&row.id) == self.list.top.as_ref())
+            && !(new.at_start && new.at_end)
+            && self.sought_top != self.list.top
+        {
+            // A shorter window (a smaller screen) that begins below the top row: the top row is not gone for that. Looked
+            // for once: the cursor may be too far from it for one window.
+            self.sought_top.clone_from(&self.list.top);
+            self.anchor = at_top;
+            return Outcome::used();
+        }
         let index = match (&self.goal, found) {
             (Some(Goal::First), _) => 0,
             (Some(Goal::Last), _) => new.rows.len().saturating_sub(1),
@@ -299,9 +332,14 @@ impl Records {
             }
             _ => None,
         };
+        if self.list.top.is_none() || new.rows.iter().any(|row| Some(&row.id) == self.list.top.as_ref()) {
+            self.sought_top = None;
+        }
         let seeking = self.goal.take();
         let before = self.selected();
         let offset = self.list.offset;
+        // Killed between a filter that leaves nothing and its answer, the record pane does not know that yet.
+        let is_empty_at_first = self.loaded.is_none() && new.rows.is_empty();
         self.loaded = Some(new);
         if let Some(row) = self.rows().get(index) {
             self.list.cursor = Some(row.id.clone());
@@ -314,7 +352,7 @@ impl Records {
         self.rerank();
         self.slide(cx);
         let mut outcome = Outcome::used();
-        if self.selected() != before || seeking.is_some() {
+        if self.selected() != before || seeking.is_some() || is_empty_at_first {
             outcome = outcome.request(Request::ShowRecord(self.selected()));
         }
         match gone.filter(|_| !self.rows().is_empty()) {

@@ -1,0 +1,89 @@
+//! A frame, the layout it was drawn by, and where two of them differ.
+
+use std::sync::Arc;
+
+use ebbtide::{
+    app::{
+        geometry::{self, Layout},
+        screen::Screen,
+    },
+    model::ids::SessionName,
+    runtime::clock::SystemClock,
+    store::{OpenMode, Store},
+};
+
+use crate::common::{Workspace, agree_on_the_place, pty::Frame};
+
+/// A frame with the layout it was drawn by, which the saved session knows.
+pub struct Shown {
+    pub frame: Frame,
+    pub layout: Layout,
+}
+
+impl Shown {
+    pub fn new(workspace: &Workspace, session: &str, frame: Frame, size: (u16, u16)) -> Self {
+        let store = Store::open(&workspace.data(), OpenMode::ReadOnly, Arc::new(SystemClock::new())).unwrap();
+        let saved = store.reader().unwrap().session(&SessionName::from(session)).unwrap();
+        let slice = saved.slices.into_iter().find(|slice| slice.name == Screen::NAME);
+        let screen: Screen = slice.and_then(|slice| serde_json::from_str(&slice.body).ok()).unwrap_or_default();
+        Self { frame, layout: geometry::layout(size, &screen) }
+    }
+
+    /// A question is never restored as answered, so it is not restored at all (R20).
+    pub fn asks(&self) -> bool {
+        self.frame.contains("n or esc leave it")
+    }
+
+    fn masked(&self) -> Vec<String> {
+        let columns = usize::from(self.layout.header.width);
+        let padded: Vec<String> = self.frame.rows.iter().map(|row| pad(row, columns)).collect();
+        let masked = ebbtide::ui::volatile::mask(&padded, &self.layout);
+        let masked: Vec<String> = masked.iter().map(|row| without_clock(row).trim_end().to_owned()).collect();
+        if masked[0].contains("| Log") { entries(&masked) } else { masked }
+    }
+}
+
+/// The rows in which two frames differ outside the volatile cells.
+pub fn differing(a: &Shown, b: &Shown) -> Vec<usize> {
+    let (mut left, mut right) = (a.masked(), b.masked());
+    agree_on_the_place(&mut left, &mut right);
+    let mut rows: Vec<usize> =
+        (0..left.len().max(right.len())).filter(|row| left.get(*row) != right.get(*row)).collect();
+    if a.frame.cursor != b.frame.cursor {
+        rows.push(a.frame.rows.len());
+    }
+    rows
+}
+
+/// True where text is missing on the restored screen.
+pub fn looks_older(restored: &Shown, painted: &Shown) -> bool {
+    let letters = |shown: &Shown| shown.frame.text().chars().filter(|c| c.is_alphanumeric()).count();
+    letters(restored) < letters(painted)
+}
+
+/// The header and the entries of the activity log. A start that follows a kill adds one of its own, so the replay, which
+/// is one start more, has one more; it also takes the cursor, and with it the line that shows an entry whole.
+fn entries(rows: &[String]) -> Vec<String> {
+    let is_entry = |row: &&String| row.contains("········") && !row.contains("Picked up where you were");
+    let entry = |row: &String| row.replacen('>', " ", 1);
+    std::iter::once(rows[0].clone()).chain(rows[1..].iter().filter(is_entry).map(entry)).collect()
+}
+
+/// Clock times (`12:05:09`), which the activity log shows: the replay presses its keys later.
+fn without_clock(row: &str) -> String {
+    let is_clock = |text: &[char]| {
+        text.len() == 8
+            && text.iter().enumerate().all(|(at, c)| if at % 3 == 2 { *c == ':' } else { c.is_ascii_digit() })
+    };
+    let mut characters: Vec<char> = row.chars().collect();
+    for at in 0..characters.len().saturating_sub(7) {
+        if is_clock(&characters[at..at + 8]) {
+            characters[at..at + 8].fill('·');
+        }
+    }
+    characters.into_iter().collect()
+}
+
+fn pad(row: &str, columns: usize) -> String {
+    format!("{row}{}", " ".repeat(columns.saturating_sub(ebbtide::ui::text::width(row))))
+}

@@ -21,7 +21,7 @@ use ebbtide::{
         draft::{DraftKey, DraftTarget},
         ids::{CollectionKey, Revision},
         op::OpState,
-        session::SessionInfo,
+        session::{SessionInfo, Slice},
         sync_status::{CollectionStatus, Connectivity, ConnectivityState, Evidence, PullPhase, SourceStatus},
         time::At,
         vault::VaultReason,
@@ -471,7 +471,7 @@ impl Walk {
             self.compare(&live, &again, &format!("{columns}x{rows}"), &mut wrong);
         }
         for (name, slice) in live.app.session() {
-            if before.get(&name) != Some(&slice) {
+            if before.get(&name).map(without_top) != Some(without_top(&slice)) {
                 wrong.push(format!(
                     "going to {other:?} and back changed {name}\n- {:?}\n+ {slice:?}",
                     before.get(&name)
@@ -593,6 +593,16 @@ fn a_kill_between_a_filter_without_a_match_and_its_answer_comes_back_without_a_r
     live.settle();
     let again = bench.restart();
     assert_eq!(again.app.session()["record"], live.app.session()["record"]);
+}
+
+/// A slice without the top row of a list. Where others' edits moved the cursor's record further from it than a window
+/// reaches, a smaller screen must begin elsewhere; the cursor stays.
+fn without_top(slice: &Slice) -> Slice {
+    let mut body: serde_json::Value = serde_json::from_str(&slice.body).unwrap();
+    if let Some(list) = body.get_mut("list").and_then(|list| list.as_object_mut()) {
+        list.retain(|name, _| !["top", "offset", "rank"].contains(&name.as_str()));
+    }
+    Slice { body: body.to_string(), ..slice.clone() }
 }
 
 #[test]

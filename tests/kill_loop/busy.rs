@@ -55,7 +55,7 @@ impl Busy {
         pty.wait("the input", |frame| frame.cursor.is_some());
         let letters = "abcdefghijklmnopqrstuvwxyz";
         let typed: String =
-            (0..8 + self.random.below(30)).map(|_| letters.as_bytes()[self.random.below(26)] as char).collect();
+            (0..4 + self.random.below(9)).map(|_| letters.as_bytes()[self.random.below(26)] as char).collect();
         for letter in typed.chars() {
             pty.send(letter.encode_utf8(&mut [0; 4]));
             std::thread::park_timeout(Duration::from_micros(self.random.next() % 8_000));

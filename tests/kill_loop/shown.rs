@@ -31,7 +31,7 @@ impl Shown {
 
     /// A question is never restored as answered, so it is not restored at all (R20).
     pub fn asks(&self) -> bool {
-        self.frame.contains("n or esc leave it")
+        self.frame.contains("n or esc")
     }
 
     fn masked(&self) -> Vec<String> {

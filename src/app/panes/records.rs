@@ -40,9 +40,10 @@ pub struct Records {
     loaded: Option<Loaded>,
     anchor: Option<Anchor>,
     goal: Option<Goal>,
-    /// The cursor that was looked for outside of the first window, and the top row that was looked for above a window.
+    /// The cursor that was looked for outside of the first window.
     sought: Option<RecordId>,
-    sought_top: Option<RecordId>,
+    /// The top row was looked for above a window, since the user moved last.
+    sought_top: bool,
 }
 
 /// How a collection is looked at. Also what the session keeps of it.

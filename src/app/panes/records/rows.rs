@@ -178,6 +178,7 @@ impl Records {
     pub(super) fn go(&mut self, index: usize, cx: &Cx<'_>) -> Outcome {
         let height = self.body_height(cx.room);
         let Some(id) = self.rows().get(index).map(|row| row.id.clone()) else { return Outcome::used() };
+        self.sought_top = false;
         let (old_top, _) = self.window(height);
         self.list.top = self.rows().get(old_top).map(|row| row.id.clone());
         self.list.cursor = Some(id);
@@ -309,11 +310,11 @@ impl Records {
             && self.index_of(self.list.top.as_ref()).is_some()
             && !new.rows.iter().any(|row| Some(&row.id) == self.list.top.as_ref())
             && !(new.at_start && new.at_end)
-            && self.sought_top != self.list.top
+            && !self.sought_top
         {
             // A shorter window (a smaller screen) that begins below the top row: the top row is not gone for that. Looked
             // for once: the cursor may be too far from it for one window.
-            self.sought_top.clone_from(&self.list.top);
+            self.sought_top = true;
             self.anchor = at_top;
             return Outcome::used();
         }
@@ -332,9 +333,6 @@ impl Records {
             }
             _ => None,
         };
-        if self.list.top.is_none() || new.rows.iter().any(|row| Some(&row.id) == self.list.top.as_ref()) {
-            self.sought_top = None;
-        }
         let seeking = self.goal.take();
         let before = self.selected();
         let offset = self.list.offset;

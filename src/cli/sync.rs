@@ -203,7 +203,7 @@ async fn wait(
             false => match tokio::time::timeout_at(next, events.recv()).await {
                 Ok(event) => event,
                 Err(_) => {
-                    match store.request(SyncRequest::OutboxChanged, world.now()).await {
+                    match store.try_writing(world.now()).await {
                         Ok(()) => refused = false,
                         Err(error) if refused => return Err(Failure::store("the sync cannot go on", error)),
                         Err(_) => refused = true,

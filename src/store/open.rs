@@ -273,6 +273,12 @@ impl Store {
         }
     }
 
+    /// Writes a row that means nothing: whether the journal takes anything now.
+    pub fn try_writing(&self, at: Timestamp) -> Reply<()> {
+        let manner = Manner { lane: Lane::Engine, intent: "writing to the journal", ..FULL_USER };
+        self.ask(manner, move |journal| search::set_meta(&journal.connection, "tried_writing", &at.0.to_string()))
+    }
+
     /// Restores the rules between the journal's tables where that is safe. For `doctor`.
     pub fn mend(&self, at: Timestamp) -> Reply<Mended> {
         let manner = Manner { lane: Lane::Bulk, rows: 100, intent: "mending the journal", ..FULL_USER };

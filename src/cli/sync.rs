@@ -182,7 +182,7 @@ async fn drive(
     Ok(Ended { statuses, interrupted })
 }
 
-/// How often a sync that is not watched tries whether the journal takes anything: where it does not (a full disk), nothing
+/// How often a sync that is not watched tries whether the files take anything: where they do not (a full disk), nothing
 /// can be claimed or settled, and the sync ends instead of waiting for better times.
 const STUCK: Duration = Duration::from_secs(6);
 
@@ -203,7 +203,8 @@ async fn wait(
             false => match tokio::time::timeout_at(next, events.recv()).await {
                 Ok(event) => event,
                 Err(_) => {
-                    match store.request(SyncRequest::OutboxChanged, world.now()).await {
+                    let [journal, mirror] = store.try_writing(world.now());
+                    match journal.await.and(mirror.await) {
                         Ok(()) => refused = false,
                         Err(error) if refused => return Err(Failure::store("the sync cannot go on", error)),
                         Err(_) => refused = true,

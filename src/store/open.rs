@@ -276,6 +276,17 @@ impl Store {
         }
     }
 
+    /// Writes a row that means nothing to the journal and to the mirror: whether they take anything now.
+    pub fn try_writing(&self, at: Timestamp) -> [Reply<()>; 2] {
+        let manner = Manner { intent: "trying to write", ..FULL_ENGINE };
+        let row = at.0.to_string();
+        let copy = row.clone();
+        [
+            self.ask(manner, move |journal| search::set_meta(&journal.connection, "tried_writing", &row)),
+            self.ask_mirror(manner, move |mirror| search::set_meta(&mirror.connection, "tried_writing", &copy)),
+        ]
+    }
+
     /// Restores the rules between the journal's tables where that is safe. For `doctor`.
     pub fn mend(&self, at: Timestamp) -> Reply<Mended> {
         let manner = Manner { lane: Lane::Bulk, rows: 100, intent: "mending the journal", ..FULL_USER };

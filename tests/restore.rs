@@ -258,7 +258,13 @@ fn world() -> Fake {
         data.lose(&record, json!({"name": "Old", "age": number}), VaultReason::LocalOverwritten, NOW - 9_000 + number);
     }
     for (name, open) in [("default", true), ("fixing orders", false), ("田中", false)] {
-        data.sessions.push(SessionInfo { name: name.into(), saved_at: At::test(NOW - 90_000).wall, slices: 14, moments: 3, open });
+        data.sessions.push(SessionInfo {
+            name: name.into(),
+            saved_at: At::test(NOW - 90_000).wall,
+            slices: 14,
+            moments: 3,
+            open,
+        });
     }
     data
 }

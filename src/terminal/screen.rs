@@ -131,6 +131,12 @@ impl Backend for Screen {
             if let Some(known) = self.index(x, y).and_then(|index| self.known.get_mut(index)) {
                 *known = cell.clone();
             }
+            // What a wide symbol lies on is not there any more; left in place it would seem to cover what comes behind.
+            for under in 1..u16::try_from(cell.symbol().width()).unwrap_or(1) {
+                if let Some(known) = self.index(x + under, y).and_then(|index| self.known.get_mut(index)) {
+                    known.reset();
+                }
+            }
             if !std::mem::replace(&mut open, true) {
                 runs.push(Vec::new());
             }
@@ -234,6 +240,17 @@ mod tests {
             let _ = sent.send(());
         });
         (Terminal::new(Screen::new(writer, 20, 3)).unwrap(), written)
+    }
+
+    #[test]
+    fn what_lies_under_a_wide_symbol_covers_nothing_behind_it() {
+        let (mut terminal, written) = screen();
+        for text in ["a\u{7530}b", "\u{1f469}\u{200d}\u{1f680}cd"] {
+            terminal.draw(|frame| frame.render_widget(Paragraph::new(text), frame.area())).unwrap();
+            written.recv().unwrap();
+        }
+        let known = |x| terminal.backend().known(x, 0).unwrap().symbol();
+        assert_eq!((known(1), known(2), known(3)), (" ", "c", "d"), "the cell that held a wide symbol is free");
     }
 
     #[test]

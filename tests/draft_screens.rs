@@ -200,7 +200,7 @@ fn a_draft_is_opened_where_it_was_left_and_left_again() {
         data.put(&users(), "u_1", bo());
         let mut bench = Bench::new(setup(size), data, NOW);
         bench.press("e<down><down><end>x<esc>");
-        assert!(bench.screen().contains("saved, 1 draft"), "{}", bench.screen());
+        assert!(bench.screen().contains("~  u_1"), "{}", bench.screen());
         bench.press("gd<enter>");
         let sheet = bench.app.editor().sheet().unwrap();
         assert_eq!((sheet.buffer.cursor().line, sheet.buffer.lines()[2].ends_with('x')), (2, true));

@@ -278,8 +278,13 @@ fn two_windows_share_the_data_and_the_sync_goes_over_when_one_dies() {
         window.wait_text(typed);
     }
     first.kill();
+    // Each alone: an escape with a letter behind it is another key.
     second.send("\x1b");
+    second.wait("the field is closed", |frame| frame.cursor.is_none());
+    second.send("L");
     second.wait_text("This window carries the sync now");
+    second.send("\x1b");
+    second.wait("the log is closed", |frame| frame.contains("3 Record"));
     second.send("2/Person");
     second.wait_text("FILTER Person");
     second.kill();

@@ -157,8 +157,7 @@ pub enum Found {
     /// (rows before the asked record, rows that match)
     Rank(Option<u64>, Option<u64>),
     Record(Box<RecordView>),
-    /// And how many drafts there are in all.
-    Overview(Vec<CollectionOverview>, u64),
+    Overview(Vec<CollectionOverview>),
     Outbox {
         ops: Vec<Op>,
         history: Vec<Op>,

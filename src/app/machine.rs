@@ -141,9 +141,8 @@ impl App {
 
     fn loaded(&mut self, owner: Option<PaneName>, need: &Need, found: &Found, effects: &mut Vec<Effect>) {
         match found {
-            Found::Overview(overview, drafts) => {
+            Found::Overview(overview) => {
                 self.world.overview.clone_from(overview);
-                self.world.drafts = *drafts;
             }
             Found::Outbox { counts, .. } => {
                 self.world.counts = *counts;

@@ -18,8 +18,6 @@ use crate::app::Setup;
 pub struct World {
     pub overview: Vec<CollectionOverview>,
     pub counts: OutboxCounts,
-    /// Of configured collections and of others.
-    pub drafts: u64,
     pub sources: Vec<SourceStatus>,
     pub leadership: Leadership,
     /// Ops handed over for their durable commit that did not answer yet: shown as `saving`.

@@ -473,8 +473,9 @@ impl Dashboard {
             Shell::Engine(EngineEvent::Leadership(leadership)) => {
                 if (self.leadership, leadership) == (Leadership::Other, Leadership::This) {
                     let text = "This window carries the sync now; the one that did has ended";
-                    let at = self.clock.at().wall;
-                    self.handle(Event::Noticed(Activity::new(at, Severity::Info, "session", text)));
+                    let told = Activity::new(self.clock.at().wall, Severity::Info, "session", text);
+                    drop(self.store.log(vec![told.clone()]));
+                    self.handle(Event::Noticed(told));
                 }
                 self.leadership = leadership;
                 self.tell_status();

@@ -70,7 +70,7 @@ pub fn answer(
             Found::Rank(rank, matching)
         }
         Need::Record(key) => Found::Record(Box::new(reader.record(key)?)),
-        Need::Overview => Found::Overview(reader.overview(keys)?, reader.draft_count()?),
+        Need::Overview => Found::Overview(reader.overview(keys)?),
         Need::Outbox { after, limit, history } => {
             let pending: Vec<OpState> = OpState::ALL.into_iter().filter(|state| state.is_pending()).collect();
             let settled: Vec<OpState> = OpState::ALL.into_iter().filter(|state| !state.is_pending()).collect();

@@ -74,10 +74,7 @@ fn saved(app: &App) -> (String, Role) {
     if app.editor().sheet().is_some_and(|sheet| sheet.begun) {
         return ("draft saved".to_owned(), Role::Draft);
     }
-    match world.drafts {
-        0 => ("saved".to_owned(), Role::Text),
-        drafts => (format!("saved, {}", words::count(drafts, "draft", "drafts")), Role::Draft),
-    }
+    ("saved".to_owned(), Role::Text)
 }
 
 /// The facts at the right of the header, in their fixed order.

@@ -7,6 +7,8 @@
 //! | source lines of collections | the same |
 //! | panes 5 and 6, in both their forms | connectivity, round trips, progress |
 //! | ages (`now`, `22m`, `3h`, `9d`) | time goes on |
+//! | how many moments a session has; the history's track and number | a start keeps what the run before it left |
+//! | the screen shown inside of the history | all of the above, in a layout of its own |
 //! | `sending` | became `in doubt`; `saving` became `queued` |
 //!
 //! Works on the text of a screen and the layout it was drawn by, so that it serves drawn buffers and real terminals
@@ -42,6 +44,14 @@ pub fn mask(lines: &[String], layout: &Layout) -> Vec<String> {
             (PaneName::Connectivity | PaneName::Sync, Form::Line) => hide(&mut rows, place.area, above),
             (PaneName::Connectivity | PaneName::Sync, _) => hide(&mut rows, place.room(), above),
             (PaneName::Collections, _) => mask_sources(&mut rows, place.room(), above),
+            (PaneName::Sessions, _) => mask_moments(&mut rows, place.room()),
+            (PaneName::History, _) => {
+                let (room, strip) = (place.room(), crate::app::panes::history::STRIP);
+                hide(&mut rows, room.row(0), above);
+                let below = Area { y: room.y + strip, height: room.height.saturating_sub(strip), ..room };
+                hide(&mut rows, below, above);
+                fill(&mut rows, Area { y: place.area.bottom().saturating_sub(1), height: 1, ..place.area });
+            }
             _ => {}
         }
     }
@@ -108,6 +118,23 @@ fn mask_sources(rows: &mut [Cells], area: Area, above: &[Place]) {
             let from = (left + 3..right).find(|x| row[*x] == " ").unwrap_or(right);
             let from = u16::try_from(from).unwrap_or(area.x);
             hide(rows, Area::new(from, y, area.right().saturating_sub(from), 1), above);
+        }
+    }
+}
+
+/// The column of a session list that says how many moments are kept, or nothing yet.
+fn mask_moments(rows: &mut [Cells], area: Area) {
+    let right = usize::from(area.right());
+    let heading = rows.get(usize::from(area.y)).and_then(|row| {
+        (usize::from(area.x)..right.min(row.len())).find(|x| row[*x..].concat().starts_with("HISTORY"))
+    });
+    let Some(from) = heading else { return };
+    for y in area.y + 1..area.bottom() {
+        let Some(column) = rows.get_mut(usize::from(y)).and_then(|row| row.get_mut(from..right)) else { continue };
+        let text = column.concat();
+        let number = text.trim().trim_end_matches('s').trim_end_matches(" moment");
+        if number.chars().all(|c| c.is_ascii_digit()) {
+            column.fill(MASK.to_owned());
         }
     }
 }

@@ -442,7 +442,7 @@ impl Fake {
                 Found::Rank(at, Some(rows.len() as u64))
             }
             Need::Record(record) => Found::Record(Box::new(self.view(record))),
-            Need::Overview => Found::Overview(self.overview(keys), self.drafts.len() as u64),
+            Need::Overview => Found::Overview(self.overview(keys)),
             Need::Outbox { limit, history, .. } => Found::Outbox {
                 ops: self.ops.iter().take(*limit).cloned().collect(),
                 history: self.history.iter().take(*history).cloned().collect(),

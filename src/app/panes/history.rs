@@ -35,7 +35,7 @@ pub struct History {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HistorySession {
-    /// The moment chosen; `None`: the newest.
+    /// The moment chosen; `None`: the newest, as soon as it is known.
     cursor: Option<i64>,
 }
 
@@ -94,8 +94,7 @@ impl History {
     }
 
     fn go(&mut self, index: usize, cx: &Cx<'_>) {
-        // The newest is followed by what is kept after it.
-        self.session.cursor = self.moments.get(index).map(|moment| moment.id).filter(|_| index > 0);
+        self.session.cursor = self.moments.get(index).map(|moment| moment.id);
         self.look(cx);
     }
 
@@ -147,6 +146,8 @@ impl Pane for History {
             Found::Moments(moments, drafts) => {
                 self.moments.clone_from(moments);
                 self.drafts.clone_from(drafts);
+                // From here on it is this one: what is kept later does not move the track under the user.
+                self.session.cursor = self.session.cursor.or(self.moments.first().map(|moment| moment.id));
                 self.loaded = true;
             }
             _ => {}

@@ -36,14 +36,12 @@ pub(in crate::store) fn keep(
     }
     let slices = serde_json::to_string(&found.slices).expect("slices are plain JSON");
     let digest = digest(&slices);
-    let newest: Option<(i64, Option<Vec<u8>>)> = journal
+    let newest: Option<(i64, bool)> = journal
         .connection
-        .prepare_cached("SELECT id, digest FROM generations WHERE session = ?1 ORDER BY id DESC LIMIT 1")?
-        .query_row([session.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .prepare_cached("SELECT id, digest IS ?2 FROM generations WHERE session = ?1 ORDER BY id DESC LIMIT 1")?
+        .query_row(params![session.as_str(), digest], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    if let Some((id, Some(known))) = newest
-        && known == digest
-    {
+    if let Some((id, true)) = newest {
         if kind == MomentKind::Aside {
             let sql = "UPDATE generations SET kind = ?2 WHERE id = ?1";
             journal.connection.execute(sql, params![id, kind.word()])?;
@@ -76,7 +74,7 @@ pub(in crate::store) fn prove(journal: &Journal, session: &SessionName) -> Resul
     }
     let mut select = journal.connection.prepare_cached(
         "SELECT id, kind, coalesce(saved_at, at) FROM generations WHERE session = ?1 AND proved_at IS NOT NULL \
-         ORDER BY id DESC",
+         AND typeof(kind) = 'text' AND typeof(coalesce(saved_at, at)) = 'integer' ORDER BY id DESC",
     )?;
     let proved = select
         .query_map([session.as_str()], |row| {

@@ -123,8 +123,9 @@ fn tries(journal: &Journal, session: &SessionName) -> Result<Vec<i64>> {
     let found: Option<String> = journal
         .connection
         .prepare_cached("SELECT tries FROM sessions WHERE name = ?1")?
-        .query_row([session.as_str()], |row| row.get(0))
-        .optional()?;
+        .query_row([session.as_str()], |row| Ok(row.get(0).ok()))
+        .optional()?
+        .flatten();
     Ok(found.and_then(|tries| serde_json::from_str(&tries).ok()).unwrap_or_default())
 }
 

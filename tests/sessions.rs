@@ -291,9 +291,8 @@ fn two_windows_share_the_data_and_the_sync_goes_over_when_one_dies() {
     let third = workspace.dashboard(120, 36, &["--session", "default-2"]);
     third.wait_text("FILTER Person");
     assert_eq!(workspace.json(&["status"]).0["drafts"], 2, "what both were typing is there");
-    let leader = wait_for("a status", || {
+    wait_for("a status", || {
         let (status, _) = workspace.json(&["status"]);
         (status["sources"][0]["connectivity"]["state"] == "online").then_some(())
     });
-    assert_eq!(leader, ());
 }

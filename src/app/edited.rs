@@ -39,7 +39,7 @@ impl App {
         let is_open = self.editor.sheet().is_some_and(|sheet| sheet.key == key && sheet.ready);
         let Edited { text, file, late, .. } = edited;
         match text {
-            text if is_open => self.into_open_sheet(text, file, late, effects),
+            text if is_open => self.fill_open_sheet(text, file, late, effects),
             Ok(text) => self.start_job(key.record, Job::TakeEdited { target: key.target, text, file }, effects),
             Err(nothing) => {
                 let text = format!("Your editor: {}", nothing.reason);
@@ -48,7 +48,7 @@ impl App {
         }
     }
 
-    fn into_open_sheet(
+    fn fill_open_sheet(
         &mut self,
         text: Result<String, NoText>,
         file: Option<String>,
@@ -85,7 +85,7 @@ impl App {
             let need = Need::Record(view.key.clone());
             let outcome = with_pane!(self, PaneName::Editor, |pane, cx| pane.load(&need, &found, &cx));
             self.carry_out(outcome, effects);
-            return self.into_open_sheet(Ok(text), file, true, effects);
+            return self.fill_open_sheet(Ok(text), file, true, effects);
         }
         let document = subject(&key.target, view);
         let why_not = match key.target {

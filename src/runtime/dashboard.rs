@@ -775,7 +775,7 @@ impl Dashboard {
                     Vec::new()
                 }));
             }
-            Err(event) => drop(self.report.send(event)),
+            Err(event) => drop(self.report.send(*event)),
         }
     }
 

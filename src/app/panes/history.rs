@@ -142,15 +142,12 @@ impl Pane for History {
     }
 
     fn load(&mut self, need: &Need, found: &Found, cx: &Cx<'_>) -> Outcome {
-        match found {
-            Found::Moments(moments, drafts) => {
-                self.moments.clone_from(moments);
-                self.drafts.clone_from(drafts);
-                // From here on it is this one: what is kept later does not move the track under the user.
-                self.session.cursor = self.session.cursor.or(self.moments.first().map(|moment| moment.id));
-                self.loaded = true;
-            }
-            _ => {}
+        if let Found::Moments(moments, drafts) = found {
+            self.moments.clone_from(moments);
+            self.drafts.clone_from(drafts);
+            // From here on it is this one: what is kept later does not move the track under the user.
+            self.session.cursor = self.session.cursor.or(self.moments.first().map(|moment| moment.id));
+            self.loaded = true;
         }
         if let Some(preview) = &mut self.preview {
             preview.app.fulfil(cx.at, need, found);

@@ -20,14 +20,14 @@ pub struct EditedFiles {
 
 impl EditedFiles {
     /// A new file for an editor; where there can be none, what to tell the app.
-    pub fn make(&mut self, data_dir: &Path, subject: Subject, text: &str, suffix: &str) -> Result<PathBuf, Event> {
+    pub fn make(&mut self, data_dir: &Path, subject: Subject, text: &str, suffix: &str) -> Result<PathBuf, Box<Event>> {
         match EditorFile::make(data_dir, subject.clone(), text, suffix) {
             Ok(file) => {
                 let path = file.path.clone();
                 self.files.push(file);
                 Ok(path)
             }
-            Err(reason) => Err(returned(subject, Err(NoText { reason, kept: None }), None, false)),
+            Err(reason) => Err(Box::new(returned(subject, Err(NoText { reason, kept: None }), None, false))),
         }
     }
 

@@ -1,6 +1,6 @@
 //! `$VISUAL` / `$EDITOR` on a private copy of a text.
 //!
-//! The text lives in a file of the data dir that says whose it is ([`file`]). It goes only after its text is committed:
+//! The text lives in a file of the data dir that says whose it is ([`mod@file`]). It goes only after its text is committed:
 //! where this program ends before its editor does, the next start finds what was saved and takes it.
 
 mod file;

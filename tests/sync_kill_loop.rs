@@ -40,7 +40,8 @@ fn every_op_is_applied_exactly_once_however_often_the_drain_is_killed() {
     let mut kills = 0;
     loop {
         let mut drain = start_drain(&workspace);
-        let patience = Duration::from_millis(2 + random.next() % 60);
+        // A start after a kill reads the log it finds, frame by frame, before anything is sent.
+        let patience = Duration::from_millis(2 + random.next() % 600);
         if ends_within(&mut drain, patience) {
             if queued == CHANGES {
                 break;

@@ -63,8 +63,13 @@ pub(in crate::store) fn missing(mirror: &Mirror, key: &CollectionKey, sweep: i64
     let collection = mirror.collection(key)?;
     let rows: i64 =
         mirror.connection.query_row("SELECT rows FROM collections WHERE id = ?1", [collection], |row| row.get(0))?;
-    // A sweep of an empty collection has no page with rows and saw nothing: everything is missing.
-    let after = after(mirror, collection, sweep)?.unwrap_or(i64::MAX);
+    let after = match after(mirror, collection, sweep)? {
+        Some(after) => after,
+        // The first sweep there ever was met no row: what is here was acknowledged since it began.
+        None if sweep <= 1 => return Ok(Missing { rows: unsigned(rows), ..Missing::default() }),
+        // A sweep of an emptied collection has no page with rows and saw nothing: everything is missing.
+        None => i64::MAX,
+    };
     let parameters = (collection, sweep, after, &[][..] as &[u8]);
     let missing: i64 =
         mirror.connection.query_row(&format!("SELECT count(*) {UNSEEN}"), parameters, |row| row.get(0))?;

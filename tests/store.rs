@@ -977,6 +977,15 @@ fn a_page_twice_is_a_page_once() {
 }
 
 #[test]
+fn what_was_acknowledged_beside_the_first_reading_of_an_empty_collection_is_not_missing() {
+    let world = World::new();
+    acknowledge(&world, "a", Some(json!({"n": 1})), "r1");
+    let missing = |sweep| world.store.missing(tasks(), sweep).wait().unwrap();
+    assert_eq!((missing(1).missing, missing(1).rows), (0, 1));
+    assert_eq!(missing(2).missing, 1, "a later reading that met nothing proves an emptied collection");
+}
+
+#[test]
 fn a_sweep_deletes_only_what_a_whole_walk_did_not_see() {
     let mut world = World::new();
     let names: Vec<String> = (0..600).map(|n| format!("r{n:03}")).collect();

@@ -544,6 +544,68 @@ fn a_rebased_op_takes_the_place_of_the_old_one() {
     assert_eq!(rest[0].seq, second);
 }
 
+/// Put behind it, a later edit of what the server changed too would overwrite that unseen.
+#[test]
+fn a_later_edit_of_what_the_server_changed_keeps_the_document_it_was_made_on() {
+    let mut world = World::new();
+    world.pull(&[("a", json!({"n": 0, "m": 0, "k": 0}))]);
+    let first = world.queue("a", Some(json!({"n": 1, "m": 0, "k": 0})));
+    let second = world.queue("a", Some(json!({"n": 1, "m": 0, "k": 1})));
+    let third = world.queue("a", Some(json!({"n": 1, "m": 7, "k": 1})));
+    let fourth = world.queue("a", Some(json!({"n": 1, "m": 8, "k": 1})));
+    world.claim(first, &[]).unwrap();
+    world.pull(&[("a", json!({"n": 0, "m": 5, "k": 0}))]);
+    let mut merged = world.edit("a", Some(json!({"n": 1, "m": 5, "k": 0})));
+    merged.changes = edit::diff(Some(&json!({"n": 0, "m": 5, "k": 0})), Some(&json!({"n": 1, "m": 5, "k": 0})));
+    world.settle(first, Outcome::Rebased { op: Box::new(merged) });
+    let followed = world.op(second);
+    assert_eq!(followed.base, Some(json!({"n": 1, "m": 5, "k": 0})));
+    assert_eq!(followed.document, Some(json!({"n": 1, "m": 5, "k": 1})));
+    let kept = world.op(third);
+    assert_eq!(
+        (kept.base, kept.document),
+        (Some(json!({"n": 1, "m": 0, "k": 1})), Some(json!({"n": 1, "m": 7, "k": 1})))
+    );
+    assert_eq!(world.op(fourth).base, Some(json!({"n": 1, "m": 7, "k": 1})), "made on the one before it, still");
+    let local = world.reader().record(&tasks().record("a")).unwrap().local;
+    assert_eq!(local, Some(json!({"n": 1, "m": 8, "k": 1})), "what was typed stays in sight");
+}
+
+/// The answer `theirs` is not taken back by an edit that was queued before it; an answer of one's own is followed.
+#[test]
+fn an_edit_behind_a_conflict_is_judged_where_the_answer_took_the_servers_value() {
+    for (take, document, base) in [
+        (Take::Theirs, None, json!({"n": 1})),
+        (Take::Mine, Some(json!({"n": 1})), json!({"n": 1})),
+        (Take::Merged, Some(json!({"n": 4})), json!({"n": 4})),
+    ] {
+        let mut world = World::new();
+        world.pull(&[("a", json!({"n": 0}))]);
+        let first = world.queue("a", Some(json!({"n": 1})));
+        let second = world.queue("a", Some(json!({"n": 2})));
+        world.claim(first, &[]).unwrap();
+        world.settle(
+            first,
+            Outcome::Conflict {
+                theirs: Some(json!({"n": 9})),
+                theirs_revision: Some("r9".into()),
+                base: Some(json!({"n": 0})),
+                note: None,
+            },
+        );
+        let conflict = world.reader().conflicts(false).unwrap()[0].id;
+        let op_id = world.op_id();
+        world
+            .store
+            .resolve(Resolve { conflict, take, document, op_id, at: at(40), author: String::new() })
+            .wait()
+            .unwrap();
+        let behind = world.op(second);
+        assert_eq!((behind.base, behind.document), (Some(base), Some(json!({"n": 2}))), "{take:?}");
+        assert_eq!(behind.state, OpState::Queued);
+    }
+}
+
 #[test]
 fn what_a_rule_decided_against_is_in_the_vault_and_the_later_ops_go_on() {
     let mut world = World::new();

@@ -2,9 +2,12 @@
 
 use serde_json::Value;
 
-use crate::model::{
-    edit::{self, Change},
-    op::OpKind,
+use crate::{
+    merge::same_document,
+    model::{
+        edit::{self, Change},
+        op::OpKind,
+    },
 };
 
 /// An unsent op on a document of its own choosing.
@@ -38,10 +41,74 @@ pub fn follow(base: Option<&Value>, kind: OpKind, changes: Vec<Change>, document
     Followed { kind: now, changes, document }
 }
 
+/// True where an edit made on `made_on` finds in `there` what it was made on: the record, and each place it changes as it
+/// was. Only then may it follow onto `there` unasked; else it overwrites what was put there meanwhile.
+pub fn stands_on(made_on: Option<&Value>, changes: &[Change], there: Option<&Value>) -> bool {
+    made_on.is_some() == there.is_some()
+        && changes.iter().all(|change| is_same_at(made_on, there, change.pointer.tokens()))
+}
+
+/// Where one of the two has no object on the way to the place, or an array, all there counts as the place.
+fn is_same_at(a: Option<&Value>, b: Option<&Value>, place: &[String]) -> bool {
+    match (a, b, place) {
+        (Some(Value::Object(a)), Some(Value::Object(b)), [name, rest @ ..]) => {
+            is_same_at(a.get(name), b.get(name), rest)
+        }
+        _ => same_document(a, b),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
+
+    use crate::{
+        merge::{Merge, samples::document, three_way},
+        model::json::Pointer,
+    };
+
+    #[test]
+    fn an_edit_stands_where_all_it_changes_is_as_it_was() {
+        let made_on = json!({"a": 1, "list": [1, 2], "deep": {"x": 1}});
+        let stands = |pointer: &str, there: Option<Value>| {
+            let change = Change { pointer: Pointer::parse(pointer), from: None, to: Some(json!(9)) };
+            stands_on(Some(&made_on), &[change], there.as_ref())
+        };
+        let there = json!({"a": 2, "list": [1, 3], "deep": {"x": 1, "y": 1}});
+        assert!(stands("/deep/x", Some(there.clone())) && stands("/new", Some(there.clone())));
+        for moved in ["/a", "/list", "/list/0", "/deep/y", "/deep", ""] {
+            assert!(!stands(moved, Some(there.clone())), "{moved}");
+        }
+        assert!(!stands("/deep/y", Some(json!({"deep": 5}))), "there is no object any more");
+        assert!(!stands("/a", None), "the record is gone");
+        assert!(stands_on(None, &edit::diff(None, Some(&made_on)), None));
+        assert!(!stands_on(None, &edit::diff(None, Some(&made_on)), Some(&json!({}))));
+    }
+
+    proptest! {
+        #[test]
+        fn what_stands_overlaps_with_nothing(
+            made_on in proptest::option::of(document()), meant in proptest::option::of(document()),
+            there in proptest::option::of(document()),
+        ) {
+            let changes = edit::diff(made_on.as_ref(), meant.as_ref());
+            if stands_on(made_on.as_ref(), &changes, there.as_ref()) {
+                let merged = three_way(made_on.as_ref(), meant.as_ref(), there.as_ref());
+                let Merge::Clean(merged) = merged else { panic!("{merged:?}") };
+                let kind = match (&made_on, &meant) {
+                    (None, _) => OpKind::Create,
+                    (_, None) => OpKind::Delete,
+                    _ => OpKind::Update,
+                };
+                if kind != OpKind::Create || meant.is_some() {
+                    let followed = follow(there.as_ref(), kind, changes, meant.as_ref());
+                    prop_assert!(same_document(merged.as_ref(), followed.document.as_ref()));
+                }
+            }
+        }
+    }
 
     #[test]
     fn an_update_of_what_is_not_there_becomes_the_creation_of_what_was_meant() {

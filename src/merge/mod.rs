@@ -27,7 +27,7 @@ use serde_json::Value;
 
 pub use coalesce::{Coalesced, coalesce, intended};
 pub use fields::{Field, How, Merged, Pick, merge_conflict, merge_fields};
-pub use follow::{Followed, apply, follow};
+pub use follow::{Followed, apply, follow, stands_on};
 pub use judge::{Verdict, judge_repeat};
 pub use rebase::{Rebased, local, rebase};
 pub use teach::{Foreseen, Lesson, foresee, lessons, taken};

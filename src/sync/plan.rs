@@ -277,7 +277,7 @@ impl Ahead<'_> {
         None
     }
 
-    /// The merged op takes the head's place, the ones never attempted follow, as the journal does it.
+    /// The merged op takes the head's place and later ones follow, as the journal does it.
     fn rebase(&mut self, head: &Op, new: NewOp) {
         let mut local = new.document.clone();
         self.ops[0] = Op {
@@ -292,7 +292,10 @@ impl Ahead<'_> {
             was_in_doubt: false,
             ..head.clone()
         };
-        for op in self.ops.iter_mut().skip(1).filter(|op| op.attempts == 0) {
+        for op in &mut self.ops[1..] {
+            if op.attempts > 0 || !merge::stands_on(op.base.as_ref(), &op.changes, local.as_ref()) {
+                break;
+            }
             let base = local.clone();
             let changes = std::mem::take(&mut op.changes);
             let Followed { kind, changes, document } =

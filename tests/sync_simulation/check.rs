@@ -209,9 +209,6 @@ impl World<'_> {
             self.note(client, || format!("op {seq} of {} settled: {}", key.id, word(&outcome)));
             if settled.is_ok() {
                 let op = before.iter().find(|op| op.seq == seq).cloned();
-                if matches!(outcome, Outcome::Rebased { .. } | Outcome::Decided(_)) && before.len() > 1 {
-                    self.followed.insert(key.id.clone());
-                }
                 if let Some(op) = &op {
                     self.check_outcome(client, op, &outcome, base.as_ref().map(|base| &base.document));
                 }
@@ -398,7 +395,7 @@ impl World<'_> {
             };
             // Who takes the whole list away wins by the policy, and the vault has it.
             let is_kept = vaults.iter().flatten().any(|(_, document)| listed(document));
-            let asked = self.listed.contains(mark) && !self.wiped && !is_kept && !self.followed.contains(id);
+            let asked = self.listed.contains(mark) && !self.wiped && !is_kept;
             if is_there && asked && !there.is_some_and(listed) {
                 return Err(format!("rules: {mark}, added to the list of {id}, is not in it; there is {there:?}"));
             }
@@ -407,7 +404,7 @@ impl World<'_> {
             && !self.wiped
             && self.schedule.plan.policy != ConflictPolicy::KeepBoth
         {
-            for (id, highest) in self.highest.iter().filter(|(id, _)| !self.followed.contains(*id)) {
+            for (id, highest) in &self.highest {
                 let there = self.server.records.get(id).and_then(|document| document.get("x")).and_then(Value::as_u64);
                 if there.is_some_and(|there| there < *highest) {
                     return Err(format!("rules: the number of {id} was {highest} once, and is {there:?}"));

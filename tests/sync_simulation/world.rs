@@ -130,9 +130,6 @@ pub struct World<'s> {
     pub feared: BTreeMap<(usize, RecordId), Vec<Op>>,
     /// Marks that were added to the list of their record too.
     pub listed: BTreeSet<String>,
-    /// Records in which an edit was put on another base while later ones waited behind it. Those are put behind it without
-    /// asking the rules again (seed 1140), so the rules are not looked for there.
-    pub followed: BTreeSet<RecordId>,
     /// The highest number anybody set in a record.
     pub highest: BTreeMap<RecordId, u64>,
     /// The server lost everything once: what was there counts as kept where the vault has it.
@@ -220,7 +217,6 @@ impl<'s> World<'s> {
             own: BTreeMap::new(),
             feared: BTreeMap::new(),
             listed: BTreeSet::new(),
-            followed: BTreeSet::new(),
             highest: BTreeMap::new(),
             wiped: false,
             met: BTreeMap::new(),

@@ -21,7 +21,7 @@ use crate::{
         error::{Result, StoreError},
         journal::{
             Journal, Place, accounts, conflicts,
-            ops::{self, Standing},
+            ops::{self, Moved, Standing},
             shadow,
             vault::{self, VaultReason},
         },
@@ -191,7 +191,8 @@ pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()>
             if journal.known(new.op_id)?.is_none() {
                 let made = journal.insert(new, &place, OpState::Queued, op.after, Standing::At(standing), None)?;
                 accounts::inherit(journal, op.seq, made)?;
-                journal.rebase_behind(&place, standing, new.document.as_ref(), None)?;
+                let moved = Moved::There(new.document.clone());
+                journal.rebase_behind(&place, standing, new.document.as_ref(), None, &moved)?;
             }
             journal.settle_order(&place, at)?;
             shadow::refresh(journal, &place)?;
@@ -213,11 +214,13 @@ pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()>
                     journal.set_state(op.seq, OpState::Superseded, at)?;
                     let made = journal.insert(new, &place, OpState::Queued, op.after, Standing::At(standing), None)?;
                     accounts::inherit(journal, op.seq, made)?;
-                    journal.rebase_behind(&place, standing, new.document.as_ref(), None)?;
+                    let moved = Moved::There(new.document.clone());
+                    journal.rebase_behind(&place, standing, new.document.as_ref(), None, &moved)?;
                 }
                 None => {
                     journal.set_state(op.seq, OpState::Discarded, at)?;
-                    journal.rebase_behind(&place, standing, theirs.as_ref(), theirs_revision.as_ref())?;
+                    let moved = Moved::There(theirs.clone());
+                    journal.rebase_behind(&place, standing, theirs.as_ref(), theirs_revision.as_ref(), &moved)?;
                 }
             }
             if let Some(copy) = copy {

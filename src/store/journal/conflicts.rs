@@ -4,10 +4,11 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde_json::Value;
 
 use crate::{
+    merge,
     model::{
         activity::{Activity, Severity},
         conflict::{Conflict, Take},
-        edit,
+        edit::{self, Change},
         ids::{CollectionKey, RecordId, RecordKey, Revision, Seq},
         json,
         op::{NewOp, Op, OpKind, OpState},
@@ -18,7 +19,7 @@ use crate::{
         error::{Result, StoreError},
         journal::{
             Journal, Place, activity,
-            ops::{self, Standing},
+            ops::{self, Moved, Standing},
             shadow, steps,
             vault::{self, VaultReason},
         },
@@ -161,9 +162,10 @@ pub(in crate::store) fn resolve(journal: &Journal, resolve: &Resolve) -> Result<
     let before = if same { Some(steps::before(journal, std::slice::from_ref(&place))?) } else { None };
     keep_losers(journal, &place, &conflict, &op, wanted, at)?;
     close(journal, op.seq, Some(resolve.take), at)?;
+    let moved = Moved::There(taken_from_the_server(&conflict, wanted));
     let made = if same {
         journal.set_state(op.seq, OpState::Discarded, at)?;
-        journal.rebase_behind(&place, standing, theirs, conflict.theirs_revision.as_ref())?;
+        journal.rebase_behind(&place, standing, theirs, conflict.theirs_revision.as_ref(), &moved)?;
         None
     } else {
         journal.set_state(op.seq, OpState::Superseded, at)?;
@@ -183,7 +185,7 @@ pub(in crate::store) fn resolve(journal: &Journal, resolve: &Resolve) -> Result<
             author: resolve.author.clone(),
         };
         let seq = journal.insert(&new, &place, OpState::Queued, op.after, Standing::At(standing), None)?;
-        journal.rebase_behind(&place, standing, wanted, None)?;
+        journal.rebase_behind(&place, standing, wanted, None, &moved)?;
         Some(seq)
     };
     journal.settle_order(&place, at)?;
@@ -195,6 +197,17 @@ pub(in crate::store) fn resolve(journal: &Journal, resolve: &Resolve) -> Result<
     let row = Activity::new(at, Severity::Info, "conflict", text).with_hint("the vault keeps the other version");
     activity::note(journal, &[row])?;
     Ok(made)
+}
+
+/// Mine with what the answer took from the server: what the user put there himself needs no judging.
+fn taken_from_the_server(conflict: &Conflict, wanted: Option<&Value>) -> Option<Value> {
+    let mine = conflict.mine.as_ref();
+    let is_taken = |change: &Change| {
+        let answered = wanted.and_then(|wanted| change.pointer.get(wanted));
+        merge::same_document(answered, change.to.as_ref())
+    };
+    let taken: Vec<Change> = edit::diff(mine, conflict.theirs.as_ref()).into_iter().filter(is_taken).collect();
+    edit::apply(mine, &taken)
 }
 
 /// What an answer that made no edit is called as a step.
@@ -269,7 +282,7 @@ pub(in crate::store) fn reopen(
         .connection
         .prepare_cached("UPDATE conflicts SET resolved_at = NULL, resolution = NULL WHERE id = ?1")?
         .execute([conflict.id])?;
-    journal.rebase_behind(&place, standing, conflict.mine.as_ref(), None)?;
+    journal.rebase_behind(&place, standing, conflict.mine.as_ref(), None, &Moved::Here)?;
     journal.settle_order(&place, at)?;
     shadow::refresh(journal, &place)?;
     let text = format!("the answer to conflict c{} of {} is taken back", conflict.id, conflict.record);

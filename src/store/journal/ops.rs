@@ -318,21 +318,34 @@ impl Journal {
         Ok(())
     }
 
-    /// Puts the never-attempted ops behind `place_number` on a new document: their bases, documents and kinds follow.
+    /// Puts the ops behind a place in the record's order on a new document: their bases, documents and kinds follow.
+    ///
+    /// The first that was attempted ends it, being repeated as it was sent, and so does the first that [`Moved`] says is
+    /// to be judged: it keeps the document it was made on, and those behind it stand on what it leaves.
     pub fn rebase_behind(
         &self,
         place: &Place,
         behind: i64,
         document: Option<&Value>,
         revision: Option<&Revision>,
+        moved: &Moved,
     ) -> Result<()> {
         let mut local = document.cloned();
+        let mut theirs = match moved {
+            Moved::Here => None,
+            Moved::There(theirs) => Some(theirs.clone()),
+        };
         let mut revision = revision.map(Revision::as_str);
         for op in self.chain(place)? {
             let at = self.place_of(op.seq)?;
-            if at <= behind || op.attempts > 0 {
+            if at <= behind {
                 continue;
             }
+            let is_moved = |theirs: &Option<Value>| !merge::stands_on(op.base.as_ref(), &op.changes, theirs.as_ref());
+            if op.attempts > 0 || theirs.as_ref().is_some_and(is_moved) {
+                break;
+            }
+            theirs = theirs.map(|theirs| merge::apply(theirs, op.kind, &op.changes, op.document.as_ref()));
             let base = local.clone();
             let Followed { kind, changes, document } =
                 merge::follow(base.as_ref(), op.kind, op.changes, op.document.as_ref());
@@ -353,6 +366,16 @@ impl Journal {
         }
         Ok(())
     }
+}
+
+/// Who moved the document that later ops stand on.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::store) enum Moved {
+    /// The user, who sees what is queued behind: that goes along.
+    Here,
+    /// The server: an op that changes what was changed there is judged by itself when its turn comes. The document is
+    /// the one moved onto, as far as the server made it.
+    There(Option<Value>),
 }
 
 /// An op without its documents.

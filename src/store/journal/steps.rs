@@ -294,7 +294,7 @@ fn stand_again(journal: &Journal, place: &Place, last_seq: i64, at: Timestamp) -
         && let Some(last) = chain.iter().rev().find(|op| !is_later(op.seq))
     {
         let document = crate::merge::intended(last).cloned();
-        journal.rebase_behind(place, journal.place_of(last.seq)?, document.as_ref(), None)?;
+        journal.rebase_behind(place, journal.place_of(last.seq)?, document.as_ref(), None, &ops::Moved::Here)?;
     }
     journal.settle_order(place, at)?;
     shadow::refresh(journal, place)?;

@@ -19,7 +19,7 @@ use crate::{
         error::{Result, StoreError},
         journal::{
             Journal, Place, accounts, claims,
-            ops::{Standee, Standing},
+            ops::{Moved, Standee, Standing},
             shadow, steps,
             vault::VaultReason,
         },
@@ -66,7 +66,7 @@ pub(in crate::store) fn edit(journal: &Journal, seq: Seq, op_id: OpId, document:
     accounts::inherit(journal, seq, made)?;
     journal.set_state(seq, OpState::Superseded, at)?;
     follow(journal, &place, seq, made)?;
-    journal.rebase_behind(&place, standing, new.document.as_ref(), None)?;
+    journal.rebase_behind(&place, standing, new.document.as_ref(), None, &Moved::Here)?;
     journal.settle_order(&place, at)?;
     shadow::refresh(journal, &place)?;
     steps::keep(journal, before, "edit", &[seq], at)?;

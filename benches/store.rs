@@ -1,6 +1,6 @@
 //! The store against bare SQLite, in one run, interleaved where the disk matters: medians and ratios.
 //!
-//! `cargo bench --bench store [-- --rows 1000000]`
+//! `cargo bench --bench store [-- --rows 1000000]`, or `-- screen` for the commits before a paint alone.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,6 +10,7 @@ use std::{
 
 use ebbtide::{
     model::{
+        draft::{DraftKey, DraftTarget, DraftWrite},
         edit,
         ids::{CollectionKey, OpId, SessionName},
         json::Pointer,
@@ -40,6 +41,10 @@ fn main() {
     let store =
         Store::open(&dir.path().join("data"), OpenMode::ReadWrite, Arc::clone(&clock)).expect("the store opens");
     screen(&store, dir.path());
+    typing(&store, dir.path());
+    if std::env::args().any(|argument| argument == "screen") {
+        return;
+    }
     edits(&store, dir.path(), clock.as_ref());
     backfill(&store, rows);
     windows(&store, rows);
@@ -171,10 +176,11 @@ fn report(what: &str, times: &mut Times, floor: Option<&mut Times>) {
     let (p50, p99) = (times.at(0.5), times.at(0.99));
     match floor {
         Some(floor) => println!(
-            "{what:<48} p50 {p50:>9.1} µs   p99 {p99:>9.1} µs   floor p50 {:>8.1} p99 {:>8.1}   ratio {:.2}",
+            "{what:<48} p50 {p50:>9.1} µs   p99 {p99:>9.1} µs   floor p50 {:>8.1} p99 {:>8.1}   ratio {:.2}, {:.2}",
             floor.at(0.5),
             floor.at(0.99),
-            p50 / floor.at(0.5)
+            p50 / floor.at(0.5),
+            p99 / floor.at(0.99)
         ),
         None => println!("{what:<48} p50 {p50:>9.1} µs   p99 {p99:>9.1} µs"),
     }
@@ -215,6 +221,49 @@ fn screen(store: &Store, dir: &Path) {
         ours.add(time);
     }
     report("commit before paint, 2 KiB", &mut ours, Some(&mut theirs));
+}
+
+/// The same while somebody types into a draft of 256 KiB: 2 KiB of session and the key, against the bare upsert of the
+/// session alone (goal 3x). As in the editor, the whole draft is written first and then after every 500 keys.
+fn typing(store: &Store, dir: &Path) {
+    const WHOLE: u32 = 500;
+    let floor = bare(&dir.join("typing.db"), "NORMAL");
+    floor.execute_batch("CREATE TABLE slices (name TEXT PRIMARY KEY, body TEXT)").expect("a table");
+    let session = SessionName::from("bench");
+    let key = DraftKey { record: CollectionKey::new("bench", "drafts").record("large"), target: DraftTarget::Document };
+    let document = json!({"text": "x".repeat(256 << 10)});
+    let (mut ours, mut theirs, mut whole) = (Times::default(), Times::default(), Times::default());
+    for n in 0..4_000_u32 {
+        let body = format!("{n:06}{}", "x".repeat(2_042));
+        let ((), time) = timed(|| {
+            floor.prepare_cached("BEGIN IMMEDIATE").unwrap().execute([]).unwrap();
+            floor
+                .prepare_cached(
+                    "INSERT INTO slices VALUES ('a', ?1) ON CONFLICT (name) DO UPDATE SET body = excluded.body",
+                )
+                .unwrap()
+                .execute([&body])
+                .unwrap();
+            floor.prepare_cached("COMMIT").unwrap().execute([]).unwrap();
+        });
+        theirs.add(time);
+        let draft = match n.is_multiple_of(WHOLE) {
+            true => DraftWrite::Snapshot {
+                key: key.clone(),
+                snapshot: format!("{{\"text\":\"{}\"}}", "y".repeat(256 << 10)),
+                base: Some(document.clone()),
+                base_revision: None,
+            },
+            false => DraftWrite::Append { key: key.clone(), edit: format!("{{\"at\":{n},\"text\":\"x\"}}") },
+        };
+        let slices = vec![Slice { name: "a".into(), version: 1, body }];
+        let commit = UiCommit { slices, drafts: vec![draft], ..UiCommit::default() };
+        let (done, time) = timed(|| store.commit_ui(&session, commit).wait());
+        done.expect("a commit");
+        if n.is_multiple_of(WHOLE) { whole.add(time) } else { ours.add(time) }
+    }
+    report("commit before paint, 2 KiB, a 256 KiB draft", &mut ours, Some(&mut theirs));
+    report("the same, the draft written as a whole", &mut whole, None);
 }
 
 fn new_op(clock: &dyn Clock, n: u32) -> NewOp {

@@ -14,6 +14,7 @@
 
 use std::{collections::HashMap, hash::Hash, ops::Range};
 
+use foldhash::fast::RandomState;
 use serde_json::Value;
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
@@ -55,12 +56,12 @@ pub(super) fn merge_lines(base: &str, mine: &str, theirs: &str) -> Option<String
 
 /// Equal elements get equal numbers, small ones, so that comparing is cheap and a table by number has no holes.
 struct Names<T> {
-    numbers: HashMap<T, u32>,
+    numbers: HashMap<T, u32, RandomState>,
 }
 
 impl<T: Hash + Eq> Names<T> {
     fn of_about(count: usize) -> Self {
-        Self { numbers: HashMap::with_capacity(count) }
+        Self { numbers: HashMap::with_capacity_and_hasher(count, RandomState::default()) }
     }
 
     fn number_all(&mut self, items: impl Iterator<Item = T>) -> Vec<u32> {

@@ -3,9 +3,10 @@
 use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
+    iter::Peekable,
 };
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, map::Iter};
 
 use crate::{
     merge::{
@@ -94,8 +95,13 @@ impl Walk<'_> {
         let gone_there = mine.keys().filter(|name| !theirs.contains_key(*name));
         let gone = base.keys().filter(|name| !theirs.contains_key(*name) && !mine.contains_key(*name));
         let mut members = Vec::with_capacity(theirs.len());
-        for name in theirs.keys().chain(gone_there).chain(gone) {
-            let node = self.place(|| at.child(name), base.get(name), mine.get(name), theirs.get(name));
+        let (mut in_base, mut in_mine) = (Beside::new(base), Beside::new(mine));
+        for (name, value) in theirs {
+            let node = self.place(|| at.child(name), in_base.get(name), in_mine.get(name), Some(value));
+            members.push((name.clone(), node));
+        }
+        for name in gone_there.chain(gone) {
+            let node = self.place(|| at.child(name), base.get(name), mine.get(name), None);
             members.push((name.clone(), node));
         }
         Node::Members(members)
@@ -171,6 +177,32 @@ impl Walk<'_> {
             items.push(self.place(|| at.child(&index), base.get(name), mine.get(name), theirs.get(name)));
         }
         Some(Node::Items(items))
+    }
+}
+
+/// The members of an object for somebody who goes through another version of it, whose members mostly come in the same
+/// order: the next one needs no look-up.
+struct Beside<'v> {
+    members: &'v Map<String, Value>,
+    next: Peekable<Iter<'v>>,
+}
+
+impl<'v> Beside<'v> {
+    fn new(members: &'v Map<String, Value>) -> Self {
+        Self { members, next: members.iter().peekable() }
+    }
+
+    fn get(&mut self, name: &str) -> Option<&'v Value> {
+        if let Some((_, value)) = self.next.next_if(|(next, _)| *next == name) {
+            return Some(value);
+        }
+        let value = self.members.get(name)?;
+        // It stands elsewhere, mostly behind members that the other version lacks: go on from there.
+        let mut ahead = self.next.clone();
+        if ahead.by_ref().take(8).any(|(next, _)| next == name) {
+            self.next = ahead;
+        }
+        Some(value)
     }
 }
 

@@ -480,7 +480,8 @@ impl Walk {
             live.settle();
             let mut smaller = live.setup.clone();
             smaller.size = (columns, rows);
-            let again = Bench::start(smaller, live.data.clone(), live.clock, live.saved.clone(), false);
+            let mut again = Bench::start(smaller, live.data.clone(), live.clock, live.saved.clone(), false);
+            again.event(Event::DemoNetwork { cut: live.network_cut });
             self.compare(&live, &again, &format!("{columns}x{rows}"), &mut wrong);
         }
         for (name, slice) in live.app.session() {
@@ -594,6 +595,19 @@ fn what_an_editor_left_of_a_merge_waits_with_its_conflict() {
         panic!("{:?}", bench.effects)
     };
     assert_eq!(text, "{\"half\": merged");
+}
+
+#[test]
+fn the_marks_of_a_draft_are_there_when_the_journal_takes_commits_again() {
+    let mut bench = Bench::new(setup((120, 36)), world(), NOW);
+    bench.press("2ggl");
+    bench.fail_commits = true;
+    bench.press("ix<esc>");
+    bench.fail_commits = false;
+    bench.event(Event::CommitRecovered);
+    let row = |bench: &Bench| bench.lines()[3].clone();
+    let live = row(&bench);
+    assert_eq!(live, row(&bench.restart()));
 }
 
 #[test]

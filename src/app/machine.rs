@@ -58,6 +58,8 @@ impl App {
                 self.world.commit_failed = None;
                 self.world.emergency_file = None;
                 self.world.journal_locked = false;
+                // What was read meanwhile was read without what had not been committed.
+                self.mark_changed(true);
             }
             Event::JournalLocked(locked) => self.world.journal_locked = locked,
             Event::Queued { op_id, seq } => self.queued(op_id, seq),

@@ -51,6 +51,8 @@ pub struct Bench {
     pub config_is_read_only: bool,
     /// Loads are answered only by [`Bench::settle`], as a slow disk would.
     pub slow: bool,
+    /// The demo's network, which is the runtime's, not the session's.
+    pub network_cut: bool,
     waiting: Vec<(Ticket, Need)>,
 }
 
@@ -127,6 +129,7 @@ impl Bench {
             fail_commits: false,
             config_is_read_only: false,
             slow: false,
+            network_cut: false,
             waiting: Vec::new(),
         };
         bench.boot();
@@ -284,7 +287,8 @@ impl Bench {
                     events.push(Event::Done { text: format!("{many} settled: {text}") });
                 }
                 Effect::Demo(command) => {
-                    events.push(Event::DemoNetwork { cut: command == DemoCommand::CutNetwork });
+                    self.network_cut = command == DemoCommand::CutNetwork;
+                    events.push(Event::DemoNetwork { cut: self.network_cut });
                     self.effects.push(Effect::Demo(command));
                 }
                 Effect::KeepMoment { kind, slices } => self.data.keep_moment(kind, slices, At::test(self.clock).wall),

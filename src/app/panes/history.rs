@@ -149,13 +149,17 @@ impl Pane for History {
             self.session.cursor = self.session.cursor.or(self.moments.first().map(|moment| moment.id));
             self.loaded = true;
         }
-        if let Some(preview) = &mut self.preview {
-            preview.app.fulfil(cx.at, need, found);
-        }
-        let needs = self.needs(cx);
-        self.answers.retain(|(other, _)| other != need && needs.contains(other));
+        let before = self.answers.iter().position(|(other, _)| other == need).map(|at| self.answers.remove(at).1);
         self.answers.push((need.clone(), found.clone()));
+        match &mut self.preview {
+            // The data changed: looked at anew, since a cursor that had to move would not go back.
+            _ if before.is_some_and(|before| before != *found) => self.preview = None,
+            Some(preview) => preview.app.fulfil(cx.at, need, found),
+            None => {}
+        }
         self.look(cx);
+        let needs = self.needs(cx);
+        self.answers.retain(|(other, _)| needs.contains(other));
         Outcome::used()
     }
 

@@ -347,6 +347,11 @@ impl Records {
             self.list.top = self.rows().get(index.saturating_sub(keep)).map(|row| row.id.clone());
             self.settle(height);
         }
+        if self.cursor_index() < self.index_of(self.list.top.as_ref()) {
+            // Others' edits moved its record above the row the screen began with: the screen begins with it, now and after a
+            // restart, which might not find both in one window.
+            (self.list.top, self.list.offset) = (self.list.cursor.clone(), 0);
+        }
         self.rerank();
         self.slide(cx);
         let mut outcome = Outcome::used();

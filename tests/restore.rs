@@ -598,6 +598,20 @@ fn what_an_editor_left_of_a_merge_waits_with_its_conflict() {
 }
 
 #[test]
+fn a_first_row_that_is_gone_at_the_start_is_not_waited_for() {
+    let mut bench = Bench::new(setup((80, 24)), world(), NOW);
+    // Down and up again, so that the cursor is on the first row of the screen.
+    bench.press(&format!("2{}{}", "j".repeat(60), "k".repeat(40)));
+    let cursor = bench.app.records().selected().unwrap();
+    assert_eq!(cursor, key("users").record("u_00020"));
+    bench.data.bases.get_mut(&key("users")).unwrap().remove(&cursor.id);
+    bench.data.ops.retain(|op| op.record != cursor);
+    let bench = bench.restart();
+    assert_eq!(bench.app.records().selected(), Some(key("users").record("u_00021")));
+    assert!(!bench.screen().contains("Reading"), "{}", bench.screen());
+}
+
+#[test]
 fn the_marks_of_a_draft_are_there_when_the_journal_takes_commits_again() {
     let mut bench = Bench::new(setup((120, 36)), world(), NOW);
     bench.press("2ggl");
@@ -636,8 +650,7 @@ fn without_top(slice: &Slice) -> Slice {
 fn two_thousand_random_actions_keep_both_laws_for_every_pane_at_every_size() {
     let number = |name: &str, default| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let (steps, every): (usize, usize) = (number("STEPS", 2_000), number("EVERY", 10));
-    // Seeds 1, 2 and 5 still end in a live screen that has read something later, or earlier, than the restored one.
-    let seed = common::seed(3);
+    let seed = common::seed(1);
     let mut walk = Walk::new(seed);
     for step in 0..steps {
         walk.act();

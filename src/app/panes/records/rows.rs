@@ -289,6 +289,7 @@ impl Records {
             && found.is_none()
             && self.goal.is_none()
             && let Some(id) = &wanted
+            && self.list.top.as_ref() != Some(id)
             && !(new.at_start && new.at_end)
         {
             // After a restart the cursor may stand outside of the window of what was the top row. Look there; where it is not

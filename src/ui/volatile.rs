@@ -34,7 +34,10 @@ pub fn mask(lines: &[String], layout: &Layout) -> Vec<String> {
         // Too small for panes: what is left says connectivity.
         return vec![String::new(); lines.len()];
     }
-    fill(&mut rows, layout.message);
+    // A symbol made of several may take other cells in a terminal than here: the row counts as a whole.
+    if let Some(message) = rows.get_mut(usize::from(layout.message.y)).filter(|_| layout.message.height > 0) {
+        *message = vec![MASK.to_owned(); usize::from(layout.message.width)];
+    }
     if let Some(header) = rows.get_mut(usize::from(layout.header.y)) {
         mask_header(header);
     }

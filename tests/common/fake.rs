@@ -206,10 +206,12 @@ impl Fake {
         let seq = conflict.seq;
         match take {
             Take::Theirs => self.ops.retain(|op| op.seq != seq),
+            // It may have been taken back meanwhile.
             _ => {
-                let op = self.find(seq);
-                op.state = OpState::Queued;
-                op.document = document;
+                if let Some(op) = self.ops.iter_mut().find(|op| op.seq == seq) {
+                    op.state = OpState::Queued;
+                    op.document = document;
+                }
             }
         }
     }

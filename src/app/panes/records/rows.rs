@@ -10,6 +10,7 @@ use crate::{
         activity::Severity,
         ids::{CollectionKey, RecordId},
         query::{Anchor, Filter, ListQuery, Row, Sort, Window},
+        rtdb::key_order,
     },
 };
 
@@ -376,6 +377,14 @@ impl Records {
         }
         if !same_list && self.loaded.is_some() {
             return 0;
+        }
+        if let (Some(id), None) = (&self.list.cursor, &new.query.sort.by) {
+            // A start finds it gone: sorted by id, its place is known.
+            let is_behind = |row: &Row| match new.query.sort.descending {
+                true => key_order(&row.id.0, &id.0).is_lt(),
+                false => key_order(&row.id.0, &id.0).is_gt(),
+            };
+            return new.rows.iter().position(is_behind).unwrap_or(new.rows.len().saturating_sub(1));
         }
         let top = self.list.top.as_ref().and_then(place).unwrap_or(0);
         (top + self.list.offset).min(new.rows.len().saturating_sub(1))

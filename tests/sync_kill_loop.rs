@@ -40,9 +40,10 @@ fn every_op_is_applied_exactly_once_however_often_the_drain_is_killed() {
     let mut kills = 0;
     loop {
         let mut drain = start_drain(&workspace);
-        // A start after a kill reads the log it finds, frame by frame, before anything is sent.
-        let patience = Duration::from_millis(2 + random.next() % 600);
-        if ends_within(&mut drain, patience) {
+        // Killed in its start, or a moment after some of its writes arrived.
+        let wanted = writes(&serve) + random.next() % 6;
+        let moment = Duration::from_micros(random.next() % 20_000);
+        if ends_before(&mut drain, || writes(&serve) >= wanted, moment) {
             if queued == CHANGES {
                 break;
             }
@@ -93,15 +94,16 @@ fn start_drain(workspace: &Workspace) -> Child {
     workspace.command(&["sync"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-fn ends_within(child: &mut Child, patience: Duration) -> bool {
-    let end = std::time::Instant::now() + patience;
-    while std::time::Instant::now() < end {
-        if child.try_wait().unwrap().is_some() {
-            return true;
+/// False where it still runs a moment after `reached`.
+fn ends_before(child: &mut Child, reached: impl Fn() -> bool, moment: Duration) -> bool {
+    let mut ended = || child.try_wait().unwrap().is_some();
+    while !ended() {
+        if reached() {
+            std::thread::park_timeout(moment);
+            return ended();
         }
-        std::thread::park_timeout(Duration::from_millis(2));
     }
-    false
+    true
 }
 
 /// Writes the server has applied, as it counted them itself.

@@ -12,7 +12,11 @@
 //! between them are compared exactly, and a gap of more than [`WORK`] pairs counts as replaced. The result is then
 //! still right, but may overlap where a slower comparison would have told the changes apart.
 
-use std::{collections::HashMap, hash::Hash, ops::Range};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::Hash,
+    ops::Range,
+};
 
 use foldhash::fast::RandomState;
 use serde_json::Value;
@@ -131,10 +135,19 @@ fn match_gap(from: &[u32], to: &[u32], a: Range<usize>, b: Range<usize>, matched
     if a.is_empty() || b.is_empty() || a.len().saturating_mul(b.len()) > WORK {
         return;
     }
-    for op in capture_diff_slices(Algorithm::Myers, &from[a.clone()], &to[b.clone()]) {
+    // What only one side has cannot be matched, and in a gap between anchors that is nearly all of it.
+    let common = |side: &[u32], all: Range<usize>, other: &HashSet<u32, RandomState>| -> Vec<usize> {
+        all.filter(|at| other.contains(&side[*at])).collect()
+    };
+    let in_to = to[b.clone()].iter().copied().collect();
+    let here = common(from, a, &in_to);
+    let in_from = here.iter().map(|at| from[*at]).collect();
+    let there = common(to, b, &in_from);
+    let items = |side: &[u32], places: &[usize]| -> Vec<u32> { places.iter().map(|at| side[*at]).collect() };
+    for op in capture_diff_slices(Algorithm::Myers, &items(from, &here), &items(to, &there)) {
         if let DiffOp::Equal { old_index, new_index, len } = op {
             for at in 0..len {
-                matched[a.start + old_index + at] = Some(b.start + new_index + at);
+                matched[here[old_index + at]] = Some(there[new_index + at]);
             }
         }
     }

@@ -149,11 +149,7 @@ impl Reader {
         })
     }
 
-    /// How many drafts there are, of configured collections and of others.
-    pub fn draft_count(&mut self) -> Result<u64, StoreError> {
-        self.look("counting the drafts", |reader| reader.count_drafts())
-    }
-
+    /// Of configured collections and of others.
     fn count_drafts(&self) -> Result<u64> {
         let n: i64 =
             self.connection.prepare_cached("SELECT count(*) FROM main.drafts")?.query_row([], |row| row.get(0))?;

@@ -29,11 +29,15 @@ pub(super) const READY: &str = "SELECT head_place, key, record FROM main.shadow 
 pub(super) const NEXT: &str = "SELECT min(head_next_at) FROM main.shadow WHERE collection = ?1 AND head_ready = 1 \
      AND head_next_at IS NOT NULL";
 
+/// By the time of settling, not by number: among 100,000 that wait the few that went are found at once.
+pub(super) const SETTLED: &str = "o.settled_at IS NOT NULL AND (o.settled_at, o.seq) < (?1, ?2)";
+pub(super) const LATEST: &str = "ORDER BY o.settled_at DESC, o.seq DESC";
+
 /// The order of sending.
 pub(super) const PENDING: &str = "o.settled_at IS NULL AND (o.place, o.seq) > (?1, ?2)";
 
 impl Reader {
-    /// Pending ops in the order they will be sent; then, for `history > 0`, that many settled ones, newest first.
+    /// Pending ops in the order they will be sent; then, for `history > 0`, that many settled ones, the latest settled first.
     /// A keyset page: `after` is the last number already had. No states means all pending ones.
     pub fn outbox(&mut self, states: &[OpState], after: Option<Seq>, limit: usize) -> Result<Vec<Op>, StoreError> {
         self.look("reading the outbox", |reader| {
@@ -60,17 +64,14 @@ impl Reader {
                 )?;
             }
             if !settled.is_empty() && found.len() < limit {
-                let before = match from {
-                    Some((_, Some(_))) => after,
-                    _ => i64::MAX,
+                let (before, before_seq) = match from {
+                    Some((_, Some(settled))) => (settled, after),
+                    _ => (i64::MAX, i64::MAX),
                 };
                 let room = limit - found.len();
                 found.extend(reader.ops_where(
-                    &format!(
-                        "o.settled_at IS NOT NULL AND o.seq < ?1 AND o.state IN ({}) ORDER BY o.seq DESC LIMIT ?2",
-                        words(&settled)
-                    ),
-                    params![before, sql(room)],
+                    &format!("{SETTLED} AND o.state IN ({}) {LATEST} LIMIT ?3", words(&settled)),
+                    params![before, before_seq, sql(room)],
                 )?);
             }
             Ok(found)

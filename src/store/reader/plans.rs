@@ -9,7 +9,7 @@ use crate::{
         journal::ops,
         reader::{
             item::{BASE, SHADOW},
-            outbox::{NEXT, PENDING, READY},
+            outbox::{LATEST, NEXT, PENDING, READY, SETTLED},
             scan::{Way, range_statement, sorted_statement},
         },
     },
@@ -70,6 +70,7 @@ fn no_question_of_a_page_scans_or_counts_off() {
         ("the next changes to send", READY.to_owned()),
         ("the next attempt", NEXT.to_owned()),
         ("the outbox", of_ops(&format!("{PENDING} ORDER BY o.place, o.seq LIMIT ?3"))),
+        ("the changes that went", of_ops(&format!("{SETTLED} {LATEST} LIMIT ?3"))),
         (
             "the changes of a record",
             of_ops("o.collection = ?1 AND o.key = ?2 AND o.settled_at IS NULL ORDER BY o.place, o.seq"),

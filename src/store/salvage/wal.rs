@@ -99,13 +99,13 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 /// SQLite's checksum of a multiple of eight bytes, going on from `seed`.
 fn sum(seed: (u32, u32), bytes: &[u8], big_endian: bool) -> (u32, u32) {
     let (mut a, mut b) = seed;
-    for pair in bytes.chunks_exact(8) {
-        let number = |at: usize| {
-            let four = [pair[at], pair[at + 1], pair[at + 2], pair[at + 3]];
-            if big_endian { u32::from_be_bytes(four) } else { u32::from_le_bytes(four) }
+    for &[b0, b1, b2, b3, b4, b5, b6, b7] in bytes.as_chunks().0 {
+        let (first, second) = match big_endian {
+            true => (u32::from_be_bytes([b0, b1, b2, b3]), u32::from_be_bytes([b4, b5, b6, b7])),
+            false => (u32::from_le_bytes([b0, b1, b2, b3]), u32::from_le_bytes([b4, b5, b6, b7])),
         };
-        a = a.wrapping_add(number(0)).wrapping_add(b);
-        b = b.wrapping_add(number(4)).wrapping_add(a);
+        a = a.wrapping_add(first).wrapping_add(b);
+        b = b.wrapping_add(second).wrapping_add(a);
     }
     (a, b)
 }

@@ -44,7 +44,7 @@ fn typed(key: DraftKey, text: &str, base: Option<Value>, seconds: u64) -> Draft 
         key,
         snapshot: snapshot.to_string(),
         edits: Vec::new(),
-        base,
+        base: base.map(Into::into),
         base_revision: Some("18".into()),
         commit_requested: None,
         updated_at: At::test(seconds).wall,

@@ -281,7 +281,7 @@ fn freed(write: &DraftWrite, updated_at: Timestamp) -> Option<Draft> {
         key: key.clone(),
         snapshot: snapshot.clone(),
         edits: Vec::new(),
-        base: base.clone(),
+        base: base.clone().map(Into::into),
         base_revision: base_revision.clone(),
         commit_requested: None,
         updated_at,

@@ -238,7 +238,7 @@ fn show(world: &World, args: &ShowArgs) -> Outcome {
     let text = text_of(&found.draft);
     if world.json {
         let mut shape = shape(&found.row());
-        let more = json!({"text": text, "base": found.draft.base, "local": found.view.local,
+        let more = json!({"text": text, "base": found.draft.base(), "local": found.view.local,
             "changes": sheet.check.changes});
         if let (Value::Object(shape), Value::Object(more)) = (&mut shape, more) {
             shape.extend(more);

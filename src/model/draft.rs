@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::model::{
     ids::{OpId, RecordKey, Revision, Seq},
     json::Pointer,
+    lazy::LazyDocument,
     time::Timestamp,
 };
 
@@ -60,12 +61,19 @@ pub struct Draft {
     pub key: DraftKey,
     pub snapshot: String,
     pub edits: Vec<String>,
-    /// The document the draft was begun on; `None` for a new record.
-    pub base: Option<Value>,
+    /// The document the draft was begun on; `None` for a new record. See [`Draft::base`].
+    pub base: Option<LazyDocument>,
     pub base_revision: Option<Revision>,
     /// Set by the commit that precedes painting `saving`: a start that finds it queues the op again, idempotently.
     pub commit_requested: Option<OpId>,
     pub updated_at: Timestamp,
+}
+
+impl Draft {
+    /// The document the draft was begun on.
+    pub fn base(&self) -> Option<&Value> {
+        self.base.as_ref().and_then(LazyDocument::value)
+    }
 }
 
 /// A change of the drafts table, part of the commit before a paint.

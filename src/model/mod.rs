@@ -9,6 +9,7 @@ pub mod draft;
 pub mod edit;
 pub mod ids;
 pub mod json;
+pub mod lazy;
 pub mod op;
 pub mod outcome;
 pub mod plan;

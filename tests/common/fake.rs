@@ -230,7 +230,7 @@ impl Fake {
                     key: key.clone(),
                     snapshot: snapshot.clone(),
                     edits: Vec::new(),
-                    base: base.clone(),
+                    base: base.clone().map(Into::into),
                     base_revision: base_revision.clone(),
                     commit_requested: None,
                     updated_at: now,

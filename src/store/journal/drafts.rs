@@ -7,6 +7,7 @@ use crate::{
         activity::{Activity, Severity},
         draft::{Draft, DraftKey, DraftWrite},
         ids::{RecordKey, Revision},
+        lazy::LazyDocument,
         time::Timestamp,
         vault::VaultReason,
     },
@@ -85,7 +86,7 @@ pub(in crate::store) fn discard(journal: &Journal, key: &DraftKey, at: Timestamp
                 key: key.clone(),
                 snapshot: row.get(1)?,
                 edits: Vec::new(),
-                base: ops::json(row.get(2)?),
+                base: row.get::<_, Option<String>>(2)?.map(LazyDocument::of_text),
                 base_revision: row.get::<_, Option<String>>(3)?.map(Revision),
                 commit_requested: None,
                 updated_at: Timestamp(row.get(4)?),
@@ -109,7 +110,8 @@ pub(in crate::store) fn discard(journal: &Journal, key: &DraftKey, at: Timestamp
 
 /// Makes a kept draft a draft again; what is there under its name goes into the vault for it.
 pub(in crate::store) fn restore(journal: &Journal, draft: &Draft, at: Timestamp) -> Result<Option<i64>> {
-    let Draft { key, snapshot, base, base_revision, .. } = draft.clone();
+    let Draft { key, snapshot, base_revision, .. } = draft.clone();
+    let base = draft.base().cloned();
     let moved = discard(journal, &key, at)?;
     write(journal, &DraftWrite::Snapshot { key: key.clone(), snapshot, base, base_revision }, at)?;
     for edit in &draft.edits {

@@ -97,7 +97,7 @@ fn story(draft: &Draft, view: &RecordView, row: &DraftRow) -> Vec<PreviewLine> {
         Standing::Moved(_) => {
             lines.push(warning("The record changed since this was begun:"));
             let now = subject(&draft.key.target, view).or_else(|| view.local.clone());
-            for change in edit::diff(draft.base.as_ref(), now.as_ref()).iter().take(THEIRS) {
+            for change in edit::diff(draft.base(), now.as_ref()).iter().take(THEIRS) {
                 let place = if change.pointer.is_root() { "the record".to_owned() } else { dotted(&change.pointer) };
                 let show = |value: &Option<Value>| {
                     value.as_ref().map_or_else(|| "nothing".to_owned(), |value| tree::preview(value, 24))

@@ -206,7 +206,7 @@ impl Sheet {
         self.appended = draft.edits.len();
         self.ready = true;
         self.restored = Some(draft.updated_at);
-        self.set_base(draft.base.clone(), draft.base_revision.clone());
+        self.set_base(draft.base().cloned(), draft.base_revision.clone());
     }
 
     /// Begins with the record as it stands; only while nothing was typed.

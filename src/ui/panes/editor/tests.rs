@@ -148,7 +148,7 @@ impl Desk {
                         key,
                         snapshot,
                         edits: Vec::new(),
-                        base,
+                        base: base.map(Into::into),
                         base_revision,
                         commit_requested: None,
                         updated_at,

@@ -49,12 +49,17 @@ pub fn after_a_month() {
         ("e", "member_000000"),
         (" ", "draft saved"),
         ("\x1b", "a-large"),
+        ("jjj", "item 2"),
     ]);
     let list = times(&[&empty, &full]);
     report(&empty, &list[0], None);
     report(&full, &list[1], Some(&list[0]));
-    let editor = Room { name: "the same, the draft open in the editor", text: "member_000000", ..full };
-    editor.leave(&[("2", "a-large"), ("e", "member_000000")]);
+    let record = Room { name: "the same, its record of 1 MiB shown too", ..full };
+    record.leave(&[("gg", "member_000000")]);
+    let shown = times(&[&empty, &record]);
+    report(&record, &shown[1], Some(&shown[0]));
+    let editor = Room { name: "the same, the draft open in the editor", text: "member_000000", ..record };
+    editor.leave(&[("e", "member_000000")]);
     let open = times(&[&empty, &editor]);
     report(&editor, &open[1], Some(&open[0]));
 }

@@ -17,6 +17,15 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
+/// At most five characters: `9,999` is `9999`, `10,482` is `10k`.
+pub fn short(number: u64) -> String {
+    match number {
+        0..=9_999 => number.to_string(),
+        10_000..=999_999 => format!("{}k", number / 1_000),
+        _ => format!("{}m", number / 1_000_000),
+    }
+}
+
 /// `412 B`, `3.2 kB`, `18 MB`.
 pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];

@@ -40,7 +40,7 @@ pub enum Outcome {
         note: Option<OpError>,
     },
     /// Fits the server's copy: this op takes its place in the record's order, on the new base, and the op is
-    /// `superseded`.
+    /// `superseded`. Later ops follow, up to the first that changes what the server changed: that one is judged by itself.
     Rebased {
         op: Box<NewOp>,
     },
@@ -53,7 +53,7 @@ pub enum Outcome {
 }
 
 /// A field rule or the collection's policy gave one side right: the op gives way to `op`, or to the server's copy, on
-/// which the later ops stand then.
+/// which the later ops stand then, as with [`Outcome::Rebased`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decided {
     /// Takes the op's place; `None`: the server's copy stays as it is.

@@ -68,15 +68,17 @@ fn collection(app: &App, canvas: &mut Canvas<'_>, line: crate::app::geometry::Ar
     // What the mirror says, not what a status said last: this must be the same before and after a restart.
     let never = overview.is_some_and(|overview| overview.last_pull.is_none() && overview.records == 0);
     let (flag, role) = match overview {
-        Some(it) if it.conflicts > 0 => (format!("!{}", it.conflicts), Role::Conflict),
-        Some(it) if it.rejected > 0 => (format!("x{}", it.rejected), Role::Rejected),
-        Some(it) if it.held > 0 => (format!("h{}", it.held), Role::Held),
-        Some(it) if it.drafts > 0 => (format!("~{}", it.drafts), Role::Draft),
-        Some(it) if it.pending > 0 => (format!("M{}", it.pending), Role::Changed),
+        Some(it) if it.conflicts > 0 => (format!("!{}", words::short(it.conflicts)), Role::Conflict),
+        Some(it) if it.rejected > 0 => (format!("x{}", words::short(it.rejected)), Role::Rejected),
+        Some(it) if it.held > 0 => (format!("h{}", words::short(it.held)), Role::Held),
+        Some(it) if it.drafts > 0 => (format!("~{}", words::short(it.drafts)), Role::Draft),
+        Some(it) if it.pending > 0 => (format!("M{}", words::short(it.pending)), Role::Changed),
         _ => (String::new(), Role::Text),
     };
-    let flag_from = line.right().saturating_sub(4);
-    canvas.put_right(line.right(), line.y, &flag, 4, role);
+    // Four columns, and one more where a long flag would touch the count.
+    let flag_width = (text::width(&flag) + 1).clamp(4, 6);
+    let flag_from = line.right().saturating_sub(u16::try_from(flag_width).unwrap_or(6));
+    canvas.put_right(line.right(), line.y, &flag, flag_width, role);
     let count = match overview {
         _ if never => "never synced".to_owned(),
         Some(overview) => words::grouped(overview.records),

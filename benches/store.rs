@@ -194,26 +194,32 @@ fn bare(path: &Path, level: &str) -> Connection {
     connection
 }
 
+/// The floor of a commit before a paint: one table, one row.
+fn bare_slices(path: &Path) -> Connection {
+    let floor = bare(path, "NORMAL");
+    floor.execute_batch("CREATE TABLE slices (name TEXT PRIMARY KEY, body TEXT)").expect("a table");
+    floor
+}
+
+fn upsert(floor: &Connection, body: &str) {
+    floor.prepare_cached("BEGIN IMMEDIATE").unwrap().execute([]).unwrap();
+    floor
+        .prepare_cached("INSERT INTO slices VALUES ('a', ?1) ON CONFLICT (name) DO UPDATE SET body = excluded.body")
+        .unwrap()
+        .execute([body])
+        .unwrap();
+    floor.prepare_cached("COMMIT").unwrap().execute([]).unwrap();
+}
+
 /// The commit before a paint: 2 KiB of session.
 fn screen(store: &Store, dir: &Path) {
-    let floor = bare(&dir.join("screen.db"), "NORMAL");
-    floor.execute_batch("CREATE TABLE slices (name TEXT PRIMARY KEY, body TEXT)").expect("a table");
+    let floor = bare_slices(&dir.join("screen.db"));
     let session = SessionName::from("bench");
     store.begin_session(&session, false).wait().expect("a session");
     let (mut ours, mut theirs) = (Times::default(), Times::default());
     for n in 0..4_000_u32 {
         let body = format!("{n:06}{}", "x".repeat(2_042));
-        let ((), time) = timed(|| {
-            floor.prepare_cached("BEGIN IMMEDIATE").unwrap().execute([]).unwrap();
-            floor
-                .prepare_cached(
-                    "INSERT INTO slices VALUES ('a', ?1) ON CONFLICT (name) DO UPDATE SET body = excluded.body",
-                )
-                .unwrap()
-                .execute([&body])
-                .unwrap();
-            floor.prepare_cached("COMMIT").unwrap().execute([]).unwrap();
-        });
+        let ((), time) = timed(|| upsert(&floor, &body));
         theirs.add(time);
         let commit = UiCommit { slices: vec![Slice { name: "a".into(), version: 1, body }], ..UiCommit::default() };
         let (done, time) = timed(|| store.commit_ui(&session, commit).wait());
@@ -227,25 +233,14 @@ fn screen(store: &Store, dir: &Path) {
 /// session alone (goal 3x). As in the editor, the whole draft is written first and then after every 500 keys.
 fn typing(store: &Store, dir: &Path) {
     const WHOLE: u32 = 500;
-    let floor = bare(&dir.join("typing.db"), "NORMAL");
-    floor.execute_batch("CREATE TABLE slices (name TEXT PRIMARY KEY, body TEXT)").expect("a table");
+    let floor = bare_slices(&dir.join("typing.db"));
     let session = SessionName::from("bench");
     let key = DraftKey { record: CollectionKey::new("bench", "drafts").record("large"), target: DraftTarget::Document };
     let document = json!({"text": "x".repeat(256 << 10)});
     let (mut ours, mut theirs, mut whole) = (Times::default(), Times::default(), Times::default());
     for n in 0..4_000_u32 {
         let body = format!("{n:06}{}", "x".repeat(2_042));
-        let ((), time) = timed(|| {
-            floor.prepare_cached("BEGIN IMMEDIATE").unwrap().execute([]).unwrap();
-            floor
-                .prepare_cached(
-                    "INSERT INTO slices VALUES ('a', ?1) ON CONFLICT (name) DO UPDATE SET body = excluded.body",
-                )
-                .unwrap()
-                .execute([&body])
-                .unwrap();
-            floor.prepare_cached("COMMIT").unwrap().execute([]).unwrap();
-        });
+        let ((), time) = timed(|| upsert(&floor, &body));
         theirs.add(time);
         let draft = match n.is_multiple_of(WHOLE) {
             true => DraftWrite::Snapshot {

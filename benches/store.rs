@@ -10,7 +10,7 @@ use std::{
 
 use ebbtide::{
     model::{
-        draft::{DraftKey, DraftTarget, DraftWrite},
+        draft::{DraftKey, DraftTarget, DraftWrite, Versions},
         edit,
         ids::{CollectionKey, OpId, SessionName},
         json::Pointer,
@@ -248,8 +248,13 @@ fn typing(store: &Store, dir: &Path) {
                 snapshot: format!("{{\"text\":\"{}\"}}", "y".repeat(256 << 10)),
                 base: Some(document.clone()),
                 base_revision: None,
+                versions: Versions::new(i64::from(n), i64::from(n) + 1),
             },
-            false => DraftWrite::Append { key: key.clone(), edit: format!("{{\"at\":{n},\"text\":\"x\"}}") },
+            false => DraftWrite::Append {
+                key: key.clone(),
+                edit: format!("{{\"at\":{n},\"text\":\"x\"}}"),
+                versions: Versions::new(i64::from(n), i64::from(n) + 1),
+            },
         };
         let slices = vec![Slice { name: "a".into(), version: 1, body }];
         let commit = UiCommit { slices, drafts: vec![draft], ..UiCommit::default() };

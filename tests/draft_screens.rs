@@ -46,6 +46,7 @@ fn typed(key: DraftKey, text: &str, base: Option<Value>, seconds: u64) -> Draft 
         edits: Vec::new(),
         base: base.map(Into::into),
         base_revision: Some("18".into()),
+        version: ebbtide::model::draft::DraftVersion(1),
         commit_requested: None,
         updated_at: At::test(seconds).wall,
     }

@@ -10,7 +10,7 @@ use std::{
 
 use ebbtide::{
     model::{
-        draft::{Draft, DraftKey, DraftTarget, DraftWrite},
+        draft::{Draft, DraftKey, DraftTarget, DraftVersion, DraftWrite, Versions},
         edit,
         ids::{CollectionKey, OpId, RecordId, Seq},
         json::Pointer,
@@ -50,7 +50,13 @@ fn key(id: &str, target: DraftTarget) -> DraftKey {
 }
 
 fn begun(key: &DraftKey, text: &str, base: Option<Value>) -> DraftWrite {
-    DraftWrite::Snapshot { key: key.clone(), snapshot: text.to_owned(), base, base_revision: Some("r1".into()) }
+    DraftWrite::Snapshot {
+        key: key.clone(),
+        snapshot: text.to_owned(),
+        base,
+        base_revision: Some("r1".into()),
+        versions: Versions::new(0, 1),
+    }
 }
 
 impl World {
@@ -112,6 +118,8 @@ impl World {
             created_at: self.at(),
             author: "me".to_owned(),
         };
+        let draft =
+            self.drafts().into_iter().find(|found| draft.as_ref() == Some(&found.key)).map(|found| found.text());
         self.store.queue(QueueEdit { op, draft, session: None, activity: None }).wait().unwrap().seq
     }
 
@@ -133,7 +141,7 @@ fn a_discarded_draft_is_in_the_vault_with_all_that_makes_it_a_draft_again() {
     let world = World::new();
     let key = key("a", DraftTarget::Field(Pointer::parse("/n")));
     world.write(vec![begun(&key, "{not json", Some(json!({"n": 1})))]);
-    let append = DraftWrite::Append { key: key.clone(), edit: "+x".to_owned() };
+    let append = DraftWrite::Append { key: key.clone(), edit: "+x".to_owned(), versions: Versions::new(1, 2) };
     world.write(vec![append]);
     let before = world.drafts();
     world.write(vec![DraftWrite::Discard { key: key.clone() }]);
@@ -152,6 +160,77 @@ fn a_discarded_draft_is_in_the_vault_with_all_that_makes_it_a_draft_again() {
     assert_eq!((&restored[0].base, &restored[0].base_revision), (&before[0].base, &before[0].base_revision));
     let kept = world.reader().kept_version(other.unwrap()).unwrap().unwrap();
     assert!(matches!(&kept.kept, Kept::Draft(draft) if draft.snapshot == "another"), "{kept:?}");
+}
+
+fn append(key: &DraftKey, edit: &str, from: i64, to: i64) -> DraftWrite {
+    DraftWrite::Append { key: key.clone(), edit: edit.to_owned(), versions: Versions::new(from, to) }
+}
+
+fn whole(key: &DraftKey, text: &str, from: i64, to: i64) -> DraftWrite {
+    let versions = Versions::new(from, to);
+    DraftWrite::Snapshot { key: key.clone(), snapshot: text.to_owned(), base: None, base_revision: None, versions }
+}
+
+#[test]
+fn a_step_made_on_another_text_is_refused_and_a_whole_text_keeps_the_other_in_the_vault() {
+    let world = World::new();
+    let key = key("a", DraftTarget::Document);
+    world.write(vec![whole(&key, "text", 0, 1), append(&key, "+one", 1, 2)]);
+    // Another window, which has read neither: its step would be typed into a text it does not show.
+    for from in [0, 1, 3] {
+        let commit = UiCommit { drafts: vec![append(&key, "+other", from, 9)], ..UiCommit::default() };
+        let refused = world.store.commit_ui(&"other".into(), commit).wait().unwrap_err().to_string();
+        assert!(refused.contains("another window typed in the draft of `tasks/a`"), "{refused}");
+    }
+    assert_eq!(world.drafts()[0].edits, ["+one"]);
+
+    world.write(vec![whole(&key, "other text", 1, 9)]);
+    let now = &world.drafts()[0];
+    assert_eq!((&*now.snapshot, now.edits.len(), now.version), ("other text", 0, DraftVersion(9)));
+    let entries = world.reader().vault_list(None, None, 10).unwrap();
+    assert_eq!(entries.iter().map(|entry| entry.reason).collect::<Vec<_>>(), [VaultReason::DraftReplaced]);
+    let Kept::Draft(kept) = world.reader().kept_version(entries[0].id).unwrap().unwrap().kept else { panic!() };
+    assert_eq!((&*kept.snapshot, kept.edits), ("text", vec!["+one".to_owned()]));
+    let said = "Another window typed in the draft of tasks/a too; what it typed is in the vault";
+    assert_eq!(world.log()[0], said);
+
+    // Its own texts replace each other without a word, one that was written already too.
+    world.write(vec![whole(&key, "more", 9, 10)]);
+    world.write(vec![whole(&key, "more", 9, 10), append(&key, "+two", 10, 11)]);
+    assert_eq!(world.reader().vault_list(None, None, 10).unwrap().len(), 1);
+}
+
+#[test]
+fn what_is_typed_while_the_draft_is_queued_or_ended_by_another_window_stays() {
+    let world = World::new();
+    let key = key("a", DraftTarget::Document);
+    let document = json!({"n": 1});
+    let op = NewOp {
+        op_id: OpId::new(&At::test(7)),
+        record: key.record.clone(),
+        kind: OpKind::Create,
+        changes: edit::diff(None, Some(&document)),
+        document: Some(document),
+        base: None,
+        base_revision: None,
+        created_at: world.at(),
+        author: "me".to_owned(),
+    };
+    world.write(vec![
+        whole(&key, "text", 0, 1),
+        DraftWrite::RequestCommit { key: key.clone(), op: Box::new(op.clone()) },
+    ]);
+    let queueing = world.drafts()[0].text();
+    world.write(vec![append(&key, "+one", 1, 2)]);
+    world.store.queue(QueueEdit { op, draft: Some(queueing), session: None, activity: None }).wait().unwrap();
+    let draft = &world.drafts()[0];
+    assert_eq!((&*draft.snapshot, draft.commit_requested), ("text", None), "the op is queued, the rest is a draft");
+    assert_eq!(world.reader().commit_requests().unwrap(), []);
+
+    world.write(vec![DraftWrite::Remove { key: key.clone(), version: DraftVersion(1) }]);
+    assert_eq!(world.drafts(), []);
+    let entries = world.reader().vault_list(None, None, 10).unwrap();
+    assert_eq!(entries.iter().map(|entry| entry.reason).collect::<Vec<_>>(), [VaultReason::DraftDiscarded]);
 }
 
 #[test]
@@ -302,7 +381,8 @@ proptest! {
         for (number, key) in keys.iter().enumerate() {
             let snapshot = format!("{{\"buffer\": \"half a tex\", \"caret\": {number}");
             world.write(vec![begun(key, &snapshot, (number < 4).then(|| json!({"n": number})))]);
-            world.write(vec![DraftWrite::Append { key: key.clone(), edit: format!("+{number}") }]);
+            let versions = Versions::new(1, 2);
+            world.write(vec![DraftWrite::Append { key: key.clone(), edit: format!("+{number}"), versions }]);
         }
         let before = world.drafts();
         prop_assert_eq!(before.len(), keys.len());

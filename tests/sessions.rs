@@ -258,6 +258,77 @@ fn the_command_line_renames_copies_and_refuses_what_is_open() {
     assert_eq!(slices("night"), slices("day"));
 }
 
+/// Opens a window with the name of a person in the editor; the text that must be there.
+fn open_field(workspace: &Workspace) -> impl Fn(&str) -> Pty {
+    |typed| {
+        let mut window = workspace.dashboard(120, 36, &[]);
+        window.wait_text("Person 5");
+        window.send("gr");
+        window.wait_text("Id:");
+        window.send("u_5\r");
+        window.wait("the record", |frame| frame.contains("3 Record u_5"));
+        window.send("3i");
+        window.wait("an open field", |frame| frame.cursor.is_some() && frame.contains(typed));
+        window
+    }
+}
+
+#[test]
+fn two_windows_type_in_one_draft_and_each_shows_what_the_other_typed() {
+    let (workspace, _serve, _dir) = workspace();
+    let open = open_field(&workspace);
+    let mut first = open("Person 5");
+    first.send("one");
+    first.wait_text("Person 5one");
+    let mut second = open("Person 5one");
+    second.send("two");
+    second.wait_text("Person 5onetwo");
+    first.wait_text("Person 5onetwo");
+    first.wait_text("Another window types in this draft");
+    first.send("\x1b[F");
+    first.send("three");
+    first.wait_text("Person 5onetwothree");
+    second.wait_text("Person 5onetwothree");
+    second.send("\x1b[H");
+    second.send("four ");
+    first.wait_text("four Person 5onetwothree");
+    first.kill();
+    second.kill();
+    let third = workspace.dashboard(120, 36, &["--session", "default-2"]);
+    third.wait_text("four Person 5onetwothree");
+    let fourth = workspace.dashboard(120, 36, &[]);
+    fourth.wait_text("four Person 5onetwothree");
+    assert_eq!(workspace.json(&["vault", "list"]).0, serde_json::json!([]), "no text had to give way to another");
+}
+
+#[test]
+fn two_windows_that_type_in_one_draft_at_once_lose_no_letter_and_agree_in_the_end() {
+    let (workspace, _serve, _dir) = workspace();
+    let open = open_field(&workspace);
+    let mut first = open("Person 5");
+    first.send("#");
+    first.wait_text("Person 5#");
+    let mut second = open("Person 5#");
+    let (one, other) = ("abcdefghij", "klmnopqrst");
+    for (a, b) in one.chars().zip(other.chars()) {
+        first.send(&a.to_string());
+        second.send(&b.to_string());
+    }
+    let text = || workspace.json(&["draft", "show", "1"]).0["text"].as_str().unwrap().to_owned();
+    let agreed = wait_for("both windows to show the draft", || {
+        let draft = text();
+        let shown = |window: &Pty| window.last_frame().is_some_and(|frame| frame.contains(&format!("┃{draft} ")));
+        (shown(&first) && shown(&second) && draft == text()).then_some(draft)
+    });
+    let versions = workspace.json(&["vault", "list"]).0;
+    let numbers = versions.as_array().unwrap().iter().map(|version| version["number"].to_string());
+    let kept = numbers.map(|number| workspace.json(&["vault", "show", &number]).0["text"].as_str().unwrap().to_owned());
+    let texts: Vec<String> = std::iter::once(agreed).chain(kept).collect();
+    let is_there = |letter: &char| texts.iter().any(|text| text.split('#').nth(1).unwrap().contains(*letter));
+    let lost: String = one.chars().chain(other.chars()).filter(|letter| !is_there(letter)).collect();
+    assert_eq!(lost, "", "the draft and what the vault has: {texts:#?}");
+}
+
 #[test]
 fn two_windows_share_the_data_and_the_sync_goes_over_when_one_dies() {
     let (workspace, _serve, _dir) = workspace();

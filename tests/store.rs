@@ -13,7 +13,7 @@ use std::{
 use ebbtide::{
     model::{
         conflict::{Lost, Side, Take},
-        draft::{DraftKey, DraftTarget, DraftWrite},
+        draft::{DraftKey, DraftTarget, DraftText, DraftVersion, DraftWrite, Versions},
         edit,
         ids::{CollectionKey, OpId, RecordId, Revision, Seq, SessionName},
         json::Pointer,
@@ -256,18 +256,30 @@ fn acknowledge(world: &World, id: &str, document: Option<Value>, revision: &str)
 
 // --- the outbox ------------------------------------------------------------------------------------------------------
 
+fn snapshot(key: &DraftKey, text: &str, versions: Versions) -> DraftWrite {
+    DraftWrite::Snapshot { key: key.clone(), snapshot: text.to_owned(), base: None, base_revision: None, versions }
+}
+
+fn append(key: &DraftKey, edit: &str, versions: Versions) -> DraftWrite {
+    DraftWrite::Append { key: key.clone(), edit: edit.to_owned(), versions }
+}
+
+fn text(key: DraftKey, version: i64) -> DraftText {
+    DraftText { key, version: DraftVersion(version) }
+}
+
 #[test]
 fn queueing_the_same_op_twice_is_one_op_and_takes_the_draft_along() {
     let mut world = World::new();
     world.pull(&[("a", json!({"n": 1}))]);
     let key = DraftKey { record: tasks().record("a"), target: DraftTarget::Document };
-    let write = DraftWrite::Snapshot { key: key.clone(), snapshot: "{}".into(), base: None, base_revision: None };
+    let write = snapshot(&key, "{}", Versions::new(0, 1));
     let draft = UiCommit { drafts: vec![write], ..UiCommit::default() };
     world.store.commit_ui(&session(), draft).wait().unwrap();
     assert_eq!(world.window("", Anchor::First, 5).rows[0].mark, RecordMark::Draft);
     assert!(world.reader().protected(&tasks()).unwrap().is_empty(), "a draft outlives its record, it does not hold it");
     let op = world.edit("a", Some(json!({"n": 2})));
-    let edit = QueueEdit { op, draft: Some(key), session: Some((session(), slice("after"))), activity: None };
+    let edit = QueueEdit { op, draft: Some(text(key, 1)), session: Some((session(), slice("after"))), activity: None };
     let first = world.store.queue(edit.clone()).wait().unwrap();
     assert!(world.reader().protected(&tasks()).unwrap().contains(&RecordId::from("a")));
     assert_eq!(world.reader().drafts().unwrap(), []);
@@ -281,16 +293,16 @@ fn a_save_that_was_painted_is_found_again_after_a_kill() {
     let mut world = World::new();
     let op = world.edit("new", Some(json!({"n": 1})));
     let key = DraftKey { record: tasks().record("new"), target: DraftTarget::New };
-    let snapshot = DraftWrite::Snapshot { key: key.clone(), snapshot: "s".into(), base: None, base_revision: None };
-    let append = DraftWrite::Append { key: key.clone(), edit: "+x".into() };
+    let snapshot = snapshot(&key, "s", Versions::new(0, 1));
+    let append = append(&key, "+x", Versions::new(1, 2));
     let request = DraftWrite::RequestCommit { key: key.clone(), op: Box::new(op.clone()) };
     let commit = UiCommit { drafts: vec![snapshot, append, request], ..UiCommit::default() };
     world.store.commit_ui(&session(), commit).wait().unwrap();
     let world = world.again();
-    assert_eq!(world.reader().commit_requests().unwrap(), [(key.clone(), op.clone())]);
+    assert_eq!(world.reader().commit_requests().unwrap(), [(text(key.clone(), 2), op.clone())]);
     let draft = world.reader().drafts().unwrap().pop().unwrap();
     assert_eq!((draft.edits, draft.commit_requested), (vec!["+x".to_owned()], Some(op.op_id)));
-    world.store.queue(QueueEdit { op, draft: Some(key), session: None, activity: None }).wait().unwrap();
+    world.store.queue(QueueEdit { op, draft: Some(text(key, 2)), session: None, activity: None }).wait().unwrap();
     assert_eq!(world.reader().commit_requests().unwrap(), []);
 }
 
@@ -981,12 +993,12 @@ fn a_session_comes_back_with_what_was_committed_and_an_older_writer_loses() {
 fn appending_to_a_draft_that_is_gone_is_refused_and_a_snapshot_begins_it_again() {
     let world = World::new();
     let key = DraftKey { record: tasks().record("a"), target: DraftTarget::from_key("field:/n").unwrap() };
-    let append = DraftWrite::Append { key: key.clone(), edit: "x".into() };
+    let append = append(&key, "x", Versions::new(1, 2));
     let commit = UiCommit { drafts: vec![append.clone()], ..slice("s") };
     assert!(refused(world.store.commit_ui(&session(), commit).wait()).contains("no draft"));
     assert!(world.reader().session(&session()).unwrap().slices.is_empty(), "all or nothing");
     let big = "é".repeat(5 << 20);
-    let snapshot = DraftWrite::Snapshot { key, snapshot: big.clone(), base: Some(json!(1)), base_revision: None };
+    let snapshot = snapshot(&key, &big, Versions::new(0, 1));
     let commit = UiCommit { drafts: vec![snapshot, append], ..slice("s") };
     world.store.commit_ui(&session(), commit).wait().unwrap();
     let draft = world.reader().drafts().unwrap().pop().unwrap();

@@ -555,6 +555,7 @@ fn a_session_that_begins_and_is_restored() {
             snapshot: "half a word".to_owned(),
             base: None,
             base_revision: None,
+            versions: ebbtide::model::draft::Versions::new(0, 1),
         };
         let commit = UiCommit { drafts: vec![snapshot], ..UiCommit::default() };
         store.commit_ui(&"default".into(), commit).wait().unwrap();

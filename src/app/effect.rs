@@ -4,7 +4,7 @@ use crate::{
     merge::Lesson,
     model::{
         conflict::Take,
-        draft::DraftKey,
+        draft::{DraftKey, DraftText},
         ids::{CollectionKey, OpId, RecordId, RecordKey, Seq, SessionName},
         json::Pointer,
         op::{NewOp, OpCommand},
@@ -29,7 +29,7 @@ pub enum Effect {
     /// Queue an edit durably; answered by `Queued` or `QueueFailed`. The draft goes in the same transaction.
     Queue {
         op: Box<NewOp>,
-        draft: Option<DraftKey>,
+        draft: Option<DraftText>,
     },
     Outbox {
         seqs: Vec<Seq>,

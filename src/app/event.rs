@@ -47,6 +47,11 @@ pub enum Event {
         message: String,
         emergency_file: Option<String>,
     },
+    /// The journal would not take the commit as it was: another window ended a draft or typed in it. It goes again, with
+    /// the whole text.
+    CommitRefused {
+        message: String,
+    },
     /// Commits work again.
     CommitRecovered,
     /// The journal has been locked by another program for 250 ms (true) / is free again (false).

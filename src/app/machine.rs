@@ -54,6 +54,11 @@ impl App {
                 self.world.commit_failed = Some(message);
                 self.world.emergency_file = emergency_file;
             }
+            Event::CommitRefused { message } => {
+                self.put_back();
+                let text = format!("What is typed here is the draft now: {message}");
+                self.message = Some(Activity::new(self.now.wall, Severity::Warning, "editor", text));
+            }
             Event::CommitRecovered => {
                 self.world.commit_failed = None;
                 self.world.emergency_file = None;
@@ -154,6 +159,7 @@ impl App {
         }
         match owner {
             Some(name) => {
+                self.editor.set_unsaved(self.has_unsaved_drafts());
                 let outcome = with_pane!(self, name, |pane, cx| pane.load(need, found, &cx));
                 let said = self.message.take();
                 self.carry_out(outcome, effects);

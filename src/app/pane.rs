@@ -17,7 +17,7 @@ use crate::{
     },
     model::{
         activity::Severity,
-        draft::{Draft, DraftKey, DraftTarget, DraftWrite},
+        draft::{Draft, DraftKey, DraftTarget, DraftText, DraftWrite},
         ids::{CollectionKey, RecordKey, Seq},
         json::Pointer,
         op::NewOp,
@@ -302,7 +302,7 @@ pub enum Request {
     /// `draft` names the draft it came from, if any; the draft leaves the journal with the op's commit.
     Queue {
         op: Box<NewOp>,
-        draft: Option<DraftKey>,
+        draft: Option<DraftText>,
     },
     /// Bring the earlier screen back that is chosen in the pane that asks.
     StepBack,

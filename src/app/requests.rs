@@ -16,7 +16,7 @@ use crate::{
     },
     model::{
         activity::Severity,
-        draft::{Draft, DraftKey, DraftTarget, DraftWrite},
+        draft::{Draft, DraftKey, DraftTarget, DraftText, DraftVersion, DraftWrite, Versions},
         ids::{CollectionKey, RecordKey},
         json::{self, Pointer},
         op::NewOp,
@@ -112,24 +112,26 @@ impl App {
     }
 
     /// The commit that precedes painting `saving` keeps the wish; then the edit is queued.
-    fn queue(&mut self, op: NewOp, draft: Option<DraftKey>, effects: &mut Vec<Effect>) {
-        let key = match draft {
-            Some(key) => key,
+    fn queue(&mut self, op: NewOp, draft: Option<DraftText>, effects: &mut Vec<Effect>) {
+        let draft = match draft {
+            Some(draft) => draft,
             None => {
                 let target = DraftTarget::Field(Pointer::root());
                 let key = DraftKey { record: op.record.clone(), target };
+                let versions = Versions { from: DraftVersion::NONE, to: DraftVersion::at(&self.now) };
                 self.drafts.push(DraftWrite::Snapshot {
                     key: key.clone(),
                     snapshot: "{}".to_owned(),
                     base: op.base.clone(),
                     base_revision: op.base_revision.clone(),
+                    versions,
                 });
-                key
+                DraftText { key, version: versions.to }
             }
         };
-        self.drafts.push(DraftWrite::RequestCommit { key: key.clone(), op: Box::new(op.clone()) });
+        self.drafts.push(DraftWrite::RequestCommit { key: draft.key.clone(), op: Box::new(op.clone()) });
         self.world.saving.insert(op.op_id, (op.record.clone(), summary(&op)));
-        effects.push(Effect::Queue { op: Box::new(op), draft: Some(key) });
+        effects.push(Effect::Queue { op: Box::new(op), draft: Some(draft) });
     }
 
     /// Does what was waiting for the record to be read.
@@ -249,17 +251,20 @@ impl App {
         }
         let mut sheet = Sheet::from(&draft);
         let left = std::mem::replace(&mut sheet.key.target, DraftTarget::Document);
-        let write = sheet.write_snapshot();
+        let version = sheet.version;
+        let write = sheet.write_anew(DraftVersion::NONE);
         let freed = freed(&write, draft.updated_at);
         self.editor.forget(&sheet.key, false);
-        self.drafts.extend([write, DraftWrite::Remove { key: DraftKey { target: left, ..sheet.key } }]);
+        self.drafts.extend([write, DraftWrite::Remove { key: DraftKey { target: left, ..sheet.key }, version }]);
         self.loads.mark(&Changed { drafts: true, ..Changed::default() });
         freed.ok_or("its text cannot be read")
     }
 
     /// A draft comes back from the vault; what is there under its name goes there for it.
     fn restore_draft(&mut self, draft: &Draft) {
-        let write = Sheet::from(draft).write_snapshot();
+        let mut sheet = Sheet::from(draft);
+        sheet.version = sheet.version.next(DraftVersion::at(&self.now));
+        let write = sheet.write_anew(DraftVersion::NONE);
         self.editor.forget(&draft.key, false);
         self.drafts.extend([DraftWrite::Discard { key: draft.key.clone() }, write]);
         self.loads.mark(&Changed { drafts: true, ..Changed::default() });
@@ -276,13 +281,14 @@ impl App {
 
 /// The draft that a snapshot makes.
 fn freed(write: &DraftWrite, updated_at: Timestamp) -> Option<Draft> {
-    let DraftWrite::Snapshot { key, snapshot, base, base_revision } = write else { return None };
+    let DraftWrite::Snapshot { key, snapshot, base, base_revision, versions } = write else { return None };
     Some(Draft {
         key: key.clone(),
         snapshot: snapshot.clone(),
         edits: Vec::new(),
         base: base.clone().map(Into::into),
         base_revision: base_revision.clone(),
+        version: versions.to,
         commit_requested: None,
         updated_at,
     })

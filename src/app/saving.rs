@@ -19,7 +19,7 @@ use crate::{
     },
     model::{
         activity::{Activity, Severity},
-        draft::{Draft, DraftWrite},
+        draft::Draft,
         session::{SavedSession, Slice, UiCommit},
         time::{At, Timestamp},
     },
@@ -258,13 +258,10 @@ pub fn take_commit(app: &mut App) -> UiCommit {
 }
 
 pub fn rescue(app: &App) -> UiCommit {
-    let pending = app.saved.last.drafts.iter().chain(&app.drafts);
-    let whole = app.editor.snapshot();
-    // An appended step is only good for once; what it appends to is open, and written whole.
-    let again = |write: &&DraftWrite| !matches!(write, DraftWrite::Append { .. });
+    let pending = app.saved.last.drafts.iter().chain(&app.drafts).cloned().collect();
     UiCommit {
         slices: slices(app).into_values().collect(),
-        drafts: pending.filter(again).cloned().chain(whole).collect(),
+        drafts: app.editor.rescue(pending, &app.now),
         activity: Vec::new(),
     }
 }
@@ -278,8 +275,18 @@ impl App {
         }
         self.drafts.splice(0..0, last.drafts);
         let writes = std::mem::take(&mut self.drafts);
-        self.drafts = self.editor.mend(writes);
+        self.drafts = self.editor.mend(writes, &self.now);
         self.activity.splice(0..0, last.activity);
+    }
+
+    /// The commit taken last is in the journal.
+    pub fn committed(&mut self) {
+        self.saved.last = UiCommit::default();
+    }
+
+    /// Draft writes are on their way to the journal, or wait for it.
+    pub(super) fn has_unsaved_drafts(&self) -> bool {
+        !self.drafts.is_empty() || !self.saved.last.drafts.is_empty()
     }
 
     /// Puts a message on the screen and into the activity log.

@@ -327,7 +327,7 @@ fn queue(world: &World, number: i64) -> Outcome {
     op.author = edit::author(source);
     let (record, kind) = (op.record.clone(), op.kind);
     let queued = store
-        .queue(QueueEdit { op, draft: Some(key.clone()), session: None, activity: None })
+        .queue(QueueEdit { op, draft: Some(found.draft.text()), session: None, activity: None })
         .wait()
         .map_err(|error| Failure::store("the draft was not queued", error))?;
     edit::wake(&store, world)?;

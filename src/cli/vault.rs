@@ -51,6 +51,7 @@ Reasons:
   remote_overwritten a conflict was settled against the server's version
   removed_by_pull    the record was gone on the server
   draft_discarded    a draft was discarded
+  draft_replaced     two windows typed in one draft at once; the other's text is the draft
 
 JSON:
   [{\"number\", \"source\", \"collection\", \"id\": the record, \"reason\", \"at\", \"revision\": the server's or

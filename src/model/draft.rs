@@ -7,7 +7,7 @@ use crate::model::{
     ids::{OpId, RecordKey, Revision, Seq},
     json::Pointer,
     lazy::LazyDocument,
-    time::Timestamp,
+    time::{At, Timestamp},
 };
 
 /// What is being typed. One draft per target.
@@ -54,6 +54,38 @@ pub struct DraftKey {
     pub target: DraftTarget,
 }
 
+/// Which text of a draft this is: every write names the one it was made on and the one it makes. Two windows can have the
+/// same draft open; a step that was not made on what the journal holds would be typed into another text.
+///
+/// Later texts have greater numbers: milliseconds of the clock, then twenty bits of chance, for windows that write in the
+/// same millisecond.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DraftVersion(pub i64);
+
+impl DraftVersion {
+    /// There is no draft.
+    pub const NONE: Self = Self(0);
+
+    /// The version of a text written at this moment.
+    pub fn at(at: &At) -> Self {
+        let chance = u32::from_be_bytes([0, at.entropy[13] & 0x0f, at.entropy[14], at.entropy[15]]);
+        Self(at.wall.0.saturating_mul(1 << 20).saturating_add(i64::from(chance)))
+    }
+
+    /// True where this is an earlier version than one written in the same moment. Not where the clock was set back since:
+    /// what is typed then must not be refused until it has caught up.
+    pub fn is_overtaken_by(self, other: Self) -> bool {
+        const MOMENT: i64 = 2_000 << 20;
+        other.0 > self.0 && other.0 - self.0 < MOMENT
+    }
+
+    /// The version after this one: `now`, unless the clock stands behind it.
+    pub fn next(self, now: Self) -> Self {
+        now.max(Self(self.0.saturating_add(1)))
+    }
+}
+
 /// A draft as loaded: replay `edits` on `snapshot` to get what was on the screen. Both are the editor's own JSON;
 /// the journal does not look into them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,29 +96,65 @@ pub struct Draft {
     /// The document the draft was begun on; `None` for a new record. See [`Draft::base`].
     pub base: Option<LazyDocument>,
     pub base_revision: Option<Revision>,
+    /// Of `snapshot` with all its `edits`.
+    #[serde(default)]
+    pub version: DraftVersion,
     /// Set by the commit that precedes painting `saving`: a start that finds it queues the op again, idempotently.
     pub commit_requested: Option<OpId>,
     pub updated_at: Timestamp,
 }
 
 impl Draft {
+    /// This text of it.
+    pub fn text(&self) -> DraftText {
+        DraftText { key: self.key.clone(), version: self.version }
+    }
+
     /// The document the draft was begun on.
     pub fn base(&self) -> Option<&Value> {
         self.base.as_ref().and_then(LazyDocument::value)
     }
 }
 
+/// One text of a draft.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DraftText {
+    pub key: DraftKey,
+    pub version: DraftVersion,
+}
+
+/// The text a write was made on, and the one it makes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versions {
+    pub from: DraftVersion,
+    pub to: DraftVersion,
+}
+
+impl Versions {
+    pub const fn new(from: i64, to: i64) -> Self {
+        Self { from: DraftVersion(from), to: DraftVersion(to) }
+    }
+}
+
 /// A change of the drafts table, part of the commit before a paint.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DraftWrite {
-    /// Begins a draft or compacts it: the snapshot replaces whatever was there.
-    Snapshot { key: DraftKey, snapshot: String, base: Option<Value>, base_revision: Option<Revision> },
-    /// Appends one editor step (a few bytes) to an existing draft.
-    Append { key: DraftKey, edit: String },
+    /// Begins a draft or compacts it: the snapshot replaces what was there. Where that is not what it was made on, the
+    /// vault keeps it: another window wrote it.
+    Snapshot {
+        key: DraftKey,
+        snapshot: String,
+        base: Option<Value>,
+        base_revision: Option<Revision>,
+        versions: Versions,
+    },
+    /// Appends one editor step (a few bytes) to the draft it was made on; refused where the journal holds another text.
+    Append { key: DraftKey, edit: String, versions: Versions },
     /// The user asked to queue it: `saving` may be painted after this commit.
     RequestCommit { key: DraftKey, op: Box<crate::model::op::NewOp> },
-    /// Ends a draft that holds nothing any more: it was queued, or nothing in it differs from the record.
-    Remove { key: DraftKey },
+    /// Ends a draft that holds nothing any more: nothing in it differs from the record. What another window typed in it
+    /// after this version goes into the vault.
+    Remove { key: DraftKey, version: DraftVersion },
     /// Ends a draft; the vault keeps it, whatever was typed.
     Discard { key: DraftKey },
 }
@@ -97,7 +165,7 @@ impl DraftWrite {
             Self::Snapshot { key, .. }
             | Self::Append { key, .. }
             | Self::RequestCommit { key, .. }
-            | Self::Remove { key }
+            | Self::Remove { key, .. }
             | Self::Discard { key } => key,
         }
     }

@@ -25,16 +25,19 @@ pub enum VaultReason {
     RemovedByPull,
     /// A draft was discarded. Its text is kept as it was typed, with all that makes it a draft again.
     DraftDiscarded,
+    /// Two windows typed in the same draft at once: the text that the other one's took the place of.
+    DraftReplaced,
 }
 
 impl VaultReason {
-    pub const ALL: [VaultReason; 6] = [
+    pub const ALL: [VaultReason; 7] = [
         Self::Discarded,
         Self::Undone,
         Self::LocalOverwritten,
         Self::RemoteOverwritten,
         Self::RemovedByPull,
         Self::DraftDiscarded,
+        Self::DraftReplaced,
     ];
 
     pub fn word(self) -> &'static str {
@@ -45,6 +48,7 @@ impl VaultReason {
             Self::RemoteOverwritten => "remote_overwritten",
             Self::RemovedByPull => "removed_by_pull",
             Self::DraftDiscarded => "draft_discarded",
+            Self::DraftReplaced => "draft_replaced",
         }
     }
 
@@ -57,6 +61,7 @@ impl VaultReason {
             Self::RemoteOverwritten => "theirs, overwritten",
             Self::RemovedByPull => "gone on the server",
             Self::DraftDiscarded => "draft discarded",
+            Self::DraftReplaced => "draft, other window",
         }
     }
 

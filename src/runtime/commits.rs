@@ -21,6 +21,9 @@ pub const PATIENCE: Duration = Duration::from_millis(250);
 /// The wait between two tries of a commit that failed.
 pub const RETRY: Duration = Duration::from_millis(500);
 
+/// So many refusals in a row are answered at once: another window that types at the same time is done by then.
+const REFUSALS: u8 = 8;
+
 /// The commits of one session: one at a time, so that the app knows what is on disk.
 pub struct Commits {
     store: Store,
@@ -28,6 +31,8 @@ pub struct Commits {
     emergency: PathBuf,
     in_flight: Option<Reply<()>>,
     failing: bool,
+    /// So many in a row were refused as they were.
+    refused: u8,
     /// Something may be in the emergency file.
     rescued: bool,
 }
@@ -35,14 +40,23 @@ pub struct Commits {
 /// What became of the commit in flight.
 #[derive(Debug)]
 pub enum Outcome {
-    Committed { recovered: bool },
-    Failed { error: StoreError, first: bool },
+    Committed {
+        recovered: bool,
+    },
+    /// It goes again at once, made anew: what it was made on is not there any more.
+    Refused {
+        message: String,
+    },
+    Failed {
+        error: StoreError,
+        first: bool,
+    },
 }
 
 impl Commits {
     pub fn new(store: Store, session: SessionName, data_dir: &Path) -> Self {
         let emergency = emergency::file(data_dir, &session);
-        Self { store, session, emergency, in_flight: None, failing: false, rescued: false }
+        Self { store, session, emergency, in_flight: None, failing: false, refused: 0, rescued: false }
     }
 
     /// Sends what the app wants kept to the journal. Only while none is in flight.
@@ -73,11 +87,16 @@ impl Commits {
         self.in_flight = None;
         match result {
             Ok(()) => {
+                self.refused = 0;
                 let recovered = std::mem::take(&mut self.failing);
                 if std::mem::take(&mut self.rescued) {
                     let _ = std::fs::remove_file(&self.emergency);
                 }
                 Outcome::Committed { recovered }
+            }
+            Err(StoreError::Refused(message)) if self.refused < REFUSALS => {
+                self.refused += 1;
+                Outcome::Refused { message }
             }
             Err(error) => {
                 let first = !std::mem::replace(&mut self.failing, true);

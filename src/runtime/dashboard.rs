@@ -480,8 +480,8 @@ impl Dashboard {
                 self.leadership = leadership;
                 self.tell_status();
             }
-            Shell::Engine(EngineEvent::Changed { records, outbox }) => {
-                self.handle(Event::Changed(Changed { records, outbox, activity: false, drafts: false }));
+            Shell::Engine(EngineEvent::Changed { records, outbox, drafts }) => {
+                self.handle(Event::Changed(Changed { records, outbox, activity: false, drafts }));
             }
             Shell::Engine(EngineEvent::Activity(activity)) => self.handle(Event::Noticed(activity)),
             Shell::Engine(EngineEvent::Idle) => {}
@@ -677,7 +677,12 @@ impl Dashboard {
 
     fn commit_settled(&mut self, outcome: Outcome) {
         match outcome {
+            Outcome::Refused { message } => {
+                tracing::info!("the commit is made anew: {message}");
+                self.handle(Event::CommitRefused { message });
+            }
             Outcome::Committed { recovered } => {
+                self.app.committed();
                 if recovered {
                     self.handle(Event::CommitRecovered);
                 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     model::{
         activity::{Activity, Severity},
-        draft::{Draft, DraftKey, DraftWrite},
+        draft::{Draft, DraftKey, DraftVersion, DraftWrite, Versions},
         ids::{Revision, SessionName},
         op::NewOp,
         session::{Slice, UiCommit},
@@ -43,6 +43,8 @@ struct Typed {
     base: Option<Value>,
     base_revision: Option<Revision>,
     edit: Option<String>,
+    #[serde(default)]
+    versions: Versions,
     queue: Option<Box<NewOp>>,
 }
 
@@ -62,10 +64,10 @@ pub fn line(state: &UiCommit) -> Value {
 
 fn typed(write: &DraftWrite) -> Option<Value> {
     match write {
-        DraftWrite::Snapshot { key, snapshot, base, base_revision } => {
-            Some(json!({"draft": key, "snapshot": snapshot, "base": base, "base_revision": base_revision}))
-        }
-        DraftWrite::Append { key, edit } => Some(json!({"draft": key, "edit": edit})),
+        DraftWrite::Snapshot { key, snapshot, base, base_revision, versions } => Some(json!({
+            "draft": key, "snapshot": snapshot, "base": base, "base_revision": base_revision, "versions": versions,
+        })),
+        DraftWrite::Append { key, edit, versions } => Some(json!({"draft": key, "edit": edit, "versions": versions})),
         DraftWrite::RequestCommit { key, op } => Some(json!({"draft": key, "queue": op})),
         DraftWrite::Remove { .. } | DraftWrite::Discard { .. } => None,
     }
@@ -147,6 +149,7 @@ fn wanted(typed: Vec<Typed>, present: &BTreeMap<DraftKey, Draft>, written: Times
     let (mut drafts, mut left) = (Vec::new(), 0);
     for (key, typed) in by_draft {
         let there = present.get(&key);
+        let mut now = there.map_or(DraftVersion::NONE, |there| there.version);
         let begins = typed.iter().rposition(|typed| typed.snapshot.is_some());
         let typed: Vec<Typed> = typed.into_iter().skip(begins.unwrap_or(0)).collect();
         let edits: Vec<&String> = typed.iter().filter_map(|typed| typed.edit.as_ref()).collect();
@@ -171,10 +174,16 @@ fn wanted(typed: Vec<Typed>, present: &BTreeMap<DraftKey, Draft>, written: Times
             } else if is_known {
             } else if let Some(snapshot) = typed.snapshot {
                 let (base, base_revision) = (typed.base, typed.base_revision);
-                drafts.push(DraftWrite::Snapshot { key: key.clone(), snapshot, base, base_revision });
+                // A file of before versions says nothing of what it was made on.
+                let from = if typed.versions == Versions::default() { now } else { typed.versions.from };
+                let versions = Versions { from, to: now.next(typed.versions.to) };
+                now = versions.to;
+                drafts.push(DraftWrite::Snapshot { key: key.clone(), snapshot, base, base_revision, versions });
             } else if let Some(edit) = typed.edit {
                 if there.is_some() || begins.is_some() {
-                    drafts.push(DraftWrite::Append { key: key.clone(), edit });
+                    let versions = Versions { from: now, to: now.next(typed.versions.to) };
+                    now = versions.to;
+                    drafts.push(DraftWrite::Append { key: key.clone(), edit, versions });
                 } else {
                     left += 1;
                 }

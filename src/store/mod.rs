@@ -100,8 +100,9 @@ pub enum OpenMode {
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueueEdit {
     pub op: NewOp,
-    /// The draft it came from, removed with it. A draft of an op puts the edit in that op's place.
-    pub draft: Option<crate::model::draft::DraftKey>,
+    /// The draft it came from, removed with it; one in which somebody typed since stays. A draft of an op puts the edit in
+    /// that op's place.
+    pub draft: Option<crate::model::draft::DraftText>,
     pub session: Option<(SessionName, UiCommit)>,
     pub activity: Option<Activity>,
 }

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::{
     model::{
         activity::{Activity, Severity},
-        draft::{Draft, DraftKey, DraftTarget},
+        draft::{Draft, DraftKey, DraftTarget, DraftVersion},
         ids::{CollectionKey, OpId, RecordId, RecordKey, Revision, Seq, SessionName, SourceName},
         json::Pointer,
         op::{LateOriginal, NewOp, Op, OpCommand},
@@ -57,6 +57,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     /// `None` where the data was opened read-only.
     writers: Option<Writers>,
+    own_drafts: drafts::OwnDrafts,
     /// What opening found out, until somebody asks.
     notes: Mutex<Vec<Activity>>,
     _lock: Option<Lock>,
@@ -116,8 +117,15 @@ impl Store {
         let open = |path: &Path| schema::open(path).map_err(|error| error.at(path, "opening the data"));
         let read = |path: &Path| schema::open_for_reading(path).map_err(|error| error.at(path, "opening the data"));
         let (journal_path, mirror_path) = (files.journal(), files.mirror());
-        let journal =
-            Journal::new(open(&journal_path)?, read(&mirror_path)?, files.clone(), Arc::clone(&clock), nudge.clone());
+        let own_drafts = drafts::OwnDrafts::default();
+        let journal = Journal::new(
+            open(&journal_path)?,
+            read(&mirror_path)?,
+            files.clone(),
+            Arc::clone(&clock),
+            nudge.clone(),
+            own_drafts.clone(),
+        );
         let journal = Writer::start("journal", journal, open(&journal_path)?)?;
         let mirror_connection = open(&mirror_path)?;
         // Pages are written in key order; 16 MiB hold the path to the end of every index.
@@ -137,6 +145,7 @@ impl Store {
             files,
             clock,
             writers: Some(Writers { journal, mirror, search, overtaken: Overtaken::default() }),
+            own_drafts,
             notes: Mutex::new(notes.clone()),
             _lock: Some(lock),
             _copy: None,
@@ -232,6 +241,7 @@ impl Store {
             files,
             clock,
             writers: None,
+            own_drafts: drafts::OwnDrafts::default(),
             notes: Mutex::new(notes),
             _lock: None,
             _copy: Some(copy),
@@ -297,6 +307,12 @@ impl Store {
     pub fn reader(&self) -> Result<Reader, StoreError> {
         let nudge = self.0.writers.as_ref().map(|writers| writers.search.nudge());
         Reader::open(&self.0.files, self.session_locks(), Arc::clone(&self.0.clock), nudge)
+    }
+
+    /// The drafts other processes wrote, as far as this one did not write them again, and those of this one that others
+    /// ended: news where it is not what it was at the last look.
+    pub fn drafts_of_others(&self, reader: &mut Reader) -> Result<Vec<(i64, DraftVersion)>, StoreError> {
+        Ok(self.0.own_drafts.of_others(reader.draft_versions()?))
     }
 
     fn session_locks(&self) -> Files {
@@ -389,12 +405,12 @@ impl Store {
     pub fn queue(&self, edit: QueueEdit) -> Reply<Queued> {
         let manner = Manner { rows: 3, bytes: 8192, intent: "saving an edit", ..FULL_USER };
         self.ask(manner, move |journal| {
-            let queued = match edit.draft.as_ref().map(|draft| &draft.target) {
+            let queued = match edit.draft.as_ref().map(|draft| &draft.key.target) {
                 Some(DraftTarget::Op(seq)) => surgery::replace(journal, *seq, &edit.op)?,
                 _ => journal.queue(&edit.op, None)?,
             };
             if let Some(draft) = &edit.draft {
-                drafts::remove(journal, draft)?;
+                drafts::queued(journal, draft, edit.op.op_id)?;
             }
             if let Some((session, commit)) = &edit.session {
                 sessions::commit(journal, session, commit)?;
@@ -772,7 +788,14 @@ fn derive(files: &Files, clock: &Arc<dyn Clock>) -> Result<()> {
     let connection = schema::open(&files.journal())?;
     let mirror = schema::open_for_reading(&files.mirror())?;
     let identity = search::identity(&mirror)?;
-    let journal = Journal::new(connection, mirror, files.clone(), Arc::clone(clock), Nudge::default());
+    let journal = Journal::new(
+        connection,
+        mirror,
+        files.clone(),
+        Arc::clone(clock),
+        Nudge::default(),
+        drafts::OwnDrafts::default(),
+    );
     let known = search::meta(&journal.connection, "mirror_identity")?;
     if search::meta(&journal.connection, salvage::MENDING)?.is_some() {
         mend::mend(&journal, clock.at().wall)?;

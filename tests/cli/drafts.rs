@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ebbtide::{
     model::{
-        draft::{DraftKey, DraftTarget, DraftWrite},
+        draft::{DraftKey, DraftTarget, DraftWrite, Versions},
         ids::CollectionKey,
         json::Pointer,
         session::UiCommit,
@@ -30,7 +30,7 @@ fn typed(place: &Place, id: &str, target: DraftTarget, text: &str, base: Option<
     let buffer = json!({"version": 1, "text": text, "caret": {"c": [0, 0]}, "scroll": [0, 0]});
     let key = DraftKey { record: CollectionKey::new("office", "tasks").record(id), target };
     let snapshot = json!({"buffer": buffer}).to_string();
-    let write = DraftWrite::Snapshot { key, snapshot, base, base_revision: None };
+    let write = DraftWrite::Snapshot { key, snapshot, base, base_revision: None, versions: Versions::new(0, 1) };
     store(place).commit_ui(&"default".into(), UiCommit { drafts: vec![write], ..UiCommit::default() }).wait().unwrap();
 }
 

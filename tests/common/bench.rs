@@ -220,6 +220,7 @@ impl Bench {
         for slice in commit.slices {
             self.saved.insert(slice.name.clone(), slice);
         }
+        self.app.committed();
         for write in &commit.drafts {
             self.data.write_draft(write, At::test(self.clock).wall);
         }
@@ -240,13 +241,13 @@ impl Bench {
                     events.push(Event::Loaded { ticket, found });
                 }
                 Effect::Queue { op, draft } => {
-                    let target = draft.as_ref().map(|key| key.target.clone());
+                    let target = draft.as_ref().map(|draft| draft.key.target.clone());
                     let seq = match target {
                         Some(DraftTarget::Op(seq)) => self.data.replace(seq, &op),
                         _ => self.data.queue(&op),
                     };
-                    if let Some(key) = &draft {
-                        self.data.drafts.retain(|draft| draft.key != *key);
+                    if let Some(queued) = &draft {
+                        self.data.drafts.retain(|draft| draft.text() != *queued);
                     }
                     events.push(Event::Queued { op_id: op.op_id, seq });
                 }

@@ -219,7 +219,7 @@ impl Fake {
     pub fn write_draft(&mut self, write: &DraftWrite, now: Timestamp) {
         let find = |drafts: &mut Vec<Draft>, key: &DraftKey| drafts.iter().position(|draft| draft.key == *key);
         match write {
-            DraftWrite::Snapshot { key, snapshot, base, base_revision } => {
+            DraftWrite::Snapshot { key, snapshot, base, base_revision, versions } => {
                 let next = self.draft_numbers.len() as i64 + 1;
                 self.draft_numbers.entry(key.clone()).or_insert(next);
                 let at = find(&mut self.drafts, key);
@@ -232,20 +232,23 @@ impl Fake {
                     edits: Vec::new(),
                     base: base.clone().map(Into::into),
                     base_revision: base_revision.clone(),
+                    version: versions.to,
                     commit_requested: None,
                     updated_at: now,
                 };
                 self.drafts.insert(at.unwrap_or(self.drafts.len()), draft);
             }
-            DraftWrite::Append { key, edit } => {
+            DraftWrite::Append { key, edit, versions } => {
                 let at = find(&mut self.drafts, key).expect("an edit is appended to a draft that exists");
+                assert_eq!(self.drafts[at].version, versions.from, "a step is made on what the journal has");
+                self.drafts[at].version = versions.to;
                 self.drafts[at].edits.push(edit.clone());
             }
             DraftWrite::RequestCommit { key, op } => {
                 let at = find(&mut self.drafts, key).expect("a draft that exists is committed");
                 self.drafts[at].commit_requested = Some(op.op_id);
             }
-            DraftWrite::Remove { key } => self.drafts.retain(|draft| draft.key != *key),
+            DraftWrite::Remove { key, .. } => self.drafts.retain(|draft| draft.key != *key),
             DraftWrite::Discard { key } => {
                 if let Some(at) = find(&mut self.drafts, key) {
                     let draft = self.drafts.remove(at);

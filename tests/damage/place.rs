@@ -13,7 +13,7 @@ use std::{
 use ebbtide::{
     model::{
         activity::{Activity, Severity},
-        draft::{Draft, DraftKey, DraftTarget, DraftWrite},
+        draft::{Draft, DraftKey, DraftTarget, DraftWrite, Versions},
         edit,
         ids::{CollectionKey, OpId, RecordId, SessionName},
         op::{NewOp, OpCommand, OpKind, OpState, Precondition},
@@ -143,9 +143,18 @@ impl Maker {
         let word = format!("draft{record}word");
         let key = DraftKey { record: tasks().record(record), target: DraftTarget::Document };
         let snapshot = text(&word, times);
-        let begin =
-            DraftWrite::Snapshot { key: key.clone(), snapshot: snapshot.clone(), base: None, base_revision: None };
-        let more = (0..3).map(|n| DraftWrite::Append { key: key.clone(), edit: format!("{word} edit {n}") });
+        let begin = DraftWrite::Snapshot {
+            key: key.clone(),
+            snapshot: snapshot.clone(),
+            base: None,
+            base_revision: None,
+            versions: Versions::new(0, 1),
+        };
+        let more = (0..3).map(|n| DraftWrite::Append {
+            key: key.clone(),
+            edit: format!("{word} edit {n}"),
+            versions: Versions::new(n + 1, n + 2),
+        });
         let drafts = std::iter::once(begin).chain(more).collect();
         self.store.commit_ui(&session(), UiCommit { drafts, ..UiCommit::default() }).wait().unwrap();
         self.had.drafts.push((record.to_owned(), word));

@@ -15,6 +15,8 @@ pub mod pretty;
 mod sheet;
 pub mod tokens;
 
+use std::{collections::BTreeMap, time::Duration};
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -28,12 +30,12 @@ use crate::{
     },
     model::{
         activity::Severity,
-        draft::{Draft, DraftKey, DraftTarget, DraftWrite},
+        draft::{Draft, DraftKey, DraftTarget, DraftText, DraftVersion, DraftWrite},
         ids::{OpId, RecordKey, Revision},
         op::Op,
         record::RecordView,
         rtdb,
-        time::Timestamp,
+        time::{At, Timestamp},
     },
 };
 use check::Terms;
@@ -46,6 +48,9 @@ const TOPIC: &str = "editor";
 /// What becomes of a draft that is discarded, and how it comes back.
 pub const KEPT: &str = "The vault keeps what was typed; the record stays as it is";
 pub const RESTORE: &str = "`g v` brings it back";
+
+/// So far a text written after a refusal is ahead of the clock: the other window may be writing just now.
+const AHEAD: Duration = Duration::from_millis(50);
 
 /// So many left sheets and ended drafts are remembered.
 const REMEMBERED: usize = 16;
@@ -60,6 +65,7 @@ pub struct Editor {
     now: Timestamp,
     /// Handed over last for its durable commit.
     queueing: Option<(OpId, DraftKey)>,
+    unsaved: bool,
 }
 
 /// What an editor is opened with.
@@ -135,10 +141,11 @@ impl Editor {
         let Begin { key, document, base, base_revision, draft, ops } = begin;
         let draft = draft.filter(|draft| !self.is_ended(draft));
         // What was left a moment ago may not be in the loaded draft yet.
-        let mut sheet = match self.left.iter().position(|sheet| sheet.key == key && sheet.begun) {
-            Some(index) => self.left.remove(index),
-            None => fresh(&key, draft.as_slice()),
-        };
+        let left =
+            self.left.iter().position(|sheet| sheet.key == key && sheet.begun).map(|index| self.left.remove(index));
+        let is_newer = |sheet: &Sheet| draft.as_ref().is_none_or(|draft| draft.version <= sheet.version);
+        let mut sheet = left.filter(is_newer).unwrap_or_else(|| fresh(&key, draft.as_slice()));
+        sheet.clock = DraftVersion::at(cx.at);
         let revision = base_revision.clone();
         if !sheet.ready {
             sheet.begin_with(base, base_revision);
@@ -150,6 +157,7 @@ impl Editor {
 
     /// The user's own editor ended. Its text is one step, whatever it is; a failure changes nothing.
     pub fn returned(&mut self, text: Result<String, NoText>, cx: &Cx<'_>) -> Outcome {
+        self.fit(cx);
         let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
         let text = match text {
             Ok(text) => text,
@@ -204,9 +212,9 @@ impl Editor {
         draft.commit_requested.is_none() && ended.is_some_and(|(_, at)| draft.updated_at <= *at)
     }
 
-    /// The open text in one piece, where it is a draft.
-    pub fn snapshot(&self) -> Option<DraftWrite> {
-        self.sheet().filter(|sheet| sheet.begun).map(|sheet| sheet.clone().write_snapshot())
+    /// Whether writes are on their way to the journal: what is read meanwhile is not newer than what is typed here.
+    pub fn set_unsaved(&mut self, unsaved: bool) {
+        self.unsaved = unsaved;
     }
 
     /// Ends the sheet and keeps its draft, written in one piece.
@@ -268,9 +276,9 @@ impl Editor {
             return self.end_unchanged();
         }
         let Some(op) = sheet.op(cx.at) else { return Outcome::ignored() };
-        let draft = sheet.begun.then(|| sheet.key.clone());
         // The draft may have been ended by another session: the wish must have a row to stand in.
         outcome.drafts.extend(sheet.begun.then(|| sheet.write_snapshot()));
+        let draft = sheet.begun.then(|| DraftText { key: sheet.key.clone(), version: sheet.version });
         self.queueing = Some((op.op_id, sheet.key.clone()));
         self.end();
         outcome.request(Request::Queue { op: Box::new(op), draft }).request(Request::Close)
@@ -279,7 +287,11 @@ impl Editor {
     fn end_unchanged(&mut self) -> Outcome {
         let Some(sheet) = self.end() else { return Outcome::ignored() };
         let outcome = Outcome::used().request(Request::Close);
-        let outcome = if sheet.begun { outcome.draft(DraftWrite::Remove { key: sheet.key.clone() }) } else { outcome };
+        let outcome = if sheet.begun {
+            outcome.draft(DraftWrite::Remove { key: sheet.key.clone(), version: sheet.version })
+        } else {
+            outcome
+        };
         outcome.notice(Severity::Info, TOPIC, format!("No change: {} is as it was", name_of(&sheet)))
     }
 
@@ -314,19 +326,55 @@ impl Editor {
         }
     }
 
-    /// After a commit that failed: a row to append to may be gone (another session ended the draft), so the whole text
-    /// is written instead of steps, and steps before a later whole text are left out.
-    pub fn mend(&mut self, writes: Vec<DraftWrite>) -> Vec<DraftWrite> {
-        let steps_on =
-            |write: &DraftWrite, key: &DraftKey| matches!(write, DraftWrite::Append { key: own, .. } if own == key);
-        let whole = |write: &DraftWrite| !matches!(write, DraftWrite::Append { .. });
-        let open = self.open.as_deref_mut().filter(|sheet| writes.iter().any(|write| steps_on(write, &sheet.key)));
-        let anew = open.map(Sheet::write_snapshot);
-        let keeps = |(at, write): &(usize, &DraftWrite)| {
-            let later = || writes[at + 1..].iter().any(|later| later.key() == write.key() && whole(later));
-            whole(write) || !(anew.as_ref().is_some_and(|anew| anew.key() == write.key()) || later())
-        };
-        writes.iter().enumerate().filter(keeps).map(|(_, write)| write.clone()).chain(anew.clone()).collect()
+    /// After a commit that failed: what to append to may be gone (another window ended the draft or typed in it), so the
+    /// whole text is written instead of steps, and steps before a later whole text are left out.
+    pub fn mend(&mut self, writes: Vec<DraftWrite>, at: &At) -> Vec<DraftWrite> {
+        self.in_one_piece(writes, at, false)
+    }
+
+    /// The writes the journal may lack, without steps, and the open draft in one piece.
+    pub fn rescue(&self, writes: Vec<DraftWrite>, at: &At) -> Vec<DraftWrite> {
+        self.clone().in_one_piece(writes, at, true)
+    }
+
+    fn in_one_piece(&mut self, writes: Vec<DraftWrite>, at: &At, always: bool) -> Vec<DraftWrite> {
+        let mut open = self.open.as_deref_mut();
+        // Later than whatever another window writes until this is in the journal.
+        let clock = DraftVersion::at(&At { wall: at.wall.plus(AHEAD), ..*at });
+        let mut grounds = BTreeMap::new();
+        let mut kept: Vec<DraftWrite> = Vec::new();
+        for (index, write) in writes.iter().enumerate() {
+            let is_open = open.as_ref().is_some_and(|sheet| sheet.key == *write.key());
+            let is_whole_later = || {
+                let mut later = writes[index + 1..].iter().filter(|later| later.key() == write.key());
+                later.any(|later| !matches!(later, DraftWrite::Append { .. }))
+            };
+            match write {
+                DraftWrite::Append { versions, .. } if is_open || is_whole_later() => {
+                    grounds.entry(write.key().clone()).or_insert(versions.from);
+                }
+                DraftWrite::Snapshot { versions, .. } if is_open => {
+                    grounds.entry(write.key().clone()).or_insert(versions.from);
+                }
+                DraftWrite::Snapshot { key, versions, .. } => {
+                    let from = grounds.remove(key).unwrap_or(versions.from);
+                    let mut write = write.clone();
+                    if let DraftWrite::Snapshot { versions, .. } = &mut write {
+                        versions.from = from;
+                    }
+                    kept.push(write);
+                }
+                other => kept.push(other.clone()),
+            }
+        }
+        if let Some(sheet) = open.as_deref_mut().filter(|sheet| sheet.begun) {
+            let ground = grounds.get(&sheet.key).copied();
+            if always || ground.is_some() {
+                sheet.clock = clock;
+                kept.push(sheet.write_anew(ground.unwrap_or(sheet.version)));
+            }
+        }
+        kept
     }
 
     fn next_problem(&mut self, cx: &Cx<'_>) -> Outcome {
@@ -375,6 +423,7 @@ impl Editor {
         self.now = cx.at.wall;
         let text = self.parts(cx).text;
         if let Some(sheet) = self.open.as_deref_mut() {
+            sheet.clock = DraftVersion::at(cx.at);
             sheet.buffer.set_room(usize::from(text.height), usize::from(text.width));
         }
     }
@@ -430,7 +479,12 @@ impl Editor {
         let subject = subject(&sheet.key.target, view);
         let revision = view.base.as_ref().and_then(|base| base.revision.clone());
         sheet.see(subject.clone(), revision.clone(), view.ops.clone());
+        let mut is_followed = false;
         match draft {
+            Some(draft) if sheet.begun && draft.version > sheet.version && !self.unsaved => {
+                sheet.follow(draft);
+                is_followed = !std::mem::replace(&mut sheet.followed, true);
+            }
             _ if sheet.touched => {}
             Some(draft) if !sheet.begun => {
                 let held = sheet.buffer.held_view();
@@ -449,7 +503,11 @@ impl Editor {
             sheet.merging = None;
         }
         self.fit(cx);
-        self.tell_restored(cx).and(self.tell_moved())
+        let told = self.tell_restored(cx).and(self.tell_moved());
+        match is_followed {
+            true => told.notice(Severity::Info, TOPIC, "Another window types in this draft; it is shown here too"),
+            false => told,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::{Command, EngineEvent, EngineSetup, LOOK_EVERY, Report};
 use crate::{
     model::{
+        draft::DraftVersion,
         op::OutboxCounts,
         sync_status::{PullPhase, SourceStatus, SyncRequest},
         time::{Clock, Timestamp},
@@ -21,6 +22,8 @@ pub(super) struct Follower {
     seen: Option<(i64, i64)>,
     statuses: Vec<SourceStatus>,
     counts: OutboxCounts,
+    /// The drafts as others left them.
+    drafts: Vec<(i64, DraftVersion)>,
     /// A wish was forwarded at this time and its work is not known to be done.
     asked: Option<Timestamp>,
     /// Rules made here meanwhile, as wishes.
@@ -36,6 +39,7 @@ impl Follower {
             seen: None,
             statuses: Vec::new(),
             counts: OutboxCounts::default(),
+            drafts: Vec::new(),
             asked: None,
             learned: Vec::new(),
         })
@@ -88,12 +92,15 @@ impl Follower {
         };
         if self.seen != Some(version) {
             let counts = self.reader.counts().unwrap_or(self.counts);
+            let others = self.store.drafts_of_others(&mut self.reader).unwrap_or_default();
+            let drafts = self.drafts != others;
+            self.drafts = others;
             if let Some((_, mirror)) = self.seen {
                 // Session rows are written with every key: only another outbox or mirror is news.
                 let outbox = counts != self.counts;
                 let records = outbox || version.1 != mirror;
-                if records {
-                    report(EngineEvent::Changed { records, outbox });
+                if records || drafts {
+                    report(EngineEvent::Changed { records, outbox, drafts });
                 }
             }
             self.seen = Some(version);

@@ -11,6 +11,7 @@ use super::{Command, EngineEvent, EngineSetup, LOCK_EVERY, LOOK_EVERY, Report, f
 use crate::{
     model::{
         activity::{Activity, Severity},
+        draft::DraftVersion,
         ids::{CollectionKey, RecordId, SourceName},
         op::{LateOriginal, OutboxCounts},
         source::VaultSettings,
@@ -138,6 +139,8 @@ pub(super) struct Leader {
     /// What the outbox looked like when the panes were last told.
     counts: OutboxCounts,
     /// Changes not told yet, and when the last ones were.
+    /// The drafts as others left them.
+    drafts: Vec<(i64, DraftVersion)>,
     pub(super) changed: (bool, bool),
     told: Duration,
     pruned: Option<Duration>,
@@ -154,6 +157,7 @@ impl Leader {
         let mut reader = setup.store.reader()?;
         let journal = reader.data_version()?.0;
         let counts = reader.counts()?;
+        let drafts = setup.store.drafts_of_others(&mut reader)?;
         let accounts = reader.accounts()?.into_iter().collect();
         let forced_since = reader.forced_offline()?;
         if let Some(since) = forced_since {
@@ -190,6 +194,7 @@ impl Leader {
             report,
             journal,
             counts,
+            drafts,
             changed: (false, false),
             told: Duration::ZERO,
             pruned: None,
@@ -325,6 +330,14 @@ impl Leader {
             return;
         }
         self.take_requests();
+        match self.store.drafts_of_others(&mut self.reader) {
+            Ok(drafts) if drafts != self.drafts => {
+                self.drafts = drafts;
+                (self.report)(EngineEvent::Changed { records: false, outbox: false, drafts: true });
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!("the drafts cannot be read: {error}"),
+        }
         // Session rows are written with every key: only another outbox is news.
         match self.reader.counts() {
             Ok(counts) if counts != self.counts => {
@@ -386,7 +399,7 @@ impl Leader {
         if (records || outbox) && (urgent || at.mono >= self.told + TELL_EVERY) {
             self.changed = (false, false);
             self.told = at.mono;
-            (self.report)(EngineEvent::Changed { records, outbox });
+            (self.report)(EngineEvent::Changed { records, outbox, drafts: false });
         }
     }
 }

@@ -53,6 +53,8 @@ pub enum EngineEvent {
     Changed {
         records: bool,
         outbox: bool,
+        /// Another process typed in a draft, began or ended one.
+        drafts: bool,
     },
     Activity(Activity),
     /// Nothing is left that can be done now: collections settled or live, outbox empty or waiting for a time or a

@@ -1,12 +1,17 @@
 //! Drafts: a snapshot plus the edits appended since, and the wish to commit it.
 
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
 use rusqlite::{OptionalExtension, params};
 
 use crate::{
     model::{
         activity::{Activity, Severity},
-        draft::{Draft, DraftKey, DraftWrite},
-        ids::{RecordKey, Revision},
+        draft::{Draft, DraftKey, DraftText, DraftVersion, DraftWrite, Versions},
+        ids::{OpId, RecordKey, Revision},
         lazy::LazyDocument,
         time::Timestamp,
         vault::VaultReason,
@@ -17,10 +22,37 @@ use crate::{
     },
 };
 
+/// The texts this process wrote last, by the number of the draft. Shared by the journal's writer and by who looks what
+/// others did.
+#[derive(Debug, Clone, Default)]
+pub struct OwnDrafts(Arc<Mutex<HashMap<i64, DraftVersion>>>);
+
+impl OwnDrafts {
+    fn known(&self) -> MutexGuard<'_, HashMap<i64, DraftVersion>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Of the drafts there are, those that others wrote last, and of this process' own those that are gone.
+    pub fn of_others(&self, drafts: Vec<(i64, DraftVersion)>) -> Vec<(i64, DraftVersion)> {
+        let mut own = self.known().clone();
+        let mut others: Vec<_> = drafts.into_iter().filter(|(id, version)| own.remove(id) != Some(*version)).collect();
+        others.extend(own.into_keys().map(|id| (id, DraftVersion::NONE)));
+        others.sort_unstable();
+        others
+    }
+}
+
 pub(in crate::store) fn write(journal: &Journal, change: &DraftWrite, at: Timestamp) -> Result<()> {
     match change {
-        DraftWrite::Snapshot { key, snapshot, base, base_revision } => {
+        DraftWrite::Snapshot { key, snapshot, base, base_revision, versions } => {
             let place = journal.place(&key.record)?;
+            match version(journal, &place, key)? {
+                None => {}
+                Some(there) if there == versions.from || there == versions.to => {}
+                // Later texts have greater numbers, or the other window would take this one for an earlier one.
+                Some(there) if versions.to.is_overtaken_by(there) => return Err(typed_elsewhere(key)),
+                Some(_) => keep_other(journal, &place, key, snapshot, at)?,
+            }
             let id: i64 = journal
                 .connection
                 .prepare_cached(
@@ -44,14 +76,30 @@ pub(in crate::store) fn write(journal: &Journal, change: &DraftWrite, at: Timest
                     |row| row.get(0),
                 )?;
             journal.connection.prepare_cached("DELETE FROM draft_edits WHERE draft = ?1")?.execute([id])?;
+            journal
+                .connection
+                .prepare_cached(
+                    "INSERT INTO draft_versions (draft, version) VALUES (?1, ?2) \
+                     ON CONFLICT (draft) DO UPDATE SET version = excluded.version",
+                )?
+                .execute((id, versions.to.0))?;
+            journal.own_drafts.known().insert(id, versions.to);
             Ok(())
         }
-        DraftWrite::Append { key, edit } => {
+        DraftWrite::Append { key, edit, versions } => {
             let id = find(journal, key)?;
+            let is_same = journal
+                .connection
+                .prepare_cached("UPDATE draft_versions SET version = ?3 WHERE draft = ?1 AND version = ?2")?
+                .execute((id, versions.from.0, versions.to.0))?;
+            if is_same == 0 {
+                return Err(typed_elsewhere(key));
+            }
             journal
                 .connection
                 .prepare_cached("INSERT INTO draft_edits (draft, edit) VALUES (?1, ?2)")?
                 .execute(params![id, edit])?;
+            journal.own_drafts.known().insert(id, versions.to);
             Ok(())
         }
         DraftWrite::RequestCommit { key, op } => {
@@ -65,29 +113,66 @@ pub(in crate::store) fn write(journal: &Journal, change: &DraftWrite, at: Timest
                 .execute(params![id, op.op_id.to_string(), body, at.0])?;
             Ok(())
         }
-        DraftWrite::Remove { key } => remove(journal, key),
+        DraftWrite::Remove { key, version: known } => {
+            let place = journal.place(&key.record)?;
+            if version(journal, &place, key)?.is_some_and(|there| there != *known) {
+                discard(journal, key, at)?;
+            }
+            remove(journal, key)
+        }
         DraftWrite::Discard { key } => discard(journal, key, at).map(|_| ()),
     }
+}
+
+fn typed_elsewhere(key: &DraftKey) -> StoreError {
+    StoreError::Refused(format!("another window typed in the draft of `{}`", key.record))
+}
+
+/// What another window typed gives way to a whole text that was not made on it.
+fn keep_other(journal: &Journal, place: &Place, key: &DraftKey, snapshot: &str, at: Timestamp) -> Result<()> {
+    let Some(draft) = read(journal, place, key)? else { return Ok(()) };
+    if draft.snapshot == *snapshot && draft.edits.is_empty() {
+        return Ok(());
+    }
+    keep(journal, place, &draft, VaultReason::DraftReplaced, at)?;
+    let text = format!("Another window typed in the draft of {} too; what it typed is in the vault", key.record);
+    activity::note(journal, &[Activity::new(at, Severity::Warning, "editor", text).with_hint("`g v` brings it back")])
 }
 
 /// Puts a draft into the vault as it is, its edits included, and ends it. The number it has there; `None` where there is
 /// no such draft.
 pub(in crate::store) fn discard(journal: &Journal, key: &DraftKey, at: Timestamp) -> Result<Option<i64>> {
     let place = journal.place(&key.record)?;
-    let target = key.target.to_key();
+    let Some(draft) = read(journal, &place, key)? else { return Ok(None) };
+    let number = keep(journal, &place, &draft, VaultReason::DraftDiscarded, at)?;
+    remove(journal, key)?;
+    Ok(Some(number))
+}
+
+/// The number it has in the vault.
+fn keep(journal: &Journal, place: &Place, draft: &Draft, reason: VaultReason, at: Timestamp) -> Result<i64> {
+    let text = serde_json::to_string(draft).expect("a draft is plain JSON");
+    let revision = draft.base_revision.as_ref().map(Revision::as_str);
+    vault::keep(journal, place, &text, revision, reason, at)?;
+    Ok(journal.connection.last_insert_rowid())
+}
+
+/// A draft with its edits.
+fn read(journal: &Journal, place: &Place, key: &DraftKey) -> Result<Option<Draft>> {
     let found = journal
         .connection
         .prepare_cached(
-            "SELECT id, snapshot, base, base_revision, updated_at FROM drafts \
-             WHERE collection = ?1 AND key = ?2 AND target = ?3",
+            "SELECT d.id, d.snapshot, d.base, d.base_revision, d.updated_at, v.version FROM drafts d \
+             LEFT JOIN draft_versions v ON v.draft = d.id WHERE d.collection = ?1 AND d.key = ?2 AND d.target = ?3",
         )?
-        .query_row(params![place.collection, place.key, target], |row| {
+        .query_row(params![place.collection, place.key, key.target.to_key()], |row| {
             let draft = Draft {
                 key: key.clone(),
                 snapshot: row.get(1)?,
                 edits: Vec::new(),
                 base: row.get::<_, Option<String>>(2)?.map(LazyDocument::of_text),
                 base_revision: row.get::<_, Option<String>>(3)?.map(Revision),
+                version: DraftVersion(row.get::<_, Option<i64>>(5)?.unwrap_or_default()),
                 commit_requested: None,
                 updated_at: Timestamp(row.get(4)?),
             };
@@ -100,22 +185,50 @@ pub(in crate::store) fn discard(journal: &Journal, key: &DraftKey, at: Timestamp
         .prepare_cached("SELECT edit FROM draft_edits WHERE draft = ?1 ORDER BY id")?
         .query_map([id], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    let text = serde_json::to_string(&draft).expect("a draft is plain JSON");
-    let revision = draft.base_revision.as_ref().map(Revision::as_str);
-    vault::keep(journal, &place, &text, revision, VaultReason::DraftDiscarded, at)?;
-    let number = journal.connection.last_insert_rowid();
-    remove(journal, key)?;
-    Ok(Some(number))
+    Ok(Some(draft))
+}
+
+/// Which text the journal holds; `None` where there is no such draft.
+fn version(journal: &Journal, place: &Place, key: &DraftKey) -> Result<Option<DraftVersion>> {
+    let found = journal
+        .connection
+        .prepare_cached(
+            "SELECT v.version FROM drafts d LEFT JOIN draft_versions v ON v.draft = d.id \
+             WHERE d.collection = ?1 AND d.key = ?2 AND d.target = ?3",
+        )?
+        .query_row(params![place.collection, place.key, key.target.to_key()], |row| row.get::<_, Option<i64>>(0))
+        .optional()?;
+    Ok(found.map(|version| DraftVersion(version.unwrap_or_default())))
+}
+
+/// The edit of a draft is an op now. A draft in which somebody typed since stays one; the wish to queue it is fulfilled.
+pub(in crate::store) fn queued(journal: &Journal, draft: &DraftText, op: OpId) -> Result<()> {
+    let place = journal.place(&draft.key.record)?;
+    if version(journal, &place, &draft.key)?.is_none_or(|there| there == draft.version) {
+        return remove(journal, &draft.key);
+    }
+    journal
+        .connection
+        .prepare_cached(
+            "UPDATE drafts SET commit_requested = NULL, commit_op = NULL \
+             WHERE collection = ?1 AND key = ?2 AND target = ?3 AND commit_requested = ?4",
+        )?
+        .execute(params![place.collection, place.key, draft.key.target.to_key(), op.to_string()])?;
+    Ok(())
 }
 
 /// Makes a kept draft a draft again; what is there under its name goes into the vault for it.
 pub(in crate::store) fn restore(journal: &Journal, draft: &Draft, at: Timestamp) -> Result<Option<i64>> {
-    let Draft { key, snapshot, base_revision, .. } = draft.clone();
+    let Draft { key, snapshot, base_revision, version, .. } = draft.clone();
     let base = draft.base().cloned();
     let moved = discard(journal, &key, at)?;
-    write(journal, &DraftWrite::Snapshot { key: key.clone(), snapshot, base, base_revision }, at)?;
+    let mut to = version.next(DraftVersion(at.0.saturating_mul(1 << 20)));
+    let versions = Versions { from: DraftVersion::NONE, to };
+    write(journal, &DraftWrite::Snapshot { key: key.clone(), snapshot, base, base_revision, versions }, at)?;
     for edit in &draft.edits {
-        write(journal, &DraftWrite::Append { key: key.clone(), edit: edit.clone() }, at)?;
+        let versions = Versions { from: to, to: to.next(DraftVersion::NONE) };
+        write(journal, &DraftWrite::Append { key: key.clone(), edit: edit.clone(), versions }, at)?;
+        to = versions.to;
     }
     Ok(moved)
 }
@@ -143,10 +256,14 @@ pub(in crate::store) fn note_vanished(
 
 pub(in crate::store) fn remove(journal: &Journal, key: &DraftKey) -> Result<()> {
     let place = journal.place(&key.record)?;
-    journal
+    let removed: Option<i64> = journal
         .connection
-        .prepare_cached("DELETE FROM drafts WHERE collection = ?1 AND key = ?2 AND target = ?3")?
-        .execute(params![place.collection, place.key, key.target.to_key()])?;
+        .prepare_cached("DELETE FROM drafts WHERE collection = ?1 AND key = ?2 AND target = ?3 RETURNING id")?
+        .query_row(params![place.collection, place.key, key.target.to_key()], |row| row.get(0))
+        .optional()?;
+    if let Some(id) = removed {
+        journal.own_drafts.known().remove(&id);
+    }
     Ok(())
 }
 

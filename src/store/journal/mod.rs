@@ -57,6 +57,7 @@ pub(super) struct Journal {
     mirror_collections: RefCell<HashMap<CollectionKey, i64>>,
     /// The generation this process writes each session with.
     pub generations: RefCell<HashMap<SessionName, i64>>,
+    pub own_drafts: drafts::OwnDrafts,
 }
 
 impl State for Journal {
@@ -98,7 +99,14 @@ pub(super) struct Place {
 }
 
 impl Journal {
-    pub fn new(connection: Connection, mirror: Connection, files: Files, clock: Arc<dyn Clock>, nudge: Nudge) -> Self {
+    pub fn new(
+        connection: Connection,
+        mirror: Connection,
+        files: Files,
+        clock: Arc<dyn Clock>,
+        nudge: Nudge,
+        own_drafts: drafts::OwnDrafts,
+    ) -> Self {
         Self {
             connection,
             mirror,
@@ -109,6 +117,7 @@ impl Journal {
             collections: RefCell::default(),
             mirror_collections: RefCell::default(),
             generations: RefCell::default(),
+            own_drafts,
         }
     }
 

@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use crate::{
     model::{
         activity::{Activity, Severity},
-        draft::{Draft, DraftKey, DraftTarget},
+        draft::{Draft, DraftKey, DraftTarget, DraftText, DraftVersion},
         ids::{CollectionKey, OpId, RecordId, Revision, SessionName},
         lazy::LazyDocument,
         op::NewOp,
@@ -104,8 +104,8 @@ impl Reader {
     pub(super) fn drafts_where(&self, condition: &str, parameters: impl rusqlite::Params) -> Result<Vec<Draft>> {
         let mut select = self.connection.prepare_cached(&format!(
             "SELECT d.id, c.source, c.name, d.record, d.target, d.snapshot, d.base, d.base_revision, d.commit_requested, \
-             d.updated_at FROM main.drafts d JOIN main.collections c ON c.id = d.collection WHERE {condition} \
-             ORDER BY d.id"
+             d.updated_at, v.version FROM main.drafts d JOIN main.collections c ON c.id = d.collection \
+             LEFT JOIN main.draft_versions v ON v.draft = d.id WHERE {condition} ORDER BY d.id"
         ))?;
         // A draft of a target of a newer ebbtide, or one that cannot be read, stays in the table and is not shown.
         let found = select.query_map(parameters, |row| {
@@ -117,6 +117,7 @@ impl Reader {
                 edits: Vec::new(),
                 base: row.get::<_, Option<String>>(6)?.map(LazyDocument::of_text),
                 base_revision: row.get::<_, Option<String>>(7)?.map(Revision),
+                version: DraftVersion(row.get::<_, Option<i64>>(10)?.unwrap_or_default()),
                 commit_requested: row.get::<_, Option<String>>(8)?.and_then(|id| id.parse().ok()).map(OpId),
                 updated_at: Timestamp(row.get(9)?),
             };
@@ -130,6 +131,15 @@ impl Reader {
             drafts.push(draft);
         }
         Ok(drafts)
+    }
+
+    /// Which text each draft is, by its number.
+    pub(in crate::store) fn draft_versions(&mut self) -> Result<Vec<(i64, DraftVersion)>, StoreError> {
+        self.look("reading the drafts", |reader| {
+            let mut select = reader.connection.prepare_cached("SELECT draft, version FROM main.draft_versions")?;
+            let found = select.query_map([], |row| Ok((row.get(0)?, DraftVersion(row.get(1)?))))?;
+            Ok(readable(found)?)
+        })
     }
 
     /// Numbers and keys of the drafts begun last, the newest first, and how many there are in all.
@@ -158,14 +168,19 @@ impl Reader {
     }
 
     /// Drafts whose save was painted as `saving` and not confirmed: each is queued again under the same id.
-    pub fn commit_requests(&mut self) -> Result<Vec<(DraftKey, NewOp)>, StoreError> {
+    pub fn commit_requests(&mut self) -> Result<Vec<(DraftText, NewOp)>, StoreError> {
         self.look("reading the drafts", |reader| {
             let mut select = reader.connection.prepare_cached(
-                "SELECT c.source, c.name, d.record, d.target, d.commit_op FROM main.drafts d \
-                 JOIN main.collections c ON c.id = d.collection WHERE d.commit_requested IS NOT NULL ORDER BY d.id",
+                "SELECT c.source, c.name, d.record, d.target, d.commit_op, v.version FROM main.drafts d \
+                 JOIN main.collections c ON c.id = d.collection LEFT JOIN main.draft_versions v ON v.draft = d.id \
+                 WHERE d.commit_requested IS NOT NULL ORDER BY d.id",
             )?;
-            let found = select.query_map([], |row| Ok((draft_key(row, 0)?, ops::json(row.get(4)?))))?;
-            Ok(readable(found)?.into_iter().filter_map(|(key, op)| Some((key?, op?))).collect())
+            let found = select.query_map([], |row| {
+                let version = DraftVersion(row.get::<_, Option<i64>>(5)?.unwrap_or_default());
+                let draft = draft_key(row, 0)?.map(|key| DraftText { key, version });
+                Ok((draft, ops::json(row.get(4)?)))
+            })?;
+            Ok(readable(found)?.into_iter().filter_map(|(draft, op)| Some((draft?, op?))).collect())
         })
     }
 
@@ -279,7 +294,9 @@ impl Reader {
         let (Some(entry), Some(text)) = (entry, self.vault_text(id)?) else { return Ok(None) };
         let unreadable = |error| StoreError::Refused(format!("version {id} of the vault is no JSON: {error}"));
         let kept = match entry.reason {
-            VaultReason::DraftDiscarded => Kept::Draft(serde_json::from_str(&text).map_err(unreadable)?),
+            VaultReason::DraftDiscarded | VaultReason::DraftReplaced => {
+                Kept::Draft(serde_json::from_str(&text).map_err(unreadable)?)
+            }
             _ => Kept::Document(serde_json::from_str(&text).map_err(unreadable)?),
         };
         let view = self.record(&entry.record)?;

@@ -236,6 +236,10 @@ fn mend_references(connection: &Connection, found: &Found, unfit: &mut Vec<Unfit
         unfit.extend(cells.into_iter().map(|cell| Unfit { table: table.to_owned(), cell }));
         connection.execute(&format!("DELETE FROM {table} WHERE {condition}"), [])?;
     }
+    // Which text of a draft it is means nothing without the draft.
+    if connection.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'draft_versions'")?.exists([])? {
+        connection.execute("DELETE FROM draft_versions WHERE draft NOT IN (SELECT id FROM drafts)", [])?;
+    }
     Ok(())
 }
 

@@ -19,7 +19,7 @@ use crate::{
         },
     },
     model::{
-        draft::{Draft, DraftKey, DraftTarget, DraftWrite},
+        draft::{Draft, DraftKey, DraftTarget, DraftVersion, DraftWrite, Versions},
         edit,
         ids::{OpId, RecordId, RecordKey, Revision},
         json::Pointer,
@@ -80,6 +80,12 @@ pub struct Sheet {
     pub restored: Option<Timestamp>,
     /// What could not be read of the saved draft.
     pub damaged: Option<String>,
+    /// Which text of the draft this is; the journal may not have it yet.
+    pub version: DraftVersion,
+    /// What the next one is called at least.
+    pub(super) clock: DraftVersion,
+    /// Another window typed in it, and that was said.
+    pub(super) followed: bool,
     /// The version of the record the user was told of last; inside `None`: that it is gone.
     pub(super) told: Option<Option<String>>,
     pub check: Check,
@@ -160,6 +166,9 @@ impl Sheet {
             ops: Vec::new(),
             restored: None,
             damaged: None,
+            version: DraftVersion::NONE,
+            clock: DraftVersion::NONE,
+            followed: false,
             told: None,
             check: Check::default(),
             lines: LineChanges::default(),
@@ -203,6 +212,7 @@ impl Sheet {
             }
         }
         self.begun = true;
+        self.version = draft.version;
         self.appended = draft.edits.len();
         self.ready = true;
         self.restored = Some(draft.updated_at);
@@ -393,11 +403,18 @@ impl Sheet {
 
     fn write(&mut self, edit: String) -> DraftWrite {
         self.touched = true;
+        self.followed = false;
         if !self.begun || self.rewrite || self.appended >= COMPACT_AFTER {
             return self.write_snapshot();
         }
         self.appended += 1;
-        DraftWrite::Append { key: self.key.clone(), edit }
+        DraftWrite::Append { key: self.key.clone(), edit, versions: self.next_version() }
+    }
+
+    fn next_version(&mut self) -> Versions {
+        let from = self.version;
+        self.version = from.next(self.clock);
+        Versions { from, to: self.version }
     }
 
     /// Everything in one piece.
@@ -418,7 +435,25 @@ impl Sheet {
             snapshot: serde_json::to_string(&saved).expect("strings and JSON are always JSON"),
             base: self.base.clone(),
             base_revision: self.base_revision.clone(),
+            versions: self.next_version(),
         }
+    }
+
+    /// [`Self::write_snapshot`] where the writes since `from` did not reach the journal.
+    pub fn write_anew(&mut self, from: DraftVersion) -> DraftWrite {
+        let to = self.version.next(self.clock);
+        self.version = from;
+        self.clock = to;
+        self.write_snapshot()
+    }
+
+    /// Another window typed in the draft: the text is what the journal has now, seen from where it was.
+    pub fn follow(&mut self, draft: &Draft) {
+        let view = self.buffer.view();
+        self.adopt(draft);
+        self.buffer.set_view(view);
+        self.restored = None;
+        self.rewrite = false;
     }
 
     /// True where edits were appended since the last snapshot.

@@ -209,7 +209,7 @@ impl Editor {
 /// What the journal does with a draft write.
 fn keep(drafts: &mut Vec<Draft>, write: &DraftWrite, at: Timestamp) {
     match write {
-        DraftWrite::Snapshot { key, snapshot, base, base_revision } => {
+        DraftWrite::Snapshot { key, snapshot, base, base_revision, versions } => {
             drafts.retain(|draft| draft.key != *key);
             drafts.push(Draft {
                 key: key.clone(),
@@ -217,17 +217,20 @@ fn keep(drafts: &mut Vec<Draft>, write: &DraftWrite, at: Timestamp) {
                 edits: Vec::new(),
                 base: base.clone().map(Into::into),
                 base_revision: base_revision.clone(),
+                version: versions.to,
                 commit_requested: None,
                 updated_at: at,
             });
         }
-        DraftWrite::Append { key, edit } => {
+        DraftWrite::Append { key, edit, versions } => {
             let draft = drafts.iter_mut().find(|draft| draft.key == *key).expect("appended to a draft that was begun");
+            assert_eq!(draft.version, versions.from, "a step is made on what the journal has");
+            draft.version = versions.to;
             draft.edits.push(edit.clone());
             draft.updated_at = at;
         }
         DraftWrite::RequestCommit { .. } => {}
-        DraftWrite::Remove { key } | DraftWrite::Discard { key } => drafts.retain(|draft| draft.key != *key),
+        DraftWrite::Remove { key, .. } | DraftWrite::Discard { key } => drafts.retain(|draft| draft.key != *key),
     }
 }
 
@@ -620,12 +623,86 @@ fn after_a_failed_commit_the_whole_text_is_written_not_a_step_that_has_no_draft(
     desk.press("x y");
     let failed = desk.last.drafts.clone();
     assert!(matches!(failed[..], [DraftWrite::Append { .. }]));
-    let mended = desk.editor.mend(failed.clone());
+    let mended = desk.editor.mend(failed.clone(), &At::test(0));
     assert!(matches!(&mended[..], [DraftWrite::Snapshot { .. }]), "{mended:?}");
+    keep(&mut desk.drafts, &mended[0], Timestamp(0));
     desk.press("z Esc");
     let left = [failed, desk.last.drafts.clone()].concat();
-    let mended = desk.editor.mend(left);
+    let mended = desk.editor.mend(left, &At::test(0));
     assert!(matches!(&mended[..], [DraftWrite::Snapshot { .. }]), "steps before a whole text are left out: {mended:?}");
+}
+
+/// Two windows on one journal, both with the draft of a record open.
+fn two_windows() -> (Desk, Desk) {
+    let mut one = Desk::open(DraftTarget::Document, bo());
+    one.press("x");
+    let mut two = Desk::new();
+    two.drafts.clone_from(&one.drafts);
+    two.reopen(DraftTarget::Document, Some(bo()));
+    two.second = 1;
+    (one, two)
+}
+
+#[test]
+fn a_draft_another_window_types_in_is_shown_as_it_is_there_from_where_it_was_seen() {
+    let (mut one, mut two) = two_windows();
+    two.press("End y z");
+    one.drafts.clone_from(&two.drafts);
+    one.load(Some(bo()));
+    assert_eq!(one.text(), two.text());
+    assert!(one.said().contains("Another window types in this draft"), "{}", one.said());
+    let cursor = one.editor.sheet().unwrap().buffer.cursor();
+    assert_eq!((cursor.line, cursor.at), (0, 1), "the cursor stays");
+    // The next step stands on what the journal has: `keep` checks it.
+    one.second = 2;
+    one.press("w");
+    assert!(matches!(one.last.drafts[..], [DraftWrite::Append { .. }]));
+    two.drafts.clone_from(&one.drafts);
+    two.load(Some(bo()));
+    assert_eq!(two.text(), one.text());
+}
+
+#[test]
+fn what_was_read_before_the_last_step_or_while_one_is_on_its_way_takes_nothing_back() {
+    let (mut one, mut two) = two_windows();
+    let before = one.drafts.clone();
+    one.press("a b");
+    let typed = one.text();
+    let now = std::mem::replace(&mut one.drafts, before);
+    one.load(Some(bo()));
+    assert_eq!(one.text(), typed, "read before the steps");
+    one.drafts = now;
+    two.press("y");
+    one.drafts.clone_from(&two.drafts);
+    one.editor.set_unsaved(true);
+    one.load(Some(bo()));
+    assert_eq!(one.text(), typed, "the journal refuses the step, or has it");
+}
+
+#[test]
+fn a_draft_left_here_and_typed_in_elsewhere_opens_as_it_is_there() {
+    let (mut one, mut two) = two_windows();
+    one.press("Esc");
+    two.press("y");
+    one.drafts.clone_from(&two.drafts);
+    one.reopen(DraftTarget::Document, Some(bo()));
+    assert_eq!(one.text(), two.text());
+}
+
+#[test]
+fn a_text_written_anew_stands_on_what_the_journal_has() {
+    let (mut one, _) = two_windows();
+    let has = one.drafts[0].version;
+    one.press("y z");
+    let lost = one.last.drafts.clone();
+    let from = |writes: &[DraftWrite]| match writes {
+        [DraftWrite::Snapshot { versions, .. }] => versions.from,
+        other => panic!("{other:?}"),
+    };
+    let DraftWrite::Append { versions, .. } = &lost[0] else { panic!("{lost:?}") };
+    assert_eq!(from(&one.editor.rescue(lost.clone(), &At::test(0))), versions.from);
+    assert_eq!(from(&one.editor.mend(lost.clone(), &At::test(0))), versions.from);
+    assert!(versions.from > has, "of the last step, which alone was lost");
 }
 
 fn keys() -> impl Strategy<Value = Vec<&'static str>> {

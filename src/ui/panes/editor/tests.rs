@@ -142,7 +142,7 @@ impl Desk {
         let outcome = act(&mut self.editor, &Cx { at: &at, setup: &self.setup, world: &self.world, room, full: false });
         for write in outcome.drafts {
             match (write, &mut self.draft) {
-                (DraftWrite::Snapshot { key, snapshot, base, base_revision }, draft) => {
+                (DraftWrite::Snapshot { key, snapshot, base, base_revision, versions }, draft) => {
                     let updated_at = at.wall;
                     *draft = Some(Draft {
                         key,
@@ -150,6 +150,7 @@ impl Desk {
                         edits: Vec::new(),
                         base: base.map(Into::into),
                         base_revision,
+                        version: versions.to,
                         commit_requested: None,
                         updated_at,
                     });

@@ -741,6 +741,27 @@ async fn pages_of_integer_keys_come_whole_and_in_order() {
 }
 
 #[tokio::test]
+async fn the_newest_record_is_found_and_one_from_the_future_does_not_count() {
+    let seed = json!({"tasks": {
+        "a": {"meta": {"at": 1_700_000_000_000_i64}}, "b": {"meta": {"at": 1_700_000_000_500_i64}},
+        "c": {"meta": {"at": 4_000_000_000_000_i64}}, "d": {"n": 1},
+    }});
+    let (server, url) = backend(seed, None).await;
+    let client = patient(&url);
+    let newest = async |until| {
+        let page = client.newest(&tasks(), ebbtide::model::time::Timestamp(until)).await.0.unwrap();
+        page.records.into_iter().map(|record| record.id.0).collect::<Vec<_>>()
+    };
+    assert_eq!(newest(1_700_000_600_000).await, ["b"]);
+    assert_eq!(newest(5_000_000_000_000).await, ["c"]);
+    server.stop().await;
+    let (server, url) = backend(json!({"tasks": {"t": {"meta": {"at": "2026-01-02"}}}}), None).await;
+    let page = patient(&url).newest(&tasks(), ebbtide::model::time::Timestamp(0)).await.0.unwrap();
+    assert_eq!(page.records.len(), 1, "a stamp that is text has no limit");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_delta_tells_what_is_at_or_after_a_stamp_oldest_first() {
     let mut tasks_seed = serde_json::Map::new();
     for n in 0..30 {

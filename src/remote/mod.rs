@@ -21,7 +21,7 @@ use crate::model::{
     ids::{CollectionName, RecordId, RecordKey},
     source::{Deadlines, SourceKind, SourceSpec},
     sync_status::LinkFact,
-    time::Clock,
+    time::{Clock, Timestamp},
     wire::{Answer, Current, Exchange, PushRequest, ReadError, RemoteChange, RemoteRecord, Trouble, WireRequest},
 };
 use crate::remote::credentials::Token;
@@ -169,6 +169,13 @@ impl Remote {
     ) -> (Result<Page, ReadError>, Exchange) {
         let Kind::Firebase(client) = &*self.0;
         client.delta(collection, since, limit).await
+    }
+
+    /// The record with the newest `updated_at`, alone. A number above `until` (milliseconds) does not count: one wrong
+    /// clock would hide everything that is new.
+    pub async fn newest(&self, collection: &CollectionName, until: Timestamp) -> (Result<Page, ReadError>, Exchange) {
+        let Kind::Firebase(client) = &*self.0;
+        client.newest(collection, until).await
     }
 
     /// Opens the live feed of a whole collection, or of what changes after `since` where given. The feed of a whole

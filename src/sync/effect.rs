@@ -101,6 +101,12 @@ pub enum Effect {
         since: String,
         limit: usize,
     },
+    /// The record with the newest stamp, alone; numbers above `until` do not count. Answer: [`super::Event::PageRead`].
+    ReadNewest {
+        ticket: Ticket,
+        collection: CollectionKey,
+        until: Timestamp,
+    },
     /// Rows, tombstones and checkpoint in one transaction. Answer: [`super::Event::PageApplied`].
     ApplyPage {
         ticket: Ticket,

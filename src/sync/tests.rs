@@ -163,7 +163,7 @@ impl Script {
                 columns: Vec::new(),
                 title: None,
                 pull,
-                updated_at: None,
+                updated_at: (pull == PullMode::Delta).then(|| crate::model::json::Pointer::parse("/at")),
                 conflicts,
             }],
         };
@@ -708,7 +708,18 @@ fn row(id: &str) -> RemoteRecord {
     RemoteRecord { id: id.into(), revision: None, text: r#"{"n":1}"#.to_owned() }
 }
 
+fn stamped(id: &str, at: i64) -> RemoteRecord {
+    RemoteRecord { id: id.into(), revision: None, text: json!({ "n": 1, "at": at }).to_string() }
+}
+
 impl Script {
+    /// Answers the reading asked for by `wants` with these records.
+    fn read(&mut self, wants: impl Fn(&Effect) -> Option<Ticket>, records: Vec<RemoteRecord>, next: Option<&str>) {
+        let ticket = self.take_ticket(wants);
+        let data = PageData { records, next: next.map(RecordId::from) };
+        self.tell(Event::PageRead { ticket, collection: collection(), result: Ok(data), exchange: exchange() });
+    }
+
     fn checkpoint(&mut self, text: Option<&str>) {
         let ticket = self.pass_until(|effect| match effect {
             Effect::ReadCheckpoint { ticket, .. } => Some(*ticket),
@@ -779,6 +790,43 @@ impl Script {
         });
         self.tell(Event::FeedMoved { ticket, collection: collection(), result, bytes: 10 });
     }
+}
+
+/// What somebody changes behind the place a long first reading has reached is in no page of it.
+#[test]
+fn deltas_go_on_from_what_was_the_newest_when_the_sweep_began() {
+    let began = 1_700_000_000_000;
+    let mut script = Script::online(PullMode::Delta);
+    script.checkpoint(None);
+    script.keys(&["a", "b"]);
+    let newest = |effect: &Effect| match effect {
+        Effect::ReadNewest { ticket, .. } => Some(*ticket),
+        _ => None,
+    };
+    let page = |effect: &Effect| match effect {
+        Effect::ReadPage { ticket, .. } => Some(*ticket),
+        _ => None,
+    };
+    assert!(script.take(page).is_none(), "not before it is known what is the newest");
+    script.read(newest, vec![stamped("b", began)], None);
+    script.read(page, vec![stamped("a", began - 9_000)], Some("a"));
+    script.applied();
+    // An hour later: `a` was changed meanwhile, and `b` after it.
+    script.read(page, vec![stamped("b", began + 3_600_000)], None);
+    let checkpoint = script.applied().expect("a checkpoint");
+    assert!(checkpoint.contains(&began.to_string()), "{checkpoint}");
+    script.missing(0, 2);
+    let since = loop {
+        let delta = script.take(|effect| match effect {
+            Effect::ReadDelta { since, .. } => Some(since.clone()),
+            _ => None,
+        });
+        match delta {
+            Some(since) => break since.parse::<i64>().unwrap(),
+            None => script.applied(),
+        };
+    };
+    assert_eq!(since, began - 5_000, "with the overlap");
 }
 
 #[test]

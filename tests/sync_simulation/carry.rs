@@ -17,6 +17,7 @@ impl World<'_> {
             | Effect::ReadKeys { .. }
             | Effect::ReadPage { .. }
             | Effect::ReadDelta { .. }
+            | Effect::ReadNewest { .. }
             | Effect::OpenFeed { .. }
             | Effect::Reupload { .. }
             | Effect::Probe { .. } => {
@@ -104,7 +105,13 @@ impl World<'_> {
             Effect::ApplyPage { ticket, page } => {
                 let collection = page.collection.clone();
                 let pending = self.clients[client].disk.pending().len();
+                let held = self.clients[client].disk.held_against(&page);
                 let result = self.clients[client].disk.apply_page(page);
+                if let Some(id) =
+                    held.iter().find(|id| self.clients[client].disk.look(&collection.record((*id).clone())).1.is_none())
+                {
+                    self.breaks(format!("I2: a pull of client {client} deleted {id}, which has pending edits"));
+                }
                 self.check_page(client, pending);
                 Event::PageApplied { ticket, collection, result }
             }

@@ -315,6 +315,19 @@ impl Disk {
         self.store().acknowledge(vec![base]).wait().map_err(words)
     }
 
+    /// Records with pending edits that a page says are gone: their last copy stays until the edits are settled.
+    pub fn held_against(&mut self, page: &PageWrite) -> Vec<RecordId> {
+        let gone = page.changes.iter().filter_map(|change| match change {
+            RemoteChange::Tombstone { id } => Some(id.clone()),
+            RemoteChange::Upsert(_) => None,
+        });
+        gone.filter(|id| {
+            let (ops, base, _) = self.look(&page.collection.record(id.clone()));
+            !ops.is_empty() && base.is_some()
+        })
+        .collect()
+    }
+
     pub fn apply_page(&mut self, page: PageWrite) -> StoreResult<AppliedPage> {
         let removes = page.changes.iter().any(|change| matches!(change, RemoteChange::Tombstone { .. }));
         let collection = page.collection.clone();

@@ -259,6 +259,10 @@ impl World<'_> {
                 let result = or(error, || PageData { records: self.server.since(since, limit), next: None });
                 Event::PageRead { ticket, collection, result, exchange }
             }
+            Effect::ReadNewest { ticket, collection, until } => {
+                let result = or(error, || PageData { records: self.server.newest(until.0), next: None });
+                Event::PageRead { ticket, collection, result, exchange }
+            }
             Effect::OpenFeed { ticket, collection, since } => {
                 if !failed {
                     let since = since.map(|since| since.parse().unwrap_or(0));

@@ -24,6 +24,8 @@ pub struct Plan {
     pub rules: Vec<(&'static str, FieldRule)>,
     /// Processes on each data dir: the first leads, a second one edits beside it and takes the lead when it dies.
     pub processes: usize,
+    /// The mirror is compared with the server in the background. Where it is not, nothing heals news that a pull missed.
+    pub audited: bool,
     /// What the users answer when the server's collection turns out to be empty.
     pub guard: GuardAnswer,
 }
@@ -184,6 +186,7 @@ impl Schedule {
                 Kind::Liveness => dice.pick(&[0, 15]).unwrap_or(0),
             },
             active: 40_000,
+            audited: true,
             guard: if dice.chance(50) { GuardAnswer::Accept } else { GuardAnswer::Reupload },
         };
         let mut steps = Vec::new();
@@ -231,6 +234,9 @@ impl Schedule {
             add(&mut dice, 0, Happens::Wipe);
         }
         steps.sort_by_key(|step| step.at);
+        // Only a comparison finds what was spoilt behind everybody's back.
+        let is_spoilt = steps.iter().any(|step| step.what == Happens::Damage);
+        let plan = Plan { audited: is_spoilt || Dice::of(seed, &[4]).chance(50), ..plan };
         Self { seed, plan, steps, faults: Faults::Drawn }
     }
 

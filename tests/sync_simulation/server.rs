@@ -176,6 +176,12 @@ impl Server {
         found.into_iter().take(limit).filter_map(|(_, id)| self.row(id)).collect()
     }
 
+    /// The newest record up to a stamp.
+    pub fn newest(&self, until: i64) -> Vec<RemoteRecord> {
+        let stamped = self.records.iter().filter_map(|(id, value)| Some((stamp(value).filter(|at| *at <= until)?, id)));
+        stamped.max().and_then(|(_, id)| self.row(id)).into_iter().collect()
+    }
+
     pub fn everything(&self) -> Vec<RemoteRecord> {
         self.records.keys().filter_map(|id| self.row(id)).collect()
     }

@@ -496,7 +496,7 @@ impl<'s> World<'s> {
             parallel: self.schedule.plan.parallel,
             page_size: 7,
             sweep_every: Duration::from_secs(60),
-            audit_budget: 100_000_000,
+            audit_budget: if self.schedule.plan.audited { 100_000_000 } else { 0 },
             audit_every: Duration::from_secs(20),
             ..SyncSettings::default()
         };

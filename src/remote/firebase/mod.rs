@@ -24,7 +24,7 @@ use crate::{
         op::{OpKind, Precondition},
         rtdb,
         source::{CollectionSpec, Deadlines, SourceSpec},
-        time::Clock,
+        time::{Clock, Timestamp},
         wire::{Answer, Current, Exchange, PushRequest, ReadError, RemoteRecord, WireRequest},
     },
     remote::{
@@ -266,6 +266,31 @@ impl Firebase {
             let next = records.last().filter(|_| full).map(|record| record.id.clone());
             return (Ok(Page { records, next }), sum);
         }
+    }
+
+    /// [`super::Remote::newest`]. Texts order behind numbers, so the limit is only said where a number went beyond it.
+    pub(crate) async fn newest(
+        &self,
+        collection: &CollectionName,
+        until: Timestamp,
+    ) -> (Result<Page, ReadError>, Exchange) {
+        let (pointer, order) = match self.stamp(collection) {
+            Ok(found) => found,
+            Err(message) => return (Err(ReadError::Refused { status: 400, message }), self.no_exchange()),
+        };
+        let mut parameters = vec![("orderBy", order), ("limitToLast", "1".to_owned())];
+        let (text, mut sum) = self.query(collection, &parameters).await;
+        let mut found = text.and_then(|text| stamped(&text, &pointer).map_err(misshapen));
+        let beyond = |stamp: &Value| stamp.as_f64().is_some_and(|millis| millis > until.0 as f64);
+        if matches!(&found, Ok(found) if found.last().is_some_and(|(stamp, _)| beyond(stamp))) {
+            parameters.push(("endAt", until.0.to_string()));
+            let (text, exchange) = self.query(collection, &parameters).await;
+            sum = joined(&sum, exchange);
+            found = text.and_then(|text| stamped(&text, &pointer).map_err(misshapen));
+        }
+        let page =
+            found.map(|found| Page { records: found.into_iter().map(|(_, record)| record).collect(), next: None });
+        (page, sum)
     }
 
     pub(crate) async fn feed(

@@ -96,6 +96,13 @@ impl Leader {
                     Event::PageRead { ticket, collection, result, exchange }
                 });
             }
+            Effect::ReadNewest { ticket, collection, until } => {
+                self.ask(&collection.source.clone(), async move |remote| {
+                    let (result, exchange) = remote.newest(&collection.collection, until).await;
+                    let result = result.map(|page| PageData { records: page.records, next: page.next });
+                    Event::PageRead { ticket, collection, result, exchange }
+                });
+            }
             Effect::ApplyPage { ticket, page } => self.apply_page(ticket, page),
             Effect::ReadMissing { ticket, collection, sweep } => {
                 let reply = self.store.missing(collection.clone(), sweep);

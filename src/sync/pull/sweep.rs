@@ -13,12 +13,14 @@ use crate::{
         ids::RecordId,
         rtdb,
         source::PullMode,
+        time::Timestamp,
         wire::{Exchange, ReadError, RemoteChange, RemoteRecord},
     },
     sync::{
         effect::{Effect, Ticket},
         event::{MissingRows, PageData, StoreResult},
         lane::{Cx, Signal},
+        policy,
     },
 };
 
@@ -37,12 +39,21 @@ pub(super) struct Sweep {
     page: Option<(PageData, Duration)>,
     applying: Option<(Ticket, u64)>,
     read_to_end: bool,
-    newest: Option<String>,
+    position: Position,
+}
+
+/// From which stamp on deltas go on after the sweep. What is changed behind the place the sweep has reached is only in
+/// deltas, so they begin with what was the newest before the first page was read, however long the sweep takes.
+enum Position {
+    Wanted,
+    Asked(Ticket),
+    Known,
 }
 
 impl Sweep {
     pub(super) fn is_waiting(&self) -> bool {
-        self.reading.is_some() || self.applying.is_some() || self.page.is_some()
+        let asks = matches!(self.position, Position::Asked(_));
+        asks || self.reading.is_some() || self.applying.is_some() || self.page.is_some()
     }
 
     pub(super) fn applies(&self, ticket: Ticket) -> bool {
@@ -112,6 +123,8 @@ impl Pull {
         }
         self.rate.reset();
         self.reading_since = Some(cx.at.mono);
+        let is_first_page = self.checkpoint.after.is_none();
+        let wants_position = self.mode == Some(Mode::Delta) && is_first_page;
         self.stage = Stage::Sweep(Sweep {
             number: self.checkpoint.sweep,
             after: self.checkpoint.after.clone(),
@@ -119,7 +132,7 @@ impl Pull {
             page: None,
             applying: None,
             read_to_end: false,
-            newest: self.checkpoint.since.clone(),
+            position: if wants_position { Position::Wanted } else { Position::Known },
         });
         self.continue_sweep(cx);
     }
@@ -129,18 +142,23 @@ impl Pull {
         if self.ending.is_some() {
             return;
         }
-        let wants_stamps = self.mode == Some(Mode::Delta);
         let Stage::Sweep(sweep) = &mut self.stage else { return };
+        match sweep.position {
+            Position::Known => {}
+            Position::Wanted if is_open => {
+                let (ticket, until) = (cx.ticket(), latest_stamp(cx));
+                sweep.position = Position::Asked(ticket);
+                return cx.out.push(Effect::ReadNewest { ticket, collection: self.key.clone(), until });
+            }
+            Position::Wanted | Position::Asked(_) => return,
+        }
         if sweep.applying.is_none()
             && let Some((page, began)) = sweep.page.take()
         {
-            if wants_stamps {
-                sweep.newest = newest_stamp(&self.spec, cx, &page.records, sweep.newest.take());
-            }
             let rows = page.records.len() as u64;
             let last = page.records.last().map(|record| record.id.clone());
             let after = page.next.or(last).or_else(|| self.checkpoint.after.clone());
-            let (number, newest) = (sweep.number, sweep.newest.clone());
+            let number = sweep.number;
             let ticket = cx.ticket();
             sweep.applying = Some((ticket, rows));
             self.checkpoint = Checkpoint {
@@ -149,7 +167,6 @@ impl Pull {
                 mode: self.mode,
                 after,
                 done: self.checkpoint.done + rows,
-                since: newest,
                 ..self.checkpoint.clone()
             };
             let echoes = &self.echoes;
@@ -190,6 +207,9 @@ impl Pull {
             return self.delta_read(cx, ticket, result, exchange);
         }
         let Stage::Sweep(sweep) = &mut self.stage else { return };
+        if matches!(sweep.position, Position::Asked(expected) if expected == ticket) {
+            return self.newest_read(cx, result, exchange);
+        }
         let Some((_, began)) = sweep.reading.take_if(|(expected, _)| *expected == ticket) else { return };
         self.shown.bytes += exchange.bytes_down;
         match result {
@@ -202,6 +222,31 @@ impl Pull {
             }
             Err(error) => self.fail(cx, &error, exchange),
         }
+    }
+
+    fn newest_read(&mut self, cx: &mut Cx<'_>, result: Result<PageData, ReadError>, exchange: &Exchange) {
+        self.shown.bytes += exchange.bytes_down;
+        match result {
+            Ok(page) => {
+                cx.signals.push(Signal::Read(exchange.clone()));
+                self.checkpoint.since = newest_stamp(&self.spec, cx, &page.records, None);
+            }
+            // It can be read by its keys all the same, again and again.
+            Err(error @ ReadError::Refused { .. }) => {
+                self.report(cx, &error, exchange);
+                self.checkpoint.since = None;
+                if !self.checkpoint.whole {
+                    let text = format!("`{}` is not asked for what is new: {}", self.key, policy::words(&error));
+                    let hint = "it is read as a whole instead; an index on the `updated_at` field helps";
+                    cx.log(Severity::Warning, "sync", text, Some(hint));
+                }
+            }
+            Err(error) => return self.fail(cx, &error, exchange),
+        }
+        if let Stage::Sweep(sweep) = &mut self.stage {
+            sweep.position = Position::Known;
+        }
+        self.continue_sweep(cx);
     }
 
     /// A page of a sweep, a snapshot, a delta or the end of one is in the mirror.
@@ -465,8 +510,12 @@ impl Pull {
     }
 }
 
-/// The newest stamp among `records` and `known`, as JSON text. Stamps from the future would hide every change until
-/// then, and do not count.
+/// Stamps from the future would hide every change until then, and do not count.
+fn latest_stamp(cx: &Cx<'_>) -> Timestamp {
+    cx.at.wall.plus(Duration::from_secs(600))
+}
+
+/// The newest stamp among `records` and `known`, as JSON text.
 fn newest_stamp(
     spec: &crate::model::source::CollectionSpec,
     cx: &Cx<'_>,
@@ -474,7 +523,7 @@ fn newest_stamp(
     known: Option<String>,
 ) -> Option<String> {
     let Some(pointer) = &spec.updated_at else { return known };
-    let limit = cx.at.wall.0.saturating_add(600_000);
+    let limit = latest_stamp(cx).0;
     let mut newest = known.and_then(|text| serde_json::from_str::<Value>(&text).ok());
     for record in records {
         let Ok(document) = serde_json::from_str::<Value>(&record.text) else { continue };

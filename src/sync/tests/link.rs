@@ -268,6 +268,7 @@ fn forced_offline_asks_for_nothing_whatever_happens() {
     let asks = |effect: &Effect| {
         matches!(effect, Effect::Probe { .. } | Effect::Fetch { .. } | Effect::Push { .. } | Effect::OpenFeed { .. })
             || matches!(effect, Effect::ReadKeys { .. } | Effect::ReadPage { .. } | Effect::ReadDelta { .. })
+            || matches!(effect, Effect::ReadNewest { .. })
     };
     assert!(!script.asked.iter().any(asks), "{:?}", script.asked);
     assert_eq!(status(&script).push.waiting_for.as_deref(), Some("forced offline"));

@@ -830,6 +830,36 @@ fn deltas_go_on_from_what_was_the_newest_when_the_sweep_began() {
 }
 
 #[test]
+fn after_a_restart_deltas_are_followed_by_a_count_that_finds_deletions() {
+    let complete = |swept_at: i64| {
+        json!({"phase": "complete", "sweep": 1, "mode": "delta", "done": 2, "total": 2, "since": "1700000000000",
+            "swept_at": swept_at, "whole": true})
+        .to_string()
+    };
+    let counts = |effect: &Effect| matches!(effect, Effect::ReadKeys { .. }).then_some(());
+    for swept_before in [10, 100_000] {
+        let mut script = Script::online(PullMode::Delta);
+        script.checkpoint(Some(&complete(script.at().wall.0 - swept_before * 1000)));
+        let delta = |effect: &Effect| match effect {
+            Effect::ReadDelta { ticket, .. } => Some(*ticket),
+            _ => None,
+        };
+        script.read(delta, Vec::new(), None);
+        script.applied();
+        let feed = script.feed();
+        script.news(feed, Ok(FeedNews::Changes(Vec::new())));
+        let every = settings().sweep_every.as_secs();
+        let left = every.saturating_sub(swept_before.unsigned_abs());
+        if left > 0 {
+            script.pass(left - 1);
+            assert!(script.take(counts).is_none(), "swept {swept_before} s ago");
+        }
+        script.pass(1);
+        assert!(script.take(counts).is_some(), "swept {swept_before} s ago");
+    }
+}
+
+#[test]
 fn a_backfill_reads_one_page_ahead_and_covers_each_page_by_its_checkpoint() {
     let mut script = Script::online(PullMode::Windows);
     script.checkpoint(None);

@@ -23,6 +23,10 @@ impl World<'_> {
             | Effect::Probe { .. } => {
                 let delay = self.dice(client).between(1, 60);
                 let fault = self.meets(client);
+                self.note(client, || match fault {
+                    None => format!("asks {effect:?}"),
+                    Some(fault) => format!("asks {effect:?}, and meets {fault:?}"),
+                });
                 self.later(client, delay, Happening::Read(effect, fault));
             }
             Effect::NextOfFeed { ticket, .. } => {
@@ -104,6 +108,8 @@ impl World<'_> {
             }
             Effect::ApplyPage { ticket, page } => {
                 let collection = page.collection.clone();
+                let checkpoint = page.checkpoint.clone().unwrap_or_default();
+                self.note(client, || format!("applies {} changes, {checkpoint}", page.changes.len()));
                 let pending = self.clients[client].disk.pending().len();
                 let held = self.clients[client].disk.held_against(&page);
                 let result = self.clients[client].disk.apply_page(page);

@@ -372,6 +372,10 @@ impl Pull {
         if self.verify_wished && self.checkpoint.whole {
             return self.begin_verify(cx);
         }
+        if self.checkpoint.phase == Phase::Complete && self.recount_at.is_none() {
+            // Deltas tell of no deletions, and those of the time nobody was here are still to be found.
+            self.recount_at = Some(cx.at.mono + self.rest_left(cx).unwrap_or_default());
+        }
         match (self.mode, self.checkpoint.phase) {
             (Some(Mode::Stream), _) => self.open_feed(cx, None),
             (Some(_), Phase::Backfill) => self.begin_sweep(cx, true),

@@ -86,7 +86,7 @@ fn run_seeds(
     let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));
     let failed: Mutex<BTreeMap<u64, String>> = Mutex::default();
     // Most of a run waits for the store's threads.
-    let threads = std::thread::available_parallelism().map_or(2, |n| n.get() * 3);
+    let threads = std::thread::available_parallelism().map_or(2, |n| n.get() * 4);
     let began = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..threads {

@@ -110,7 +110,7 @@ impl World<'_> {
                 let collection = page.collection.clone();
                 let checkpoint = page.checkpoint.clone().unwrap_or_default();
                 self.note(client, || format!("applies {} changes, {checkpoint}", page.changes.len()));
-                let pending = self.clients[client].disk.pending().len();
+                let pending = self.clients[client].disk.pending_count();
                 let held = self.clients[client].disk.held_against(&page);
                 let result = self.clients[client].disk.apply_page(page);
                 if let Some(id) =
@@ -136,7 +136,7 @@ impl World<'_> {
                 Event::WindowCompared { ticket, collection, result: result.map_err(|error| error.to_string()) }
             }
             Effect::FinishSweep { ticket, collection, sweep, keep, at } => {
-                let pending = self.clients[client].disk.pending().len();
+                let pending = self.clients[client].disk.pending_count();
                 let rows = self.clients[client].disk.rows(&collection);
                 let result = self.clients[client].disk.finish_sweep(&collection, sweep, &keep, at);
                 self.check_deletion(client, rows, result.as_ref().map_or(0, |applied| applied.deleted));

@@ -113,8 +113,8 @@ impl World<'_> {
     }
 
     /// After rows of the server went in, or rows went out.
-    pub fn check_page(&mut self, client: usize, pending_before: usize) {
-        let pending = self.clients[client].disk.pending().len();
+    pub fn check_page(&mut self, client: usize, pending_before: u64) {
+        let pending = self.clients[client].disk.pending_count();
         if pending != pending_before {
             self.breaks(format!("I2: a pull changed {pending_before} pending ops of client {client} into {pending}"));
         }
@@ -130,10 +130,11 @@ impl World<'_> {
         let Some(position) = text.and_then(|text| serde_json::from_str::<Value>(&text).ok()) else { return };
         let whole = position.get("whole").and_then(Value::as_bool).unwrap_or(false);
         let after = position.get("after").and_then(Value::as_str).map(str::to_owned);
+        let listed = self.clients[client].disk.listed(&collection());
         for n in 0..SHARED {
             let id = RecordId(format!("r{n:02}"));
             let covered = whole || after.as_ref().is_some_and(|after| id.as_str() <= after.as_str());
-            if covered && self.server.records.contains_key(&id) {
+            if covered && self.server.records.contains_key(&id) && !listed.contains(&id) {
                 let (_, base, _) = self.clients[client].disk.look(&record(&id));
                 if base.is_none() && !self.server.was_deleted(&id) {
                     return self

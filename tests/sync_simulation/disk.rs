@@ -230,6 +230,21 @@ impl Disk {
         self.reader().outbox(&states, None, 1_000).expect("the outbox")
     }
 
+    pub fn pending_count(&mut self) -> u64 {
+        self.reader().counts().expect("the outbox").pending()
+    }
+
+    /// The records with nothing pending that are here.
+    pub fn listed(&mut self, collection: &CollectionKey) -> HashSet<RecordId> {
+        let mut ids = HashSet::new();
+        let each = |id: &RecordId, _: &str| ids.insert(id.clone()) || true;
+        self.reader().export(collection, each).expect("an export");
+        for id in self.reader().protected(collection).expect("the pending ones") {
+            ids.remove(&id);
+        }
+        ids
+    }
+
     /// What is shown of the whole collection.
     pub fn shown(&mut self, collection: &CollectionKey) -> Vec<(RecordId, Value)> {
         let mut rows = Vec::new();

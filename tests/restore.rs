@@ -604,6 +604,19 @@ fn what_an_editor_left_of_a_merge_waits_with_its_conflict() {
 }
 
 #[test]
+fn who_moves_on_from_a_record_that_was_gone_to_is_not_put_back_by_another_size() {
+    let mut bench = Bench::new(setup((80, 24)), world(), NOW);
+    bench.press(&format!("2G{}", "k".repeat(25)));
+    let first = bench.app.records().selected().unwrap().id;
+    // The second time the rows at hand are those that would be asked for: no answer comes.
+    bench.press(&format!("gr{first}<enter>gr{first}<enter>2j"));
+    let before = bench.app.session();
+    bench.resize(250, 70);
+    bench.resize(80, 24);
+    assert_eq!(without_top(&bench.app.session()["records"]), without_top(&before["records"]));
+}
+
+#[test]
 fn a_first_row_that_is_gone_at_the_start_is_not_waited_for() {
     for size in [(80, 24), (250, 70)] {
         first_row_gone(size);

@@ -122,9 +122,11 @@ impl Records {
 
     /// Puts the cursor on a record, whether it is among the rows at hand or not.
     pub fn seek(&mut self, id: RecordId) {
+        // Where the rows at hand are those that would be asked for, no answer comes that could meet the goal.
+        let is_here = self.anchor() == Anchor::At(id.clone()) && self.index_of(Some(&id)).is_some();
         self.anchor = Some(Anchor::At(id.clone()));
         self.list.cursor = Some(id.clone());
-        self.goal = Some(Goal::Record(id));
+        self.goal = (!is_here).then_some(Goal::Record(id));
     }
 
     pub(super) fn query(&self, cx: &Cx<'_>) -> Option<ListQuery> {
@@ -179,7 +181,8 @@ impl Records {
     pub(super) fn go(&mut self, index: usize, cx: &Cx<'_>) -> Outcome {
         let height = self.body_height(cx.room);
         let Some(id) = self.rows().get(index).map(|row| row.id.clone()) else { return Outcome::used() };
-        self.sought_top = false;
+        // Whoever moves on does not want to be put back by an answer that is still to come.
+        (self.sought_top, self.goal) = (false, None);
         let (old_top, _) = self.window(height);
         self.list.top = self.rows().get(old_top).map(|row| row.id.clone());
         self.list.cursor = Some(id);

@@ -330,6 +330,21 @@ fn two_windows_that_type_in_one_draft_at_once_lose_no_letter_and_agree_in_the_en
 }
 
 #[test]
+fn a_log_shows_what_another_window_adds_to_it() {
+    let (workspace, _serve, _dir) = workspace();
+    let open = open_field(&workspace);
+    let mut first = open("Person 5");
+    first.send("\x1b");
+    first.wait("the field is closed", |frame| frame.cursor.is_none());
+    first.send("L");
+    first.wait_text("Activity");
+    let mut second = open("Person 5");
+    second.send("x\x1b");
+    second.wait_text("kept");
+    first.wait_text("Draft of users/u_5 /name kept");
+}
+
+#[test]
 fn two_windows_share_the_data_and_the_sync_goes_over_when_one_dies() {
     let (workspace, _serve, _dir) = workspace();
     let mut first = workspace.dashboard(120, 36, &[]);

@@ -480,8 +480,8 @@ impl Dashboard {
                 self.leadership = leadership;
                 self.tell_status();
             }
-            Shell::Engine(EngineEvent::Changed { records, outbox, drafts }) => {
-                self.handle(Event::Changed(Changed { records, outbox, activity: false, drafts }));
+            Shell::Engine(EngineEvent::Changed { records, outbox, drafts, activity }) => {
+                self.handle(Event::Changed(Changed { records, outbox, activity, drafts }));
             }
             Shell::Engine(EngineEvent::Activity(activity)) => self.handle(Event::Noticed(activity)),
             Shell::Engine(EngineEvent::Idle) => {}

@@ -16,6 +16,8 @@ use crate::{
 
 /// After this long without a frame a key is taken to have changed nothing. Only the length of the run depends on it.
 const SILENT: Duration = Duration::from_millis(80);
+/// A window hears within this of what another one did.
+const HEARD: Duration = Duration::from_millis(400);
 
 const SIZES: [(u16, u16); 5] = [(120, 36), (80, 24), (100, 30), (60, 16), (160, 50)];
 
@@ -161,9 +163,10 @@ impl Lane {
         }
         settle(&mut first);
         settle(&mut second);
+        quiet(&mut second, HEARD);
         second.kill();
         let painted = self.shown("default-2", second.last_frame().unwrap(), second_size);
-        settle(&mut first);
+        quiet(&mut first, HEARD);
         let before = self.shown("default", first.last_frame().unwrap(), size);
         first.kill();
         let about = format!("{} ({}, two windows)", self.run, scene.name);
@@ -264,9 +267,13 @@ pub fn press(pty: &mut Pty, keys: &str) {
 
 /// Waits until no frame comes any more: loads have answered.
 pub fn settle(pty: &mut Pty) {
+    quiet(pty, SILENT);
+}
+
+fn quiet(pty: &mut Pty, span: Duration) {
     let mut frames = pty.frames();
     loop {
-        let now = pty.wait_frames(frames + 1, SILENT);
+        let now = pty.wait_frames(frames + 1, span);
         if now == frames {
             return;
         }

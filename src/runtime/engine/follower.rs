@@ -24,6 +24,8 @@ pub(super) struct Follower {
     counts: OutboxCounts,
     /// The drafts as others left them.
     drafts: Vec<(i64, DraftVersion)>,
+    /// The newest row of the activity log.
+    logged: i64,
     /// A wish was forwarded at this time and its work is not known to be done.
     asked: Option<Timestamp>,
     /// Rules made here meanwhile, as wishes.
@@ -40,6 +42,7 @@ impl Follower {
             statuses: Vec::new(),
             counts: OutboxCounts::default(),
             drafts: Vec::new(),
+            logged: 0,
             asked: None,
             learned: Vec::new(),
         })
@@ -95,12 +98,14 @@ impl Follower {
             let others = self.store.drafts_of_others(&mut self.reader).unwrap_or_default();
             let drafts = self.drafts != others;
             self.drafts = others;
+            let logged = self.reader.newest_activity().unwrap_or(self.logged);
+            let activity = std::mem::replace(&mut self.logged, logged) != logged;
             if let Some((_, mirror)) = self.seen {
                 // Session rows are written with every key: only another outbox or mirror is news.
                 let outbox = counts != self.counts;
                 let records = outbox || version.1 != mirror;
-                if records || drafts {
-                    report(EngineEvent::Changed { records, outbox, drafts });
+                if records || drafts || activity {
+                    report(EngineEvent::Changed { records, outbox, drafts, activity });
                 }
             }
             self.seen = Some(version);

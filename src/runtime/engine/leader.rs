@@ -141,6 +141,8 @@ pub(super) struct Leader {
     /// Changes not told yet, and when the last ones were.
     /// The drafts as others left them.
     drafts: Vec<(i64, DraftVersion)>,
+    /// The newest row of the activity log.
+    logged: i64,
     pub(super) changed: (bool, bool),
     told: Duration,
     pruned: Option<Duration>,
@@ -158,6 +160,7 @@ impl Leader {
         let journal = reader.data_version()?.0;
         let counts = reader.counts()?;
         let drafts = setup.store.drafts_of_others(&mut reader)?;
+        let logged = reader.newest_activity()?;
         let accounts = reader.accounts()?.into_iter().collect();
         let forced_since = reader.forced_offline()?;
         if let Some(since) = forced_since {
@@ -195,6 +198,7 @@ impl Leader {
             journal,
             counts,
             drafts,
+            logged,
             changed: (false, false),
             told: Duration::ZERO,
             pruned: None,
@@ -330,13 +334,20 @@ impl Leader {
             return;
         }
         self.take_requests();
-        match self.store.drafts_of_others(&mut self.reader) {
-            Ok(drafts) if drafts != self.drafts => {
-                self.drafts = drafts;
-                (self.report)(EngineEvent::Changed { records: false, outbox: false, drafts: true });
+        match self
+            .store
+            .drafts_of_others(&mut self.reader)
+            .and_then(|found| Ok((found, self.reader.newest_activity()?)))
+        {
+            Ok((found, logged)) => {
+                let drafts = self.drafts != found;
+                self.drafts = found;
+                let activity = std::mem::replace(&mut self.logged, logged) != logged;
+                if drafts || activity {
+                    (self.report)(EngineEvent::Changed { records: false, outbox: false, drafts, activity });
+                }
             }
-            Ok(_) => {}
-            Err(error) => tracing::warn!("the drafts cannot be read: {error}"),
+            Err(error) => tracing::warn!("what other windows did cannot be read: {error}"),
         }
         // Session rows are written with every key: only another outbox is news.
         match self.reader.counts() {
@@ -399,7 +410,7 @@ impl Leader {
         if (records || outbox) && (urgent || at.mono >= self.told + TELL_EVERY) {
             self.changed = (false, false);
             self.told = at.mono;
-            (self.report)(EngineEvent::Changed { records, outbox, drafts: false });
+            (self.report)(EngineEvent::Changed { records, outbox, drafts: false, activity: false });
         }
     }
 }

@@ -55,6 +55,8 @@ pub enum EngineEvent {
         outbox: bool,
         /// Another process typed in a draft, began or ended one.
         drafts: bool,
+        /// There are new rows in the activity log.
+        activity: bool,
     },
     Activity(Activity),
     /// Nothing is left that can be done now: collections settled or live, outbox empty or waiting for a time or a

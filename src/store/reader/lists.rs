@@ -184,6 +184,14 @@ impl Reader {
         })
     }
 
+    /// The number of the newest row of the activity log; zero where it is empty.
+    pub fn newest_activity(&mut self) -> Result<i64, StoreError> {
+        self.look("reading the activity log", |reader| {
+            let mut select = reader.connection.prepare_cached("SELECT coalesce(max(id), 0) FROM main.activity")?;
+            Ok(select.query_row([], |row| row.get(0))?)
+        })
+    }
+
     /// The newest rows, newest first, before `before`.
     pub fn activity(&mut self, before: Option<i64>, limit: usize) -> Result<Vec<(i64, Activity)>, StoreError> {
         self.look("reading the activity log", |reader| {

@@ -233,8 +233,19 @@ fn a_session_is_switched_renamed_and_left_again_in_the_running_program() {
     let (sessions, _) = workspace.json(&["session", "list"]);
     let names: Vec<_> = sessions.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["day", "night"]);
-    let pty = workspace.dashboard(120, 36, &["--offline", "--session", "night"]);
+    // A start without a name comes back to the screen that was left; one with a name changes nothing about that.
+    let mut pty = workspace.dashboard(120, 36, &["--offline"]);
+    pty.wait("the session that was left", |frame| frame.contains("session day") && frame.contains("FILTER Person 7"));
+    pty.kill();
+    let mut pty = workspace.dashboard(120, 36, &["--offline", "--session", "night"]);
     pty.wait_text("FILTER Person 2");
+    pty.kill();
+    let mut pty = workspace.dashboard(120, 36, &["--offline"]);
+    pty.wait_text("session day");
+    pty.kill();
+    workspace.run(&["session", "delete", "day"]);
+    let pty = workspace.dashboard(120, 36, &["--offline"]);
+    pty.wait("no name any more", |frame| frame.contains("session default") && frame.contains("Person 3"));
 }
 
 #[test]

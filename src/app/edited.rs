@@ -2,6 +2,8 @@
 //!
 //! Nothing of it is thrown away: what has no place here stays in its file, and the user is told where that is.
 
+use std::sync::Arc;
+
 use crate::{
     app::{
         App, Job,
@@ -81,7 +83,7 @@ impl App {
     ) {
         let key = DraftKey { record: view.key.clone(), target };
         if self.editor.sheet().is_some_and(|sheet| sheet.key == key) {
-            let found = Found::Record(Box::new(view.clone()));
+            let found = Found::Record(Arc::new(view.clone()));
             let need = Need::Record(view.key.clone());
             let outcome = with_pane!(self, PaneName::Editor, |pane, cx| pane.load(&need, &found, &cx));
             self.carry_out(outcome, effects);

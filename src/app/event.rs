@@ -1,5 +1,7 @@
 //! What happened: every input, every answer to an effect, every change of the world the app must know.
 
+use std::sync::Arc;
+
 use crate::{
     app::{
         effect::{Need, Rule, Subject, Ticket},
@@ -161,7 +163,7 @@ pub enum Found {
     Window(Box<Window>),
     /// (rows before the asked record, rows that match)
     Rank(Option<u64>, Option<u64>),
-    Record(Box<RecordView>),
+    Record(Arc<RecordView>),
     Overview(Vec<CollectionOverview>),
     Outbox {
         ops: Vec<Op>,

@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Dashboard options")]
 pub(super) struct DashboardArgs {
-    /// Which saved screen to open [default: default]
+    /// Which saved screen to open [default: the one switched to last, else default]
     #[arg(long, value_name = "NAME")]
     pub session: Option<String>,
     /// Begin with a fresh screen; drafts and the outbox stay
@@ -38,9 +38,8 @@ pub(super) struct DemoArgs {
 }
 
 impl DashboardArgs {
-    fn name(&self) -> Result<SessionName, Failure> {
-        let name = self.session.as_deref().unwrap_or("default");
-        super::session::name(name)
+    fn name(&self) -> Result<Option<SessionName>, Failure> {
+        self.session.as_deref().map(super::session::name).transpose()
     }
 }
 

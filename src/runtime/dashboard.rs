@@ -21,7 +21,7 @@ use crate::{
     app::{
         App, Setup,
         effect::{Answer, DemoCommand, Effect, Need, Rule, Subject, Ticket},
-        event::{Changed, Event},
+        event::{Changed, Event, Found},
         settings::Restore,
     },
     config::{self, Config, Paths},
@@ -55,7 +55,8 @@ use crate::{
 pub struct DashboardOptions {
     pub paths: Paths,
     pub config: Config,
-    pub session: SessionName,
+    /// `None`: the one that was switched to last.
+    pub session: Option<SessionName>,
     /// Ignore the saved screen state (never drafts or the outbox).
     pub fresh: bool,
     pub read_only: bool,
@@ -113,6 +114,8 @@ struct Dashboard {
     clock: Arc<SystemClock>,
     store: Store,
     session: session_lock::SessionLock,
+    /// The session was named by who started this.
+    is_named: bool,
     data_dir: PathBuf,
     config_file: PathBuf,
     engine_setup: Option<EngineSetup>,
@@ -181,7 +184,11 @@ impl Dashboard {
         let newer = opened.as_ref().err().filter(|error| matches!(error, StoreError::TooNew { .. })).map(newer_files);
         let read_only = read_only || newer.is_some();
         let store = if newer.is_some() { open(OpenMode::ReadOnly) } else { opened }.map_err(failed)?;
-        let wanted = session;
+        let is_named = session.is_some();
+        let chosen = || -> Result<SessionName, StoreError> {
+            Ok(store.reader()?.chosen_session()?.unwrap_or_else(|| "default".into()))
+        };
+        let wanted = session.map_or_else(chosen, Ok).map_err(failed)?;
         let session = session_lock::acquire(&store, &wanted).map_err(failed)?;
         let mut notes = store.take_notes();
         if !read_only {
@@ -264,6 +271,7 @@ impl Dashboard {
             clock,
             store,
             session,
+            is_named,
             data_dir,
             config_file: paths.config,
             engine_setup,
@@ -886,9 +894,19 @@ fn bootstrap(app: &mut App, clock: &SystemClock, reader: &mut Reader, keys: &[Co
         if loads.is_empty() {
             return;
         }
-        for (ticket, need) in loads {
-            let event = match loads::answer(reader, keys, planner, &need) {
-                Ok(found) => Event::Loaded { ticket, found },
+        // Two panes may ask the same: it is read once.
+        let mut twice: Option<(Need, Found)> = None;
+        for (index, (ticket, need)) in loads.iter().enumerate() {
+            let known = twice.as_ref().filter(|(other, _)| other == need).map(|(_, found)| found.clone());
+            let found = known.map_or_else(|| loads::answer(reader, keys, planner, need), Ok);
+            let (ticket, need) = (*ticket, need.clone());
+            let event = match found {
+                Ok(found) => {
+                    if loads[index + 1..].iter().any(|(_, later)| *later == need) {
+                        twice = Some((need, found.clone()));
+                    }
+                    Event::Loaded { ticket, found }
+                }
                 Err(error) => Event::LoadFailed { ticket, need, message: error.to_string() },
             };
             app.handle(&clock.at(), event);

@@ -49,7 +49,7 @@ pub struct DemoOptions {
     pub data_dir: PathBuf,
     /// Start over: the demo's data is removed first.
     pub reset: bool,
-    pub session: SessionName,
+    pub session: Option<SessionName>,
     pub fresh: bool,
     pub offline: bool,
 }

@@ -1,6 +1,9 @@
 //! The reading thread of the dashboard: answers the app's needs off the event loop.
 
-use std::{sync::mpsc, time::Duration};
+use std::{
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -69,7 +72,7 @@ pub fn answer(
             let (rank, matching) = reader.rank(query, id, DEADLINE)?;
             Found::Rank(rank, matching)
         }
-        Need::Record(key) => Found::Record(Box::new(reader.record(key)?)),
+        Need::Record(key) => Found::Record(Arc::new(reader.record(key)?)),
         Need::Overview => Found::Overview(reader.overview(keys)?),
         Need::Outbox { after, limit, history } => {
             let pending: Vec<OpState> = OpState::ALL.into_iter().filter(|state| state.is_pending()).collect();

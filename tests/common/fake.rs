@@ -1,6 +1,6 @@
 //! A data source in memory that answers the app's needs by the rules of `model::query`, and carries out its effects.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ebbtide::{
     app::{
@@ -446,7 +446,7 @@ impl Fake {
                 let at = rows.iter().position(|row| row.id == *id).map(|at| at as u64);
                 Found::Rank(at, Some(rows.len() as u64))
             }
-            Need::Record(record) => Found::Record(Box::new(self.view(record))),
+            Need::Record(record) => Found::Record(Arc::new(self.view(record))),
             Need::Overview => Found::Overview(self.overview(keys)),
             Need::Outbox { limit, history, .. } => Found::Outbox {
                 ops: self.ops.iter().take(*limit).cloned().collect(),

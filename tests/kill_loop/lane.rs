@@ -75,8 +75,8 @@ impl Lane {
         (pty, first)
     }
 
-    fn shown(&self, session: &str, frame: Frame, size: (u16, u16)) -> Shown {
-        Shown::new(&self.workspace, session, frame, size)
+    fn shown(&self, frame: Frame, size: (u16, u16)) -> Shown {
+        Shown::new(&self.workspace, frame, size)
     }
 
     /// Goes to the scene and presses some of its keys; the size may change meanwhile.
@@ -113,7 +113,7 @@ impl Lane {
     fn last_key(&mut self, mut pty: Pty, scene: &Scene, size: (u16, u16)) {
         let last = scenes::key(scene, &mut self.random);
         let what = if last.len() > 60 { "a large paste".to_owned() } else { format!("{last:?}") };
-        let before = self.shown("default", pty.last_frame().expect("it has painted"), size);
+        let before = self.shown(pty.last_frame().expect("it has painted"), size);
         let copy = tempfile::tempdir().unwrap();
         copy_files(&self.workspace.data(), copy.path());
         let frames = pty.frames();
@@ -126,12 +126,12 @@ impl Lane {
         let is_painted = pty.frames() > frames;
         let painted = pty.last_frame().expect("it had painted");
         let painted = match is_painted {
-            true => self.shown("default", painted, size),
+            true => self.shown(painted, size),
             false => Shown { frame: painted, layout: before.layout.clone() },
         };
         let (mut again, restored) = self.start(size);
         again.kill();
-        let restored = self.shown("default", restored, size);
+        let restored = self.shown(restored, size);
         let (from_copy, reached) = self.replay(copy.path(), size, &last);
         let about = format!("{} ({}) at {size:?}", self.run, scene.name);
         if !before.asks() {
@@ -165,19 +165,19 @@ impl Lane {
         settle(&mut second);
         quiet(&mut second, HEARD);
         second.kill();
-        let painted = self.shown("default-2", second.last_frame().unwrap(), second_size);
+        let painted = self.shown(second.last_frame().unwrap(), second_size);
         quiet(&mut first, HEARD);
-        let before = self.shown("default", first.last_frame().unwrap(), size);
+        let before = self.shown(first.last_frame().unwrap(), size);
         first.kill();
         let about = format!("{} ({}, two windows)", self.run, scene.name);
         let (mut first, restored) = self.start(size);
-        let restored = self.shown("default", restored, size);
+        let restored = self.shown(restored, size);
         // The list of sessions says that the second is not open any more, and that is so.
         if !before.asks() && !before.frame.contains("| Sessions") {
             self.compare(&before, &[restored], &format!("{about}: the first"));
         }
         let (mut second, restored) = self.start(second_size);
-        let restored = self.shown("default-2", restored, second_size);
+        let restored = self.shown(restored, second_size);
         if !painted.asks() {
             self.compare(&painted, &[restored], &format!("{about}: the second"));
         }
@@ -207,7 +207,7 @@ impl Lane {
         std::fs::create_dir(&data).unwrap();
         copy_files(copy, &data);
         let (mut pty, first) = self.start(size);
-        let first = self.shown("default", first, size);
+        let first = self.shown(first, size);
         settle(&mut pty);
         let before = pty.frames();
         if keys.starts_with('\x1b') {
@@ -215,7 +215,7 @@ impl Lane {
         } else {
             keys.chars().for_each(|key| press(&mut pty, key.encode_utf8(&mut [0; 4])));
         }
-        let reached = (before..pty.frames()).map(|index| self.shown("default", pty.frame(index), size)).collect();
+        let reached = (before..pty.frames()).map(|index| self.shown(pty.frame(index), size)).collect();
         pty.kill();
         std::fs::remove_dir_all(&data).unwrap();
         std::fs::rename(&aside, &data).unwrap();

@@ -21,9 +21,14 @@ pub struct Shown {
 }
 
 impl Shown {
-    pub fn new(workspace: &Workspace, session: &str, frame: Frame, size: (u16, u16)) -> Self {
+    pub fn new(workspace: &Workspace, frame: Frame, size: (u16, u16)) -> Self {
         let store = Store::open(&workspace.data(), OpenMode::ReadOnly, Arc::new(SystemClock::new())).unwrap();
-        let saved = store.reader().unwrap().session(&SessionName::from(session)).unwrap();
+        let mut reader = store.reader().unwrap();
+        // The header names the session, where it has room for it.
+        let named = frame.rows[0].split("session ").nth(1).and_then(|rest| rest.split_whitespace().next());
+        let named = named.filter(|name| !name.contains('…')).map(SessionName::from);
+        let session = named.or_else(|| reader.chosen_session().unwrap()).unwrap_or_else(|| "default".into());
+        let saved = reader.session(&session).unwrap();
         let slice = saved.slices.into_iter().find(|slice| slice.name == Screen::NAME);
         let screen: Screen = slice.and_then(|slice| serde_json::from_str(&slice.body).ok()).unwrap_or_default();
         Self { frame, layout: geometry::layout(size, &screen) }

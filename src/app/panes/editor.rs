@@ -338,7 +338,7 @@ impl Editor {
     }
 
     fn in_one_piece(&mut self, writes: Vec<DraftWrite>, at: &At, always: bool) -> Vec<DraftWrite> {
-        let mut open = self.open.as_deref_mut();
+        let open = self.open.as_deref_mut();
         // Later than whatever another window writes until this is in the journal.
         let clock = DraftVersion::at(&At { wall: at.wall.plus(AHEAD), ..*at });
         let mut grounds = BTreeMap::new();
@@ -367,7 +367,7 @@ impl Editor {
                 other => kept.push(other.clone()),
             }
         }
-        if let Some(sheet) = open.as_deref_mut().filter(|sheet| sheet.begun) {
+        if let Some(sheet) = open.filter(|sheet| sheet.begun) {
             let ground = grounds.get(&sheet.key).copied();
             if always || ground.is_some() {
                 sheet.clock = clock;

@@ -1,6 +1,6 @@
 //! The record pane: one record as a tree, what the user changed in it, and what the server last had.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,7 +12,7 @@ use crate::{
         event::{Found, MouseKind},
         list,
         pane::{Cx, Outcome, Pane, PaneName, Request, Seen},
-        tree::{self, TreeRow},
+        tree::{self, Documents, Tree, TreeRow},
     },
     model::{activity::Severity, draft::DraftTarget, ids::RecordKey, json::Pointer, op::OpKind, record::RecordView},
 };
@@ -20,8 +20,8 @@ use crate::{
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Record {
     session: RecordSession,
-    view: Option<Box<RecordView>>,
-    rows: Vec<TreeRow>,
+    view: Option<Arc<RecordView>>,
+    tree: Tree,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -50,8 +50,19 @@ impl Record {
         self.session.server_copy
     }
 
-    pub fn rows(&self) -> &[TreeRow] {
-        &self.rows
+    /// How many lines the tree has.
+    pub fn lines(&self) -> usize {
+        self.tree.len()
+    }
+
+    /// What some lines of the tree say.
+    pub fn rows(&self, from: usize, count: usize) -> Vec<TreeRow> {
+        let Some(documents) = self.documents() else { return Vec::new() };
+        (from..self.tree.len()).take(count).filter_map(|index| self.tree.row(index, documents)).collect()
+    }
+
+    fn row(&self, index: usize) -> Option<TreeRow> {
+        self.tree.row(index, self.documents()?)
     }
 
     pub fn cursor(&self) -> &Pointer {
@@ -72,7 +83,7 @@ impl Record {
         }
         if key.is_none() {
             self.view = None;
-            self.rows.clear();
+            self.tree = Tree::default();
         }
         self.session.record = key;
         self.session.server_copy = false;
@@ -91,10 +102,14 @@ impl Record {
         if rows >= 12 { rows - 4 } else { rows.saturating_sub(1).max(1) }
     }
 
+    fn position(&self, pointer: &Pointer) -> Option<usize> {
+        self.tree.position(pointer, self.documents()?)
+    }
+
     fn index(&self) -> usize {
         let mut pointer = Some(self.session.cursor.clone());
         while let Some(at) = pointer {
-            if let Some(index) = self.rows.iter().position(|row| row.pointer == at) {
+            if let Some(index) = self.position(&at) {
                 return index;
             }
             pointer = at.parent();
@@ -105,37 +120,40 @@ impl Record {
     /// (first row drawn, row of the cursor)
     pub fn window(&self, height: usize) -> (usize, usize) {
         let cursor = self.index();
-        let top = self.rows.iter().position(|row| row.pointer == self.session.top).unwrap_or(0);
-        (list::view(top, cursor, height, self.rows.len()), cursor)
+        let top = self.position(&self.session.top).unwrap_or(0);
+        (list::view(top, cursor, height, self.tree.len()), cursor)
+    }
+
+    fn pointer(&self, index: usize) -> Option<Pointer> {
+        self.tree.pointer(index, self.documents()?)
     }
 
     fn go(&mut self, index: usize, cx: &Cx<'_>) {
-        let Some(row) = self.rows.get(index) else { return };
-        self.session.cursor = row.pointer.clone();
+        let Some(pointer) = self.pointer(index) else { return };
+        self.session.cursor = pointer;
         let (top, _) = self.window(self.tree_height(cx.room));
-        if let Some(row) = self.rows.get(top) {
-            self.session.top = row.pointer.clone();
+        if let Some(pointer) = self.pointer(top) {
+            self.session.top = pointer;
         }
     }
 
+    /// What the tree is made of. Without pending edits there is nothing to compare.
+    fn documents(&self) -> Option<Documents<'_>> {
+        let view = self.view.as_deref()?;
+        let is_edited = !(self.session.server_copy || view.local.is_none() || view.ops.is_empty());
+        let base = view.base.as_ref().map(|base| &base.document).filter(|_| is_edited);
+        Some(Documents { shown: self.document()?, base })
+    }
+
     fn rebuild(&mut self) {
-        let Some(view) = self.view.as_deref() else {
-            self.rows.clear();
-            return;
-        };
-        let base = view.base.as_ref().map(|base| &base.document);
-        let compare = if self.session.server_copy || view.local.is_none() { None } else { base };
-        self.rows = match self.document() {
-            Some(document) => tree::rows(document, compare, &self.session.toggled),
-            None => Vec::new(),
-        };
+        let tree = self.documents().map(|documents| Tree::of(documents, &self.session.toggled));
+        self.tree = tree.unwrap_or_default();
     }
 
     fn toggle(&mut self, folded: Option<bool>) -> bool {
-        let Some(row) = self.rows.get(self.index()) else { return false };
-        let Some(now) = row.folded.filter(|now| folded.is_none_or(|wanted| wanted != *now)) else { return false };
-        let pointer = row.pointer.clone();
-        let _ = now;
+        let index = self.index();
+        let now = self.tree.folded(index).filter(|now| folded.is_none_or(|wanted| wanted != *now));
+        let (Some(_), Some(pointer)) = (now, self.pointer(index)) else { return false };
         if !self.session.toggled.remove(&pointer) {
             self.session.toggled.insert(pointer);
         }
@@ -149,7 +167,7 @@ impl Record {
         }
         match self.session.cursor.parent().filter(|parent| !parent.is_root()) {
             Some(parent) => {
-                if let Some(index) = self.rows.iter().position(|row| row.pointer == parent) {
+                if let Some(index) = self.position(&parent) {
                     self.go(index, cx);
                 }
                 Outcome::used()
@@ -166,7 +184,7 @@ impl Record {
     }
 
     fn edit_field(&self) -> Outcome {
-        let Some(row) = self.rows.get(self.index()) else { return self.edit(DraftTarget::Document) };
+        let Some(row) = self.row(self.index()) else { return self.edit(DraftTarget::Document) };
         if self.session.server_copy {
             return Outcome::used()
                 .notice(Severity::Info, "record", "This is the server's copy; it is not edited")
@@ -176,18 +194,18 @@ impl Record {
             tree::Change::Removed => Outcome::used()
                 .notice(Severity::Info, "record", format!("`{}` is removed here", row.name))
                 .hint("`u` takes the change back, `e` edits the whole record"),
-            _ => self.edit(DraftTarget::Field(row.pointer.clone())),
+            _ => self.edit(DraftTarget::Field(row.pointer)),
         }
     }
 
     fn copy(&self, action: Action) -> Outcome {
         let Some(record) = &self.session.record else { return Outcome::used() };
-        let row = self.rows.get(self.index());
-        let value = row.and_then(|row| row.pointer.get(self.document()?));
+        let pointer = self.pointer(self.index());
+        let value = pointer.as_ref().and_then(|pointer| pointer.get(self.document()?));
         let (text, what) = match action {
             Action::CopyId => (record.id.0.clone(), "the record's id"),
             Action::CopyPath => {
-                let pointer = row.map(|row| row.pointer.to_string()).unwrap_or_default();
+                let pointer = pointer.map(|pointer| pointer.to_string()).unwrap_or_default();
                 (format!("{}/{}{pointer}", record.collection, record.id), "the path")
             }
             Action::CopyJson => (value.map(Value::to_string).unwrap_or_default(), "the value"),
@@ -212,7 +230,7 @@ impl Pane for Record {
     }
 
     fn restore(session: RecordSession, _seen: &Seen<'_>) -> Self {
-        Self { session, view: None, rows: Vec::new() }
+        Self { session, view: None, tree: Tree::default() }
     }
 
     fn needs(&self, _cx: &Cx<'_>) -> Vec<Need> {
@@ -221,14 +239,14 @@ impl Pane for Record {
 
     fn load(&mut self, _need: &Need, found: &Found, _cx: &Cx<'_>) -> Outcome {
         let Found::Record(view) = found else { return Outcome::ignored() };
-        self.view = Some(view.clone());
+        self.view = Some(Arc::clone(view));
         self.rebuild();
         Outcome::used()
     }
 
     fn handle(&mut self, action: &Action, cx: &Cx<'_>) -> Outcome {
         let height = self.tree_height(cx.room);
-        if let Some(index) = list::step(*action, self.index(), self.rows.len(), height) {
+        if let Some(index) = list::step(*action, self.index(), self.tree.len(), height) {
             self.go(index, cx);
             return Outcome::used();
         }
@@ -276,10 +294,10 @@ impl Pane for Record {
         match kind {
             MouseKind::Press => {
                 let index = self.window(self.tree_height(cx.room)).0 + usize::from(row);
-                if index < self.rows.len() {
+                if index < self.tree.len() {
                     let again = index == self.index();
                     self.go(index, cx);
-                    if self.rows[index].folded.is_some() {
+                    if self.tree.folded(index).is_some() {
                         self.toggle(None);
                     } else if again {
                         return self.edit_field();

@@ -56,9 +56,15 @@ impl Dashboard {
     fn open_session(&mut self, name: SessionName) {
         let Some(lock) = self.lock(&name) else { return };
         let begun = self.store.begin_session(&name, false);
+        // A start that names none comes back to it.
+        let chosen = (!self.is_named).then(|| self.store.choose_session(&name));
         let tell = self.tell.clone();
         self.replies.push(Box::pin(async move {
-            match begun.await {
+            let begun = match (begun.await, chosen) {
+                (Ok(saved), Some(chosen)) => chosen.await.map(|()| saved),
+                (begun, _) => begun,
+            };
+            match begun {
                 Ok(saved) => {
                     let _ = tell.send(Shell::SessionOpened(Box::new(Switch { lock, saved })));
                     Vec::new()
@@ -114,6 +120,9 @@ impl Dashboard {
             return;
         }
         let reply = self.store.rename_session(&from, &to);
+        if is_own && !self.is_named {
+            drop(self.store.choose_session(&to));
+        }
         // What is committed from here on comes after the renaming.
         let guard = if is_own {
             self.commits.rename(to.clone());

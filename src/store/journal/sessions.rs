@@ -170,6 +170,25 @@ pub(in crate::store) fn end(journal: &Journal, session: &SessionName) -> Result<
     Ok(())
 }
 
+/// The name of the row in `meta`.
+const CHOSEN: &str = "chosen_session";
+
+/// Makes it the session that a start without a name opens.
+pub(in crate::store) fn choose(journal: &Journal, session: &SessionName) -> Result<()> {
+    let mut put = journal.connection.prepare_cached("INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)")?;
+    put.execute([CHOSEN, session.as_str()])?;
+    Ok(())
+}
+
+/// What [`choose`] said last, as long as there is such a session.
+pub(in crate::store) fn chosen(connection: &Connection) -> Result<Option<SessionName>> {
+    let found = connection
+        .prepare_cached("SELECT name FROM sessions WHERE name = (SELECT value FROM meta WHERE name = ?1)")?
+        .query_row([CHOSEN], |row| Ok(SessionName(row.get(0)?)))
+        .optional()?;
+    Ok(found)
+}
+
 pub(in crate::store) fn delete(journal: &Journal, session: &SessionName) -> Result<bool> {
     let name = [session.as_str()];
     let mut deleted = journal.connection.execute("DELETE FROM slices WHERE session = ?1", name)?;
@@ -190,6 +209,7 @@ pub(in crate::store) fn rename(journal: &Journal, from: &SessionName, to: &Sessi
         "UPDATE slices SET session = ?2 WHERE session = ?1",
         "UPDATE generations SET session = ?2 WHERE session = ?1",
         "UPDATE sessions SET name = ?2 WHERE name = ?1",
+        "UPDATE meta SET value = ?2 WHERE name = 'chosen_session' AND value = ?1",
     ] {
         journal.connection.execute(sql, names)?;
     }

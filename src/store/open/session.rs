@@ -29,6 +29,13 @@ impl Store {
         self.ask(manner, move |journal| sessions::begin(journal, &session, fresh))
     }
 
+    /// Makes it the session that a start without a name opens.
+    pub fn choose_session(&self, session: &SessionName) -> Reply<()> {
+        let session = session.clone();
+        let manner = Manner { intent: "choosing a session", durability: Durability::Normal, ..FULL_USER };
+        self.ask(manner, move |journal| sessions::choose(journal, &session))
+    }
+
     /// The start of the session works: it no longer counts among those that showed nothing.
     pub fn prove_start(&self, session: &SessionName) -> Reply<()> {
         let session = session.clone();

@@ -142,6 +142,11 @@ impl Reader {
         })
     }
 
+    /// The session that a start without a name opens, where one was switched to and is still there.
+    pub fn chosen_session(&mut self) -> Result<Option<SessionName>, StoreError> {
+        self.look("reading the sessions", |reader| sessions::chosen(&reader.connection))
+    }
+
     /// Numbers and keys of the drafts begun last, the newest first, and how many there are in all.
     pub fn draft_list(&mut self, limit: usize) -> Result<(Vec<(i64, DraftKey)>, u64), StoreError> {
         self.look("reading the drafts", |reader| {

@@ -42,7 +42,7 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
     }
     let height = pane.tree_height(inner.size());
     let (top, cursor) = pane.window(height);
-    let rows: Vec<&TreeRow> = pane.rows().iter().skip(top).take(height).collect();
+    let rows = pane.rows(top, height);
     let column = value_column(&rows, usize::from(inner.width));
     for (line, (offset, row)) in (0..inner.height).zip(rows.iter().enumerate()) {
         let line = inner.row(line);
@@ -51,7 +51,7 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
             select(canvas, line, focused);
         }
     }
-    if pane.rows().is_empty() {
+    if pane.lines() == 0 {
         canvas.put(inner.x + 4, inner.y, "{}", 2, Role::Dim);
     }
     let below = usize::from(inner.height).saturating_sub(height);
@@ -68,7 +68,7 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
 }
 
 /// Where the values begin, in cells from the left.
-fn value_column(rows: &[&TreeRow], width: usize) -> usize {
+fn value_column(rows: &[TreeRow], width: usize) -> usize {
     let widest = rows.iter().map(|row| 4 + 2 * row.depth + text::width(&row.name) + 2).max().unwrap_or(8);
     widest.min((width / 2).max(8))
 }

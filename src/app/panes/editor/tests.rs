@@ -166,7 +166,7 @@ impl Desk {
             conflict: None,
             key: record.clone(),
         };
-        self.act(|editor, cx| editor.load(&Need::Record(record), &Found::Record(Box::new(view)), cx));
+        self.act(|editor, cx| editor.load(&Need::Record(record), &Found::Record(std::sync::Arc::new(view)), cx));
     }
 
     /// As after `kill -9`: session row and drafts as they were committed.

@@ -185,7 +185,7 @@ impl Desk {
             drafts: self.draft.iter().cloned().collect(),
             conflict: None,
         };
-        self.act(|editor, cx| editor.load(&Need::Record(record()), &Found::Record(Box::new(view)), cx));
+        self.act(|editor, cx| editor.load(&Need::Record(record()), &Found::Record(std::sync::Arc::new(view)), cx));
         self
     }
 
@@ -199,7 +199,7 @@ impl Desk {
             drafts: self.draft.iter().cloned().collect(),
             conflict: None,
         };
-        self.act(|editor, cx| editor.load(&Need::Record(record()), &Found::Record(Box::new(view)), cx));
+        self.act(|editor, cx| editor.load(&Need::Record(record()), &Found::Record(std::sync::Arc::new(view)), cx));
         self
     }
 

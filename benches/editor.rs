@@ -6,6 +6,7 @@
 
 use std::{
     hint::black_box,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -67,9 +68,10 @@ fn pane(name: &str, document: Value) {
     let (setup, world, theme) = (setup(), World::default(), Theme::default());
     let mut editor = Editor::default();
     let key = DraftKey { record: CollectionKey::new("s", "c").record("id"), target: DraftTarget::Document };
+    let document = Arc::new(document);
     let begin = Begin {
         key,
-        base: Some(document.clone()),
+        base: Some(Arc::clone(&document)),
         document: Some(document),
         base_revision: None,
         draft: None,

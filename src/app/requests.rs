@@ -1,5 +1,7 @@
 //! What panes ask of the rest of the screen, and the actions that belong to no pane.
 
+use std::sync::Arc;
+
 use crate::{
     app::{
         App, Job,
@@ -199,7 +201,7 @@ impl App {
                     return self.say(Severity::Info, "outbox", text, None);
                 }
             }
-            (document, target) = (view.local.clone(), DraftTarget::Document);
+            (document, target) = (view.local.clone().map(Arc::new), DraftTarget::Document);
         }
         // What was typed outlives its record.
         let is_recovered = draft.is_some();

@@ -14,7 +14,7 @@ pub struct LazyDocument(Arc<Lazy>);
 struct Lazy {
     /// Empty where it was made of a value.
     text: String,
-    value: OnceLock<Option<Value>>,
+    value: OnceLock<Option<Arc<Value>>>,
 }
 
 impl LazyDocument {
@@ -24,13 +24,22 @@ impl LazyDocument {
 
     /// `None` where the text is no JSON.
     pub fn value(&self) -> Option<&Value> {
-        self.0.value.get_or_init(|| serde_json::from_str(&self.0.text).ok()).as_ref()
+        self.parsed().map(Arc::as_ref)
+    }
+
+    /// The same value, shared.
+    pub fn shared(&self) -> Option<Arc<Value>> {
+        self.parsed().cloned()
+    }
+
+    fn parsed(&self) -> Option<&Arc<Value>> {
+        self.0.value.get_or_init(|| serde_json::from_str(&self.0.text).ok().map(Arc::new)).as_ref()
     }
 }
 
 impl From<Value> for LazyDocument {
     fn from(value: Value) -> Self {
-        Self(Arc::new(Lazy { text: String::new(), value: OnceLock::from(Some(value)) }))
+        Self(Arc::new(Lazy { text: String::new(), value: OnceLock::from(Some(Arc::new(value))) }))
     }
 }
 

@@ -173,7 +173,7 @@ impl Lane {
         let (mut first, restored) = self.start(size);
         let restored = self.shown(restored, size);
         // The list of sessions says that the second is not open any more, and that is so.
-        if !before.asks() && !before.frame.contains("| Sessions") {
+        if !before.asks() && !before.is_of("Sessions") {
             self.compare(&before, &[restored], &format!("{about}: the first"));
         }
         let (mut second, restored) = self.start(second_size);

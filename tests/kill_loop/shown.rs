@@ -34,6 +34,12 @@ impl Shown {
         Self { frame, layout: geometry::layout(size, &screen) }
     }
 
+    /// The header names the pane; a narrow one nothing else.
+    pub fn is_of(&self, pane: &str) -> bool {
+        let header = &self.frame.rows[0];
+        header.contains(&format!("| {pane}")) || header.starts_with(&format!(" {pane} "))
+    }
+
     /// A question is never restored as answered, so it is not restored at all (R20).
     pub fn asks(&self) -> bool {
         self.frame.contains("n or esc")
@@ -44,7 +50,7 @@ impl Shown {
         let padded: Vec<String> = self.frame.rows.iter().map(|row| pad(row, columns)).collect();
         let masked = ebbtide::ui::volatile::mask(&padded, &self.layout);
         let masked: Vec<String> = masked.iter().map(|row| without_clock(row).trim_end().to_owned()).collect();
-        if masked[0].contains("| Log") { entries(&masked) } else { masked }
+        if self.is_of("Log") { entries(&masked) } else { masked }
     }
 }
 

@@ -237,7 +237,10 @@ impl Disk {
     /// The records with nothing pending that are here.
     pub fn listed(&mut self, collection: &CollectionKey) -> HashSet<RecordId> {
         let mut ids = HashSet::new();
-        let each = |id: &RecordId, _: &str| ids.insert(id.clone()) || true;
+        let each = |id: &RecordId, _: &str| {
+            ids.insert(id.clone());
+            true
+        };
         self.reader().export(collection, each).expect("an export");
         for id in self.reader().protected(collection).expect("the pending ones") {
             ids.remove(&id);

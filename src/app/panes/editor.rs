@@ -15,7 +15,7 @@ pub mod pretty;
 mod sheet;
 pub mod tokens;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -73,9 +73,9 @@ pub struct Editor {
 pub struct Begin {
     pub key: DraftKey,
     /// The whole record as the user sees it; `None` for a new one.
-    pub document: Option<Value>,
+    pub document: Option<Arc<Value>>,
     /// What the edit is made on.
-    pub base: Option<Value>,
+    pub base: Option<Arc<Value>>,
     pub base_revision: Option<Revision>,
     /// What was typed before and not queued.
     pub draft: Option<Draft>,
@@ -547,13 +547,13 @@ pub fn name_of_key(key: &DraftKey) -> String {
 }
 
 /// The document a target is about: the record as the user sees it, or what the op makes of it.
-pub fn subject(target: &DraftTarget, view: &RecordView) -> Option<Value> {
+pub fn subject(target: &DraftTarget, view: &RecordView) -> Option<Arc<Value>> {
     match target {
         DraftTarget::Op(seq) => {
             let op = view.ops.iter().find(|op| op.seq == *seq)?;
-            crate::merge::intended(op).cloned()
+            crate::merge::intended(op).cloned().map(Arc::new)
         }
-        _ => view.local.clone(),
+        _ => view.local.clone().map(Arc::new),
     }
 }
 

@@ -4,6 +4,8 @@
 //! record as it is now; taking that step back takes the old base back with it, or the text of before would undo, when it
 //! is queued, what others did meanwhile.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -122,8 +124,9 @@ impl Sheet {
 
     pub(super) fn compare(&mut self, terms: &Terms) {
         self.three = None;
-        let (Standing::Moved(_), Some(Some(theirs))) = (self.standing(), &self.now) else { return };
-        let base = self.base_normal.as_ref().or(self.base.as_ref());
+        let (Standing::Moved(_), Some(Some(theirs))) = (self.standing(), self.now.clone()) else { return };
+        let theirs = &*theirs;
+        let base = self.base_normal().or(self.base.as_deref());
         let readable = self.check.document.is_some();
         let mine = self.check.document.as_ref().or(base);
         let normal = (terms.kind == Some(SourceKind::Firebase)).then(|| rtdb::normalise(theirs)).flatten();
@@ -142,9 +145,9 @@ impl Sheet {
 
     /// Puts a merged document into the text and moves the draft onto the record as it is now. One write.
     fn put_in(&mut self, document: &Value, terms: &Terms) -> DraftWrite {
-        let from = Ground { document: self.base.clone(), revision: self.base_revision.clone() };
+        let from = Ground { document: self.base.as_deref().cloned(), revision: self.base_revision.clone() };
         let now = self.now.clone().flatten();
-        let to = Ground { document: now, revision: self.now_revision.clone() };
+        let to = Ground { document: now.as_deref().cloned(), revision: self.now_revision.clone() };
         let before = print_of(&self.buffer.text());
         let text = match self.pointer().get(document) {
             Some(Value::String(text)) if self.is_field() => {
@@ -165,7 +168,7 @@ impl Sheet {
             }
             self.rebases.push(Rebase { from, to: to.clone(), before, after: print_of(&text) });
         }
-        self.set_base(to.document, to.revision);
+        self.set_base(now, to.revision);
         self.work = Default::default();
         self.merging = None;
         self.touched = true;
@@ -191,13 +194,13 @@ impl Sheet {
             return false;
         }
         let text = print_of(&self.buffer.text());
-        let here = Ground { document: self.base.clone(), revision: self.base_revision.clone() };
+        let here = Ground { document: self.base.as_deref().cloned(), revision: self.base_revision.clone() };
         let crossed = self.rebases.iter().rev().find_map(|rebase| match back {
             true => (rebase.before == text && rebase.to == here).then(|| rebase.from.clone()),
             false => (rebase.after == text && rebase.from == here).then(|| rebase.to.clone()),
         });
         let Some(ground) = crossed else { return false };
-        self.set_base(ground.document, ground.revision);
+        self.set_base(ground.document.map(Arc::new), ground.revision);
         true
     }
 

@@ -1,5 +1,7 @@
 //! One thing being edited: its text, what it was begun on, and what of it the journal already has.
 
+use std::{cell::OnceCell, sync::Arc};
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
@@ -23,6 +25,7 @@ use crate::{
         edit,
         ids::{OpId, RecordId, RecordKey, Revision},
         json::Pointer,
+        lazy::LazyDocument,
         op::{NewOp, Op, OpKind},
         time::{At, Timestamp},
     },
@@ -47,10 +50,10 @@ pub struct Sheet {
     /// False until the text is there: from a draft, or from the record once it is loaded.
     pub ready: bool,
     /// The document the text was begun on.
-    pub base: Option<Value>,
+    pub base: Option<Arc<Value>>,
     pub base_revision: Option<Revision>,
-    /// The base as the backend keeps it.
-    pub(super) base_normal: Option<Value>,
+    /// The base as the backend keeps it, made when it is asked for.
+    base_normal: OnceCell<Option<Value>>,
     /// The text the base was laid out as, by line.
     pub base_lines: Vec<String>,
     /// The journal has a draft of it.
@@ -61,7 +64,7 @@ pub struct Sheet {
     /// Something was typed since it was opened here: a load does not replace it.
     pub touched: bool,
     /// The record's local value as last seen: outside `None` while unknown, inside `None` where it does not exist.
-    pub(super) now: Option<Option<Value>>,
+    pub(super) now: Option<Option<Arc<Value>>>,
     pub(super) now_revision: Option<Revision>,
     moved: bool,
     /// The three versions while the record is another one than the base.
@@ -149,7 +152,7 @@ impl Sheet {
             ready: false,
             base: None,
             base_revision: None,
-            base_normal: None,
+            base_normal: OnceCell::new(),
             base_lines: Vec::new(),
             begun: false,
             appended: 0,
@@ -216,11 +219,11 @@ impl Sheet {
         self.appended = draft.edits.len();
         self.ready = true;
         self.restored = Some(draft.updated_at);
-        self.set_base(draft.base().cloned(), draft.base_revision.clone());
+        self.set_base(draft.base.as_ref().and_then(LazyDocument::shared), draft.base_revision.clone());
     }
 
     /// Begins with the record as it stands; only while nothing was typed.
-    pub fn begin_with(&mut self, document: Option<Value>, revision: Option<Revision>) {
+    pub fn begin_with(&mut self, document: Option<Arc<Value>>, revision: Option<Revision>) {
         let was = self.buffer.held_view().or(self.ready.then(|| self.buffer.view()));
         self.set_base(document, revision);
         let pointer = self.pointer();
@@ -245,20 +248,25 @@ impl Sheet {
         self.ready = true;
     }
 
-    pub(super) fn set_base(&mut self, base: Option<Value>, revision: Option<Revision>) {
-        let text = base.as_ref().map(pretty);
+    pub(super) fn set_base(&mut self, base: Option<Arc<Value>>, revision: Option<Revision>) {
+        let text = base.as_deref().map(pretty);
         self.base_lines = match text.filter(|_| !self.is_field()) {
             Some(text) => text.split('\n').map(str::to_owned).collect(),
             None => Vec::new(),
         };
-        self.base_normal = base.as_ref().and_then(crate::model::rtdb::normalise);
+        self.base_normal = OnceCell::new();
         self.base = base;
         self.base_revision = revision;
         self.compare_base();
     }
 
+    pub(super) fn base_normal(&self) -> Option<&Value> {
+        let make = || self.base.as_deref().and_then(crate::model::rtdb::normalise);
+        self.base_normal.get_or_init(make).as_ref()
+    }
+
     /// Takes in what the record is now.
-    pub fn see(&mut self, document: Option<Value>, revision: Option<Revision>, ops: Vec<Op>) {
+    pub fn see(&mut self, document: Option<Arc<Value>>, revision: Option<Revision>, ops: Vec<Op>) {
         self.now = Some(document);
         self.now_revision = revision;
         self.ops = ops;
@@ -348,12 +356,8 @@ impl Sheet {
     }
 
     fn checked(&mut self, terms: &Terms) -> Check {
-        let rules = Rules {
-            base: self.base.as_ref(),
-            normal: self.base_normal.as_ref(),
-            kind: terms.kind,
-            levels: terms.levels,
-        };
+        let rules =
+            Rules { base: self.base.as_deref(), normal: self.base_normal(), kind: terms.kind, levels: terms.levels };
         let text = self.buffer.text();
         let mut check = match &self.key.target {
             DraftTarget::Field(pointer) => check::field(self.buffer.lines(), &text, self.reading, pointer, rules),
@@ -433,7 +437,7 @@ impl Sheet {
         DraftWrite::Snapshot {
             key: self.key.clone(),
             snapshot: serde_json::to_string(&saved).expect("strings and JSON are always JSON"),
-            base: self.base.clone(),
+            base: self.base.as_deref().cloned(),
             base_revision: self.base_revision.clone(),
             versions: self.next_version(),
         }
@@ -471,7 +475,7 @@ impl Sheet {
             kind: if anew { OpKind::Create } else { OpKind::Update },
             changes: if anew { edit::diff(None, Some(&document)) } else { self.check.changes.clone() },
             document: Some(document),
-            base: self.base.clone().filter(|_| !anew),
+            base: self.base.as_deref().filter(|_| !anew).cloned(),
             base_revision: self.base_revision.clone().filter(|_| !anew),
             created_at: at.wall,
             author: String::new(),

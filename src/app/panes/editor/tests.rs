@@ -92,6 +92,7 @@ impl Desk {
 
     fn begin(target: DraftTarget, document: Option<Value>) -> Begin {
         let key = DraftKey { record: users().record("u_1"), target };
+        let document = document.map(std::sync::Arc::new);
         Begin { key, base: document.clone(), document, base_revision: Some("r18".into()), draft: None, ops: Vec::new() }
     }
 

@@ -131,6 +131,7 @@ impl Desk {
         };
         let key = DraftKey { record: record(), target };
         let base_revision = document.is_some().then(|| "18".into());
+        let document = document.map(std::sync::Arc::new);
         let begin = Begin { key, base: document.clone(), document, base_revision, draft: None, ops };
         desk.act(|editor, cx| editor.open(begin, cx));
         desk

@@ -11,7 +11,7 @@ use common::Workspace;
 use ebbtide::{
     model::{
         conflict::Take,
-        draft::DraftTarget,
+        draft::{DraftTarget, DraftVersion},
         ids::{CollectionKey, SessionName},
         op::{OpState, Precondition},
         session::MomentKind,
@@ -88,6 +88,7 @@ fn assert_everything(store: &Store, version: i64) {
     let settled = reader.outbox(&[OpState::Acked, OpState::Discarded], None, 100).unwrap();
     assert_eq!(settled.iter().map(|op| op.seq.0).collect::<Vec<_>>(), [12, 4]);
     let drafts = reader.drafts().unwrap();
+    assert!(drafts.iter().all(|draft| draft.version > DraftVersion::NONE), "each can be typed in: {drafts:?}");
     let texts: Vec<(&DraftTarget, &str, usize)> =
         drafts.iter().map(|draft| (&draft.key.target, draft.snapshot.as_str(), draft.edits.len())).collect();
     let field = DraftTarget::from_key("field:/title").unwrap();

@@ -52,8 +52,8 @@ fn summary(counts: &OutboxCounts) -> String {
         (counts.rejected, "rejected"),
         (counts.conflict, "conflict"),
     ];
-    let parts: Vec<String> =
-        named.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    let there = named.iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = there.map(|(count, word)| format!("{} {word}", words::grouped(*count))).collect();
     parts.join("  ")
 }
 

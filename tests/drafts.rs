@@ -216,6 +216,7 @@ fn what_is_typed_while_the_draft_is_queued_or_ended_by_another_window_stays() {
         created_at: world.at(),
         author: "me".to_owned(),
     };
+    let made = op.clone();
     world.write(vec![
         whole(&key, "text", 0, 1),
         DraftWrite::RequestCommit { key: key.clone(), op: Box::new(op.clone()) },
@@ -226,6 +227,17 @@ fn what_is_typed_while_the_draft_is_queued_or_ended_by_another_window_stays() {
     let draft = &world.drafts()[0];
     assert_eq!((&*draft.snapshot, draft.commit_requested), ("text", None), "the op is queued, the rest is a draft");
     assert_eq!(world.reader().commit_requests().unwrap(), []);
+
+    // A wish found by a start, with a step that was typed after it.
+    let document = json!({"n": 2});
+    let later = NewOp { op_id: OpId::new(&At::test(8)), document: Some(document), ..made };
+    let wish = DraftWrite::RequestCommit { key: key.clone(), op: Box::new(later.clone()) };
+    world.write(vec![whole(&key, "more", 2, 3), wish, append(&key, "+two", 3, 4)]);
+    let [(found, op)] = &world.reader().commit_requests().unwrap()[..] else { panic!() };
+    assert_eq!(op.op_id, later.op_id);
+    let edit = QueueEdit { op: later, draft: Some(found.clone()), session: None, activity: None };
+    world.store.queue(edit).wait().unwrap();
+    assert_eq!((world.drafts()[0].edits.len(), world.drafts()[0].commit_requested), (1, None));
 
     world.write(vec![DraftWrite::Remove { key: key.clone(), version: DraftVersion(1) }]);
     assert_eq!(world.drafts(), []);

@@ -341,6 +341,23 @@ fn two_windows_that_type_in_one_draft_at_once_lose_no_letter_and_agree_in_the_en
 }
 
 #[test]
+fn a_window_that_does_not_carry_the_sync_sees_its_own_edits_go_out() {
+    let (workspace, _serve, _dir) = workspace();
+    let mut first = workspace.dashboard(120, 36, &[]);
+    first.wait("the sync", |frame| frame.contains("ONLINE"));
+    let mut second = workspace.dashboard(120, 36, &[]);
+    second.wait("a window beside it", |frame| frame.contains("ONLINE") && frame.contains("default-2"));
+    for (turn, keys) in ["3i1\r", "3i2\r", "3i3\r"].into_iter().enumerate() {
+        second.send(&keys[..2]);
+        second.wait("an open field", |frame| frame.cursor.is_some());
+        second.send(&keys[2..]);
+        let op = format!("(op {})", turn + 1);
+        second.wait("the edit to be sent", |frame| frame.contains(&op) && frame.contains("| 0 queued"));
+        assert!(second.last_frame().unwrap().contains("4 Outbox 0"));
+    }
+}
+
+#[test]
 fn a_log_shows_what_another_window_adds_to_it() {
     let (workspace, _serve, _dir) = workspace();
     let open = open_field(&workspace);

@@ -48,7 +48,7 @@ pub fn after_a_month() {
         ("gg", "a-large"),
         ("e", "member_000000"),
         (" ", "draft saved"),
-        ("\x1b", "a-large"),
+        ("\x1b", "2 items"),
         ("jjj", "item 2"),
     ]);
     let list = times(&[&empty, &full]);

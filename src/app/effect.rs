@@ -31,6 +31,8 @@ pub enum Effect {
         op: Box<NewOp>,
         draft: Option<DraftText>,
     },
+    /// Paint every cell anew: something else wrote to the terminal.
+    Repaint,
     Outbox {
         seqs: Vec<Seq>,
         command: OpCommand,

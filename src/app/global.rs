@@ -152,7 +152,7 @@ impl App {
             Action::CutNetwork if self.setup.demo => effects.push(Effect::Demo(DemoCommand::CutNetwork)),
             Action::RestoreNetwork if self.setup.demo => effects.push(Effect::Demo(DemoCommand::RestoreNetwork)),
             Action::SomebodyEdits if self.setup.demo => effects.push(Effect::Demo(DemoCommand::SomebodyEdits)),
-            Action::Redraw => {}
+            Action::Redraw => effects.push(Effect::Repaint),
             Action::Suspend => effects.push(Effect::Suspend),
             Action::Quit if self.setup.settings.confirm_quit => {
                 self.confirm = Some(Question {

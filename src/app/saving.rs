@@ -145,6 +145,9 @@ pub fn rebuild(at: &At, setup: Setup, saved: SavedSession, drafts: Vec<Draft>) -
         app.resumed = Some(Resumed { saved_at: saved.saved_at, drafts: drafts.len() });
     }
     if let Some(aside) = saved.aside {
+        app.resumed = None;
+        let text = format!("The last screen was set aside: {} starts in a row showed nothing", aside.starts);
+        app.activity.push(Activity::new(at.wall, Severity::Warning, "session", text));
         app.recovery.open(Why::Failing { starts: aside.starts, moment: aside.moment });
         app.screen.open(PaneName::Recovery);
     }

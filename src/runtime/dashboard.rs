@@ -135,6 +135,8 @@ struct Dashboard {
     demo: Option<Box<dyn DemoControl>>,
     /// Edits to queue as soon as the commit that asks for them was sent.
     edits: Vec<Effect>,
+    /// Those whose wish is in the commit in flight: they are queued when it is in the journal.
+    committing: Vec<Effect>,
     /// Questions to ask as soon as what they are about is committed.
     loads: Vec<(Ticket, Need)>,
     /// The state changed since the last commit / since the last frame.
@@ -289,6 +291,7 @@ impl Dashboard {
             shell,
             demo,
             edits: Vec::new(),
+            committing: Vec::new(),
             loads: Vec::new(),
             uncommitted: true,
             dirty: true,
@@ -397,12 +400,13 @@ impl Dashboard {
         let commit = self.app.take_commit();
         // Who only looks leaves nothing behind.
         let is_sent = !commit.is_empty() && !self.app.setup().read_only;
+        let edits = std::mem::take(&mut self.edits);
         if is_sent {
             self.commits.send(commit);
+            self.committing = edits;
             self.rescue_if_needed();
-        }
-        for edit in std::mem::take(&mut self.edits) {
-            self.carry_out(edit);
+        } else {
+            edits.into_iter().for_each(|edit| self.carry_out(edit));
         }
         is_sent
     }
@@ -504,6 +508,7 @@ impl Dashboard {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Load { ticket, need } => self.loader.ask(ticket, need),
+            Effect::Repaint => self.repaint(),
             Effect::Queue { op, draft } => {
                 let op_id = op.op_id;
                 let reply = self.store.queue(QueueEdit { op: *op, draft, session: None, activity: None });
@@ -686,11 +691,15 @@ impl Dashboard {
     fn commit_settled(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Refused { message } => {
+                self.edits.splice(0..0, std::mem::take(&mut self.committing));
                 tracing::info!("the commit is made anew: {message}");
                 self.handle(Event::CommitRefused { message });
             }
             Outcome::Committed { recovered } => {
                 self.app.committed();
+                for edit in std::mem::take(&mut self.committing) {
+                    self.carry_out(edit);
+                }
                 if recovered {
                     self.handle(Event::CommitRecovered);
                 }
@@ -702,6 +711,7 @@ impl Dashboard {
                 }
             }
             Outcome::Failed { error, first } => {
+                self.edits.splice(0..0, std::mem::take(&mut self.committing));
                 let file = self.commits.emergency_file().display().to_string();
                 let message = error.to_string();
                 self.handle(Event::CommitFailed { message: message.clone(), emergency_file: Some(file.clone()) });

@@ -67,6 +67,8 @@ impl Guard {
         let mut out = Vec::new();
         out.queue(terminal::EnterAlternateScreen)?;
         out.write_all(CLEAN)?;
+        // A run that was killed may have left this very screen, and what is blank is not painted.
+        out.queue(terminal::Clear(terminal::ClearType::All))?;
         out.queue(DisableMouseCapture)?.queue(EnableBracketedPaste)?.queue(EnableFocusChange)?.queue(cursor::Hide)?;
         if self.mouse {
             out.queue(EnableMouseCapture)?;

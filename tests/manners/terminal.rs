@@ -64,7 +64,7 @@ fn ctrl_z_in_a_terminal_without_a_shell_says_so_and_stops_nothing() {
 fn what_a_killed_run_left_of_the_terminal_is_put_right_by_the_next() {
     let workspace = desk();
     // A shell that, unlike bash, cares for no modes between two programs.
-    let script = r#""$@"; stty -a > before; "$@"; stty -a > after"#;
+    let script = r#""$@"; stty -a > before; printf '\033[4;30Hjunk\033[34;90Hjunk'; "$@"; stty -a > after"#;
     let (program, data, config) = (common::program(), workspace.data(), workspace.config());
     let place = workspace.dir.path();
     let text = format!("cd {}; {script}", place.display());
@@ -79,6 +79,11 @@ fn what_a_killed_run_left_of_the_terminal_is_put_right_by_the_next() {
     let frames = pty.frames();
     pty.wait_frames(frames + 1, std::time::Duration::from_secs(30));
     pty.wait_text("Person 3");
+    // The terminal is in the other screen still, and keeps what is there when it is asked for it again.
+    let bytes = String::from_utf8_lossy(&pty.bytes()).into_owned();
+    let after_junk = &bytes[bytes.rfind("junk").expect("it was written")..];
+    let before_the_frame = &after_junk[..after_junk.find("\x1b[?2026h").expect("a frame")];
+    assert!(before_the_frame.contains("\x1b[2J"), "the screen is cleared first: {before_the_frame:?}");
     pty.send("q");
     pty.wait_exit();
     assert_given_back(&pty, "the second run");

@@ -30,7 +30,7 @@ use crate::{
     },
     model::{
         activity::Severity,
-        draft::{Draft, DraftKey, DraftTarget, DraftText, DraftVersion, DraftWrite},
+        draft::{Draft, DraftKey, DraftTarget, DraftText, DraftVersion, DraftWrite, Versions},
         ids::{OpId, RecordKey, Revision},
         op::Op,
         record::RecordView,
@@ -143,7 +143,8 @@ impl Editor {
         // What was left a moment ago may not be in the loaded draft yet.
         let left =
             self.left.iter().position(|sheet| sheet.key == key && sheet.begun).map(|index| self.left.remove(index));
-        let is_newer = |sheet: &Sheet| draft.as_ref().is_none_or(|draft| draft.version <= sheet.version);
+        let unsaved = self.unsaved;
+        let is_newer = |sheet: &Sheet| unsaved || draft.as_ref().is_none_or(|draft| draft.version <= sheet.version);
         let mut sheet = left.filter(is_newer).unwrap_or_else(|| fresh(&key, draft.as_slice()));
         sheet.clock = DraftVersion::at(cx.at);
         let revision = base_revision.clone();
@@ -159,6 +160,7 @@ impl Editor {
     pub fn returned(&mut self, text: Result<String, NoText>, cx: &Cx<'_>) -> Outcome {
         self.fit(cx);
         let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
+        sheet.is_out = false;
         let text = match text {
             Ok(text) => text,
             Err(nothing) => {
@@ -358,9 +360,12 @@ impl Editor {
                 }
                 DraftWrite::Snapshot { key, versions, .. } => {
                     let from = grounds.remove(key).unwrap_or(versions.from);
+                    let to = versions.to.next(clock);
+                    let left = self.left.iter_mut().filter(|sheet| sheet.key == *key && sheet.version == versions.to);
+                    left.for_each(|sheet| sheet.version = to);
                     let mut write = write.clone();
                     if let DraftWrite::Snapshot { versions, .. } = &mut write {
-                        versions.from = from;
+                        *versions = Versions { from, to };
                     }
                     kept.push(write);
                 }
@@ -468,7 +473,13 @@ impl Editor {
         let draft = view.drafts.iter().find(|draft| self.sheet().is_some_and(|sheet| sheet.key == draft.key));
         let draft = draft.filter(|draft| !self.is_ended(draft));
         let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
+        // What the user's own editor is at was begun on the text as it is here.
+        let newer = draft.filter(|draft| draft.version > sheet.version && !self.unsaved && !sheet.is_out);
+        let mut is_followed = false;
         if sheet.is_new() {
+            if let Some(draft) = newer.filter(|_| sheet.begun) {
+                sheet.follow(draft);
+            }
             sheet.id_taken = view.local.is_some() && view.key == sheet.record_key();
             sheet.judge(cx.setup, false);
             return Outcome::used();
@@ -479,13 +490,18 @@ impl Editor {
         let subject = subject(&sheet.key.target, view);
         let revision = view.base.as_ref().and_then(|base| base.revision.clone());
         sheet.see(subject.clone(), revision.clone(), view.ops.clone());
-        let mut is_followed = false;
         match draft {
-            Some(draft) if sheet.begun && draft.version > sheet.version && !self.unsaved => {
-                sheet.follow(draft);
+            Some(_) if sheet.is_out => {}
+            Some(_) if sheet.begun && newer.is_some() => {
+                newer.into_iter().for_each(|draft| sheet.follow(draft));
                 is_followed = !std::mem::replace(&mut sheet.followed, true);
             }
             _ if sheet.touched => {}
+            // Begun in another window while it was looked at here.
+            Some(draft) if !sheet.begun && sheet.ready => {
+                sheet.follow(draft);
+                is_followed = !std::mem::replace(&mut sheet.followed, true);
+            }
             Some(draft) if !sheet.begun => {
                 let held = sheet.buffer.held_view();
                 sheet.adopt(draft);

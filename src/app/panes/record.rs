@@ -87,6 +87,7 @@ impl Record {
         }
         self.session.record = key;
         self.session.server_copy = false;
+        self.rebuild();
     }
 
     /// The document drawn: the user's version, the server's where asked for, or what is about to be deleted.

@@ -281,7 +281,10 @@ impl Firebase {
         let mut parameters = vec![("orderBy", order), ("limitToLast", "1".to_owned())];
         let (text, mut sum) = self.query(collection, &parameters).await;
         let mut found = text.and_then(|text| stamped(&text, &pointer).map_err(misshapen));
-        let beyond = |stamp: &Value| stamp.as_f64().is_some_and(|millis| millis > until.0 as f64);
+        let beyond = |stamp: &Value| match stamp {
+            Value::Object(_) | Value::Array(_) => true,
+            stamp => stamp.as_f64().is_some_and(|millis| millis > until.0 as f64),
+        };
         if matches!(&found, Ok(found) if found.last().is_some_and(|(stamp, _)| beyond(stamp))) {
             parameters.push(("endAt", until.0.to_string()));
             let (text, exchange) = self.query(collection, &parameters).await;

@@ -76,7 +76,7 @@ impl Dashboard {
 
     /// Shows the opened session once nothing of the present one is on its way to the journal.
     pub(super) fn switch_if_clear(&mut self) {
-        if self.switch.is_none() || !self.is_committed() || !self.edits.is_empty() {
+        if self.switch.is_none() || !self.is_committed() || !self.edits.is_empty() || !self.committing.is_empty() {
             return;
         }
         let Some(switch) = self.switch.take() else { return };

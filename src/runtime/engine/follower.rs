@@ -22,6 +22,8 @@ pub(super) struct Follower {
     seen: Option<(i64, i64)>,
     statuses: Vec<SourceStatus>,
     counts: OutboxCounts,
+    /// The newest change there ever was.
+    newest: i64,
     /// The drafts as others left them.
     drafts: Vec<(i64, DraftVersion)>,
     /// The newest row of the activity log.
@@ -41,6 +43,7 @@ impl Follower {
             seen: None,
             statuses: Vec::new(),
             counts: OutboxCounts::default(),
+            newest: 0,
             drafts: Vec::new(),
             logged: 0,
             asked: None,
@@ -95,19 +98,25 @@ impl Follower {
         };
         if self.seen != Some(version) {
             let counts = self.reader.counts().unwrap_or(self.counts);
+            let newest = self.reader.newest_op().unwrap_or(self.newest);
             let others = self.store.drafts_of_others(&mut self.reader).unwrap_or_default();
             let drafts = self.drafts != others;
             self.drafts = others;
             let logged = self.reader.newest_activity().unwrap_or(self.logged);
             let activity = std::mem::replace(&mut self.logged, logged) != logged;
             if let Some((_, mirror)) = self.seen {
-                // Session rows are written with every key: only another outbox or mirror is news.
-                let outbox = counts != self.counts;
+                // Session rows are written with every key: only another outbox or mirror is news. A change that was queued
+                // and sent between two looks leaves the counts as they were.
+                let outbox = counts != self.counts || newest != self.newest;
                 let records = outbox || version.1 != mirror;
                 if records || drafts || activity {
                     report(EngineEvent::Changed { records, outbox, drafts, activity });
                 }
+            } else {
+                // What was written since the screen read it.
+                report(EngineEvent::Changed { records: true, outbox: true, drafts: true, activity: true });
             }
+            self.newest = newest;
             self.seen = Some(version);
             self.counts = counts;
             match self.reader.statuses() {

@@ -161,6 +161,8 @@ impl Leader {
         let counts = reader.counts()?;
         let drafts = setup.store.drafts_of_others(&mut reader)?;
         let logged = reader.newest_activity()?;
+        // What was written since the screen read it.
+        report(EngineEvent::Changed { records: true, outbox: true, drafts: true, activity: true });
         let accounts = reader.accounts()?.into_iter().collect();
         let forced_since = reader.forced_offline()?;
         if let Some(since) = forced_since {

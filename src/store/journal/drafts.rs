@@ -87,14 +87,22 @@ pub(in crate::store) fn write(journal: &Journal, change: &DraftWrite, at: Timest
             Ok(())
         }
         DraftWrite::Append { key, edit, versions } => {
-            let id = find(journal, key)?;
-            let is_same = journal
+            let place = journal.place(&key.record)?;
+            let found: Option<i64> = journal
                 .connection
-                .prepare_cached("UPDATE draft_versions SET version = ?3 WHERE draft = ?1 AND version = ?2")?
-                .execute((id, versions.from.0, versions.to.0))?;
-            if is_same == 0 {
+                .prepare_cached(
+                    "UPDATE draft_versions SET version = ?5 WHERE version = ?4 AND draft = \
+                     (SELECT id FROM drafts WHERE collection = ?1 AND key = ?2 AND target = ?3) RETURNING draft",
+                )?
+                .query_row(
+                    params![place.collection, place.key, key.target.to_key(), versions.from.0, versions.to.0],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            let Some(id) = found else {
+                find(journal, key)?;
                 return Err(typed_elsewhere(key));
-            }
+            };
             journal
                 .connection
                 .prepare_cached("INSERT INTO draft_edits (draft, edit) VALUES (?1, ?2)")?
@@ -204,7 +212,15 @@ fn version(journal: &Journal, place: &Place, key: &DraftKey) -> Result<Option<Dr
 /// The edit of a draft is an op now. A draft in which somebody typed since stays one; the wish to queue it is fulfilled.
 pub(in crate::store) fn queued(journal: &Journal, draft: &DraftText, op: OpId) -> Result<()> {
     let place = journal.place(&draft.key.record)?;
-    if version(journal, &place, &draft.key)?.is_none_or(|there| there == draft.version) {
+    let is_whole = || -> Result<bool> {
+        // Written anew after a refusal, it has another version, and the wish with it.
+        let mut wish = journal.connection.prepare_cached(
+            "SELECT 1 FROM drafts d WHERE collection = ?1 AND key = ?2 AND target = ?3 AND commit_requested = ?4 \
+             AND NOT EXISTS (SELECT 1 FROM draft_edits e WHERE e.draft = d.id)",
+        )?;
+        Ok(wish.exists(params![place.collection, place.key, draft.key.target.to_key(), op.to_string()])?)
+    };
+    if version(journal, &place, &draft.key)?.is_none_or(|there| there == draft.version) || is_whole()? {
         return remove(journal, &draft.key);
     }
     journal

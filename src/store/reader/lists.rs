@@ -176,16 +176,27 @@ impl Reader {
     pub fn commit_requests(&mut self) -> Result<Vec<(DraftText, NewOp)>, StoreError> {
         self.look("reading the drafts", |reader| {
             let mut select = reader.connection.prepare_cached(
-                "SELECT c.source, c.name, d.record, d.target, d.commit_op, v.version FROM main.drafts d \
+                "SELECT c.source, c.name, d.record, d.target, d.commit_op, v.version, \
+                 EXISTS (SELECT 1 FROM main.draft_edits e WHERE e.draft = d.id) FROM main.drafts d \
                  JOIN main.collections c ON c.id = d.collection LEFT JOIN main.draft_versions v ON v.draft = d.id \
                  WHERE d.commit_requested IS NOT NULL ORDER BY d.id",
             )?;
             let found = select.query_map([], |row| {
-                let version = DraftVersion(row.get::<_, Option<i64>>(5)?.unwrap_or_default());
+                // The wish came with the whole text: a step behind it was typed after it, and its draft stays.
+                let version = row.get::<_, Option<i64>>(5)?.filter(|_| !row.get(6).unwrap_or(false));
+                let version = DraftVersion(version.unwrap_or_default());
                 let draft = draft_key(row, 0)?.map(|key| DraftText { key, version });
                 Ok((draft, ops::json(row.get(4)?)))
             })?;
             Ok(readable(found)?.into_iter().filter_map(|(draft, op)| Some((draft?, op?))).collect())
+        })
+    }
+
+    /// The number of the newest change there ever was; zero where there is none.
+    pub fn newest_op(&mut self) -> Result<i64, StoreError> {
+        self.look("reading the outbox", |reader| {
+            let mut select = reader.connection.prepare_cached("SELECT coalesce(max(seq), 0) FROM main.ops")?;
+            Ok(select.query_row([], |row| row.get(0))?)
         })
     }
 

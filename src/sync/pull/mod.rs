@@ -457,6 +457,10 @@ impl Pull {
                 cx.signals.push(Signal::Good(exchange.clone()));
                 self.counted(cx, None);
             }
+            Err(ReadError::Refused { .. }) if recounts => {
+                cx.signals.push(Signal::Good(exchange.clone()));
+                self.begin_delta(cx);
+            }
             Err(error) => self.fail(cx, &error, exchange),
         }
     }

@@ -483,7 +483,7 @@ impl Pull {
     }
 
     pub(super) fn recount(&mut self, cx: &mut Cx<'_>) {
-        self.recount_at = None;
+        self.recount_at = Some(cx.at.mono + self.settings.sweep_every);
         self.close_feed(cx);
         let ticket = cx.ticket();
         cx.out.push(Effect::ReadKeys { ticket, collection: self.key.clone() });

@@ -75,6 +75,7 @@ impl Pane for Editor {
             Action::OpenEditorProgram => {
                 let suffix = if sheet.reading == Reading::Text && sheet.is_field() { ".txt" } else { ".json" };
                 let subject = Subject::Draft(sheet.key.clone());
+                sheet.is_out = true;
                 Outcome::used().effect(Effect::OpenEditor { subject, text: sheet.buffer.text(), suffix })
             }
             Action::NextProblem => self.next_problem(cx),

@@ -87,6 +87,8 @@ pub struct Sheet {
     pub version: DraftVersion,
     /// What the next one is called at least.
     pub(super) clock: DraftVersion,
+    /// The user's own editor has the text.
+    pub(super) is_out: bool,
     /// Another window typed in it, and that was said.
     pub(super) followed: bool,
     /// The version of the record the user was told of last; inside `None`: that it is gone.
@@ -171,6 +173,7 @@ impl Sheet {
             damaged: None,
             version: DraftVersion::NONE,
             clock: DraftVersion::NONE,
+            is_out: false,
             followed: false,
             told: None,
             check: Check::default(),
@@ -458,11 +461,12 @@ impl Sheet {
         self.buffer.set_view(view);
         self.restored = None;
         self.rewrite = false;
+        self.touched = false;
     }
 
     /// True where edits were appended since the last snapshot.
     pub fn wants_compaction(&self) -> bool {
-        self.begun && self.appended > 0
+        self.begun && self.touched && self.appended > 0
     }
 
     /// The edit the judged text makes. Only without problems. A record that is gone is made anew, whole.

@@ -706,6 +706,44 @@ fn a_text_written_anew_stands_on_what_the_journal_has() {
     assert!(versions.from > has, "of the last step, which alone was lost");
 }
 
+#[test]
+fn a_draft_that_was_left_is_written_again_later_than_what_another_window_wrote() {
+    let (mut one, mut two) = two_windows();
+    one.press("a Esc");
+    let refused = one.last.drafts.clone();
+    two.press("y");
+    let other = two.drafts[0].version;
+    let now = At::test(2);
+    let mended = one.editor.mend(refused, &now);
+    let [DraftWrite::Snapshot { versions, .. }] = &mended[..] else { panic!("{mended:?}") };
+    assert!(versions.to > other, "or it is refused for ever");
+    one.drafts.clone_from(&two.drafts);
+    one.second = 3;
+    one.reopen(DraftTarget::Document, Some(bo()));
+    assert!(one.text().contains('a') && one.text() != two.text(), "what waits for the journal is not given up");
+}
+
+#[test]
+fn a_window_that_typed_nothing_leaves_without_a_write() {
+    let (mut one, mut two) = two_windows();
+    two.press("y z");
+    one.drafts.clone_from(&two.drafts);
+    one.load(Some(bo()));
+    one.press("Esc");
+    assert!(one.last.drafts.is_empty(), "{:?}", one.last.drafts);
+}
+
+#[test]
+fn what_the_users_own_editor_has_is_not_followed_under_it() {
+    let (mut one, mut two) = two_windows();
+    let text = one.text();
+    one.press("F4");
+    two.press("y");
+    one.drafts.clone_from(&two.drafts);
+    one.load(Some(bo()));
+    assert_eq!(one.text(), text);
+}
+
 fn keys() -> impl Strategy<Value = Vec<&'static str>> {
     let one = prop::sample::select(vec![
         "a",

@@ -1143,6 +1143,9 @@ fn a_kept_version_is_compared_restored_as_an_edit_and_taken_back() {
     bench.press("u");
     assert_eq!(bench.data.ops.len(), before);
     bench.press("/p_gone<enter><enter>");
+    assert!(bench.screen().contains("Restore this version of products/p_gone?"), "{}", bench.screen());
+    assert_eq!(bench.data.ops.len(), before, "whoever looks closer is asked first");
+    bench.press("y");
     let op = bench.data.ops.last().unwrap();
     assert_eq!((op.kind.word(), op.record.id.as_str()), ("create", "p_gone"), "a record that is gone is made anew");
 }

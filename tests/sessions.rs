@@ -343,7 +343,7 @@ fn two_windows_that_type_in_one_draft_at_once_lose_no_letter_and_agree_in_the_en
 #[test]
 fn a_window_that_does_not_carry_the_sync_sees_its_own_edits_go_out() {
     let (workspace, _serve, _dir) = workspace();
-    let mut first = workspace.dashboard(120, 36, &[]);
+    let first = workspace.dashboard(120, 36, &[]);
     first.wait("the sync", |frame| frame.contains("ONLINE"));
     let mut second = workspace.dashboard(120, 36, &[]);
     second.wait("a window beside it", |frame| frame.contains("ONLINE") && frame.contains("default-2"));

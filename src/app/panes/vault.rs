@@ -10,7 +10,7 @@ use crate::{
         effect::Need,
         event::{Found, MouseKind},
         list,
-        pane::{Cx, Outcome, Pane, PaneName, Request, Seen},
+        pane::{Cx, Outcome, Pane, PaneName, Question, Request, Seen},
         text::TextInput,
     },
     model::{
@@ -154,6 +154,22 @@ impl Vault {
         Outcome::used()
     }
 
+    /// `enter` is pressed to look closer: it asks first.
+    fn ask_to_restore(&self, cx: &Cx<'_>) -> Outcome {
+        let then = self.restore_version(cx);
+        let (Some(kept), false) = (self.kept(), then.requests.is_empty()) else { return then };
+        let line = match &kept.kept {
+            Kept::Draft(_) => "It becomes the draft again; one that is there goes into the vault for it",
+            Kept::Document(_) => "It is queued as an edit; `u` takes it back",
+        };
+        Outcome::used().request(Request::Confirm(Box::new(Question {
+            title: format!("Restore this version of {}?", kept.entry.record),
+            lines: vec![line.to_owned()],
+            yes: "restore it".to_owned(),
+            then,
+        })))
+    }
+
     fn restore_version(&self, cx: &Cx<'_>) -> Outcome {
         let Some(kept) = self.kept() else {
             return match self.selected() {
@@ -242,7 +258,8 @@ impl Pane for Vault {
         }
         match action {
             Action::Open if self.session.typing => self.session.typing = false,
-            Action::Open | Action::RestoreVersion => return self.restore_version(cx),
+            Action::Open => return self.ask_to_restore(cx),
+            Action::RestoreVersion => return self.restore_version(cx),
             Action::Back => return self.back(),
             Action::Collapse => return Outcome::used().request(Request::Close),
             Action::Filter => self.session.typing = true,

@@ -859,6 +859,8 @@ impl Dashboard {
         }
         let goodbye = self.store.end_session(&self.session.name);
         self.inputs = None;
+        // A frame that is still being written would land on the shell's screen.
+        self.wait_for_writer();
         drop(self.guard);
         let (done, finished) = tokio::sync::oneshot::channel();
         let (engine, store) = (self.engine.take(), self.store.clone());

@@ -64,7 +64,8 @@ fn ctrl_z_in_a_terminal_without_a_shell_says_so_and_stops_nothing() {
 fn what_a_killed_run_left_of_the_terminal_is_put_right_by_the_next() {
     let workspace = desk();
     // A shell that, unlike bash, cares for no modes between two programs.
-    let script = r#""$@"; stty -a > before; printf '\033[4;30Hjunk\033[34;90Hjunk'; "$@"; stty -a > after"#;
+    let script =
+        r#""$@"; stty -a > before; printf '\033[4;30Hjunk\033[34;90Hjunk'; "$@"; stty -a > after; read -r line"#;
     let (program, data, config) = (common::program(), workspace.data(), workspace.config());
     let place = workspace.dir.path();
     let text = format!("cd {}; {script}", place.display());
@@ -76,15 +77,20 @@ fn what_a_killed_run_left_of_the_terminal_is_put_right_by_the_next() {
     let read = |name: &str| std::fs::read_to_string(place.join(name)).unwrap_or_default();
     wait_for("the modes after the kill", || read("before").contains("icanon").then_some(()));
     assert!(read("before").contains("-icanon"), "raw: {}", read("before"));
-    let frames = pty.frames();
-    pty.wait_frames(frames + 1, std::time::Duration::from_secs(30));
-    pty.wait_text("Person 3");
     // The terminal is in the other screen still, and keeps what is there when it is asked for it again.
-    let bytes = String::from_utf8_lossy(&pty.bytes()).into_owned();
-    let after_junk = &bytes[bytes.rfind("junk").expect("it was written")..];
-    let before_the_frame = &after_junk[..after_junk.find("\x1b[?2026h").expect("a frame")];
+    let before_the_frame = wait_for("a frame of the second run", || {
+        let bytes = String::from_utf8_lossy(&pty.bytes()).into_owned();
+        let after_junk = &bytes[bytes.rfind("junk")?..];
+        let frame = after_junk.find("\x1b[?2026h")?;
+        after_junk.contains("\x1b[?2026l").then(|| after_junk[..frame].to_owned())
+    });
     assert!(before_the_frame.contains("\x1b[2J"), "the screen is cleared first: {before_the_frame:?}");
+    pty.wait_text("Person 3");
     pty.send("q");
+    // The shell waits for a line: what it is given must not be lost with the last one who has the terminal open.
+    wait_for("the modes after the second run", || read("after").contains("icanon").then_some(()));
+    wait_for("the terminal to be given back", || pty.bytes().ends_with(b"\x1b[?25h").then_some(()));
+    pty.send("\r");
     pty.wait_exit();
     assert_given_back(&pty, "the second run");
     assert_cooked(&read("after"), "the second run");

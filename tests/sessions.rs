@@ -253,6 +253,8 @@ fn the_command_line_renames_copies_and_refuses_what_is_open() {
     let (workspace, _serve, _dir) = workspace();
     let mut pty = workspace.dashboard(120, 36, &["--offline"]);
     pty.wait_text("Person 3");
+    // Its pane keeps the last state it was told of.
+    pty.wait_text("FORCED OFFLINE");
     pty.send("j");
     pty.wait_frames(pty.frames() + 1, Duration::from_secs(5));
     workspace.run(&["session", "copy", "default", "night"]);

@@ -98,7 +98,11 @@ fn a_program_replaced_on_disk_goes_on_and_the_next_start_is_the_new_one() {
     std::fs::rename(&new, &program).unwrap();
     pty.send("/Person 1");
     pty.wait("the filter", |frame| frame.contains("FILTER Person 1"));
-    pty.send("\r3i\x1b[Fx");
+    pty.send("\r");
+    pty.wait("the record", |frame| frame.contains("3 Record u_001") && frame.cursor.is_none());
+    pty.send("3i");
+    pty.wait("an open field", |frame| frame.cursor.is_some());
+    pty.send("\x1b[Fx");
     pty.wait_text("draft saved");
     pty.signal(15);
     assert_eq!(pty.wait_exit(), 143);

@@ -255,8 +255,8 @@ impl App {
 
     /// What must be committed before this state may be painted; taking it marks it as given out. Empty: paint freely.
     ///
-    /// Take the next one only after this one was committed, or after its failure was handed in as `CommitFailed` or `CommitRefused`: then
-    /// the next one contains it again.
+    /// Take the next one only after this one was committed ([`App::committed`]), or after its failure was handed in as
+    /// `CommitFailed` or `CommitRefused`: then the next one contains it again.
     pub fn take_commit(&mut self) -> UiCommit {
         saving::take_commit(self)
     }

@@ -133,7 +133,7 @@ struct Dashboard {
     tell: UnboundedSender<Shell>,
     shell: UnboundedReceiver<Shell>,
     demo: Option<Box<dyn DemoControl>>,
-    /// Edits to queue as soon as the commit that asks for them was sent.
+    /// Edits whose wish goes with the next commit.
     edits: Vec<Effect>,
     /// Those whose wish is in the commit in flight: they are queued when it is in the journal.
     committing: Vec<Effect>,

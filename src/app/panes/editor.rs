@@ -65,6 +65,7 @@ pub struct Editor {
     now: Timestamp,
     /// Handed over last for its durable commit.
     queueing: Option<(OpId, DraftKey)>,
+    /// See [`Editor::set_unsaved`].
     unsaved: bool,
 }
 

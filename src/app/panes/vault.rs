@@ -159,7 +159,7 @@ impl Vault {
         let then = self.restore_version(cx);
         let (Some(kept), false) = (self.kept(), then.requests.is_empty()) else { return then };
         let line = match &kept.kept {
-            Kept::Draft(_) => "It becomes the draft again; one that is there goes into the vault for it",
+            Kept::Draft(_) => "It becomes the draft again; one that is there goes to the vault",
             Kept::Document(_) => "It is queued as an edit; `u` takes it back",
         };
         Outcome::used().request(Request::Confirm(Box::new(Question {

@@ -138,11 +138,11 @@ pub(super) struct Leader {
     journal: i64,
     /// What the outbox looked like when the panes were last told.
     counts: OutboxCounts,
-    /// Changes not told yet, and when the last ones were.
     /// The drafts as others left them.
     drafts: Vec<(i64, DraftVersion)>,
     /// The newest row of the activity log.
     logged: i64,
+    /// Changes not told yet, and when the last ones were.
     pub(super) changed: (bool, bool),
     told: Duration,
     pruned: Option<Duration>,

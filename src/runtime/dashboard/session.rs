@@ -3,7 +3,7 @@
 
 use super::{Dashboard, Event, Shell, bootstrap};
 use crate::{
-    app::effect::Effect,
+    app::{effect::Effect, event::Changed},
     model::{
         activity::{Activity, Severity},
         ids::{CollectionKey, SessionName},
@@ -103,7 +103,8 @@ impl Dashboard {
                 tracing::warn!("the session `{}` could not be closed: {error}", left.name);
             }
             drop(left);
-            Vec::new()
+            // A list of sessions that was read meanwhile has it as open.
+            vec![Event::Changed(Changed { activity: true, ..Changed::default() })]
         }));
         self.moments = Moments::new(at.mono);
         (self.is_proved, self.has_input) = (false, false);

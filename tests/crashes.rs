@@ -91,7 +91,7 @@ impl Bench {
 
     fn base(&self, record: &str) -> Option<Value> {
         let key = collection().record(record);
-        self.look(|reader| reader.record(&key).unwrap().base.map(|base| base.document))
+        self.look(|reader| reader.record(&key).unwrap().base.map(|base| Value::clone(&base.document)))
     }
 
     /// Nothing waits, and both sides hold what was wanted.

@@ -97,7 +97,7 @@ impl World {
     }
 
     fn local(&self, id: &str) -> Option<Value> {
-        self.reader().record(&tasks().record(id)).unwrap().local
+        self.reader().record(&tasks().record(id)).unwrap().local.as_deref().cloned()
     }
 
     fn queue(&mut self, id: &str, base: Option<Value>, to: Option<Value>, draft: Option<DraftKey>) -> Seq {

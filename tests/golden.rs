@@ -224,5 +224,5 @@ fn an_older_program_leaves_a_newer_journal_alone_and_reads_it() {
     let key = CollectionKey::new("office", "tasks").record("t2");
     let store = open(&workspace.data(), OpenMode::ReadOnly).unwrap();
     let local = store.reader().unwrap().record(&key).unwrap().local;
-    assert_eq!(local, Some(json!({"title": "two again"})));
+    assert_eq!(local, Some(json!({"title": "two again"}).into()));
 }

@@ -260,7 +260,7 @@ fn the_command_line_renames_copies_and_refuses_what_is_open() {
     // Its pane keeps the last state it was told of.
     pty.wait_text("FORCED OFFLINE");
     pty.send("j");
-    pty.wait_frames(pty.frames() + 1, Duration::from_secs(5));
+    pty.wait_text("3 Record u_1");
     workspace.run(&["session", "copy", "default", "night"]);
     let refused = expect_code(workspace.command(&["session", "rename", "default", "day"]), 1);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();

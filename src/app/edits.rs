@@ -23,7 +23,8 @@ pub struct Ground {
 
 impl Ground {
     pub fn of(view: &RecordView) -> Self {
-        Self { document: view.local.clone(), revision: view.base.as_ref().and_then(|base| base.revision.clone()) }
+        let revision = view.base.as_ref().and_then(|base| base.revision.clone());
+        Self { document: view.local.as_deref().cloned(), revision }
     }
 }
 

@@ -1,7 +1,5 @@
 //! What panes ask of the rest of the screen, and the actions that belong to no pane.
 
-use std::sync::Arc;
-
 use crate::{
     app::{
         App, Job,
@@ -165,7 +163,7 @@ impl App {
             Job::Delete => self.make_op(&view.key, &Ground::of(view), None, effects),
             Job::TakeEdited { target, text, file } => self.take_edited(view, target, text, file, effects),
             Job::DeleteField(pointer) => {
-                let mut document = view.local.clone();
+                let mut document = view.local.as_deref().cloned();
                 json::set(&mut document, &pointer, None);
                 self.make_op(&view.key, &Ground::of(view), document, effects);
             }
@@ -201,7 +199,7 @@ impl App {
                     return self.say(Severity::Info, "outbox", text, None);
                 }
             }
-            (document, target) = (view.local.clone().map(Arc::new), DraftTarget::Document);
+            (document, target) = (view.local.clone(), DraftTarget::Document);
         }
         // What was typed outlives its record.
         let is_recovered = draft.is_some();

@@ -1,5 +1,7 @@
 //! `put`, `patch`, `delete`: edits that are queued durably, like any edit made on the screen, offline or not.
 
+use std::sync::Arc;
+
 use clap::Args;
 use serde_json::{Map, Value, json};
 
@@ -93,7 +95,7 @@ pub(super) fn patch(world: &World, args: &PatchArgs) -> Outcome {
             let missing = records::missing(target, &args.place.id);
             return Err(missing.hint("`ebbtide put` creates a record"));
         };
-        let mut document = local.clone();
+        let mut document = Value::clone(local);
         merge_patch(&mut document, &patch);
         check::document(target, &args.place.id, &document).map(Some)
     })
@@ -158,14 +160,14 @@ pub(super) fn new_op(at: &At, view: RecordView, document: Option<Value>, author:
         (Some(local), Some(document)) if same_value(local, document) => return None,
         (Some(_), Some(_)) => OpKind::Update,
     };
-    let changes: Vec<Change> = edit::diff(view.local.as_ref(), document.as_ref());
+    let changes: Vec<Change> = edit::diff(view.local.as_deref(), document.as_ref());
     Some(NewOp {
         op_id: OpId::new(at),
         record: view.key,
         kind,
         changes,
         document,
-        base: view.local,
+        base: view.local.map(Arc::unwrap_or_clone),
         base_revision: view.base.and_then(|base| base.revision),
         created_at: at.wall,
         author,

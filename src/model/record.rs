@@ -1,5 +1,7 @@
 //! A record as it stands: the server's last known copy, what the user made of it, and why they differ.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -14,7 +16,8 @@ use crate::model::{
 /// The last acknowledged server copy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Base {
-    pub document: Value,
+    /// Shared: a document of a megabyte is many megabytes of values.
+    pub document: Arc<Value>,
     /// `None` where the backend's collection reads carry no revision.
     pub revision: Option<Revision>,
     /// When this copy was received.
@@ -74,7 +77,8 @@ impl RecordMark {
 pub struct RecordView {
     pub key: RecordKey,
     pub base: Option<Base>,
-    pub local: Option<Value>,
+    /// Where no op is pending this is the document of `base` itself.
+    pub local: Option<Arc<Value>>,
     pub mark: RecordMark,
     /// The pending ops of the record, oldest first.
     pub ops: Vec<Op>,

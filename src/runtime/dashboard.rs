@@ -900,6 +900,14 @@ impl Dashboard {
 
 /// Performs the loads of the first frame at once, and those that its answers ask for in turn.
 fn bootstrap(app: &mut App, clock: &SystemClock, reader: &mut Reader, keys: &[CollectionKey], planner: &Planner) {
+    let at_once = reader.at_once(|reader| answer_loads(app, clock, reader, keys, planner));
+    if at_once.is_err() {
+        // Each of them says why.
+        answer_loads(app, clock, reader, keys, planner);
+    }
+}
+
+fn answer_loads(app: &mut App, clock: &SystemClock, reader: &mut Reader, keys: &[CollectionKey], planner: &Planner) {
     const ROUNDS: usize = 6;
     for _ in 0..ROUNDS {
         let loads = app.pending_loads();

@@ -115,6 +115,10 @@ impl Store {
         let Prepared { lock, notes } = prepare::prepare(&files, clock.as_ref())?;
         let nudge = Nudge::default();
         let open = |path: &Path| schema::open(path).map_err(|error| error.at(path, "opening the data"));
+        let checkpointer = |path: &Path| {
+            let path = path.to_path_buf();
+            move || schema::open(&path)
+        };
         let read = |path: &Path| schema::open_for_reading(path).map_err(|error| error.at(path, "opening the data"));
         let (journal_path, mirror_path) = (files.journal(), files.mirror());
         let own_drafts = drafts::OwnDrafts::default();
@@ -126,7 +130,7 @@ impl Store {
             nudge.clone(),
             own_drafts.clone(),
         );
-        let journal = Writer::start("journal", journal, open(&journal_path)?)?;
+        let journal = Writer::start("journal", journal, checkpointer(&journal_path))?;
         let mirror_connection = open(&mirror_path)?;
         // Pages are written in key order; 16 MiB hold the path to the end of every index.
         mirror_connection.pragma_update(None, "cache_size", -16_384).map_err(StoreError::from)?;
@@ -138,7 +142,7 @@ impl Store {
             Arc::clone(&clock),
             nudge.clone(),
         );
-        let mirror = Writer::start("mirror", mirror, open(&mirror_path)?)?;
+        let mirror = Writer::start("mirror", mirror, checkpointer(&mirror_path))?;
         let search = Search::start(&files, Arc::clone(&clock), nudge, journal.clone(), mirror.clone())?;
         let inner = Inner {
             dir: dir.to_path_buf(),
@@ -160,22 +164,18 @@ impl Store {
         if !notes.is_empty() {
             drop(self.log(notes));
         }
-        let identity = self.0.files.mirror();
-        let identity = schema::open_for_reading(&identity)
-            .and_then(|connection| search::identity(&connection))
-            .map_err(|error| error.at(&identity, "opening the mirror"))?;
         let mut manner = FULL_USER;
         manner.intent = "following a new mirror";
         // Only waited for where it has to be done: readers trust the table's base numbers.
-        let known = self.ask(manner, {
-            let identity = identity.clone();
-            move |journal| {
-                let is_mended = search::meta(&journal.connection, salvage::MENDING)?.is_none();
-                let known = search::meta(&journal.connection, "mirror_identity")?;
-                Ok((is_mended, known.is_some_and(|known| known == identity)))
-            }
+        let mirror = self.0.files.mirror();
+        let known = self.ask(manner, move |journal| {
+            let is_mended = search::meta(&journal.connection, salvage::MENDING)?.is_none();
+            let known = search::meta(&journal.connection, "mirror_identity")?;
+            let identity =
+                search::identity(&journal.mirror).map_err(|error| error.at(&mirror, "opening the mirror"))?;
+            Ok((is_mended, known.is_some_and(|known| known == identity), identity))
         });
-        let (is_mended, is_known) = known.wait()?;
+        let (is_mended, is_known, identity) = known.wait()?;
         if !is_mended {
             let at = self.0.clock.at().wall;
             self.ask(manner, move |journal| {

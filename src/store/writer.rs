@@ -20,6 +20,7 @@
 //! twice (also after the ballast was given up on a full disk): work is `FnMut` and speaks to the database only.
 
 use std::{
+    cell::OnceCell,
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
@@ -265,9 +266,9 @@ impl<S: State> Clone for Writer<S> {
 }
 
 impl<S: State> Writer<S> {
-    /// `checkpointer` is a second connection to the same file, used by the thread between requests: a passive
-    /// checkpoint on it never makes a commit wait.
-    pub fn start(name: &str, state: S, checkpointer: Connection) -> Result<Self> {
+    /// `checkpointer` opens a second connection to the same file, used by the thread between requests: a passive
+    /// checkpoint on it never makes a commit wait. It is opened for the first one.
+    pub fn start(name: &str, state: S, checkpointer: impl Fn() -> Result<Connection> + Send + 'static) -> Result<Self> {
         let path = state.path().to_path_buf();
         let lanes = Lanes { queues: Default::default(), closed: false, checkpoint: false, sleep: Sleep::Awake };
         let shared = Arc::new(Shared {
@@ -280,7 +281,7 @@ impl<S: State> Writer<S> {
         let running = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name(format!("ebbtide-{name}"))
-            .spawn(move || run_thread(&running, &checkpointer))
+            .spawn(move || run_thread(&running, &Checkpointer { open: checkpointer, opened: OnceCell::new() }))
             .map_err(|error| StoreError::NotWritable { path, detail: format!("no thread: {error}") })?;
         Ok(Self { shared, thread: Arc::new(Mutex::new(Some(thread))) })
     }
@@ -396,7 +397,23 @@ fn put_back<S>(ran: &mut VecDeque<Box<dyn Work<S>>>, batch: &mut VecDeque<Box<dy
     }
 }
 
-fn run_thread<S: State>(shared: &Shared<S>, checkpointer: &Connection) {
+/// The connection checkpoints are made on, once there was one to make.
+struct Checkpointer<O> {
+    open: O,
+    opened: OnceCell<Connection>,
+}
+
+impl<O: Fn() -> Result<Connection>> Checkpointer<O> {
+    fn connection(&self) -> Result<&Connection> {
+        if let Some(connection) = self.opened.get() {
+            return Ok(connection);
+        }
+        let connection = (self.open)()?;
+        Ok(self.opened.get_or_init(|| connection))
+    }
+}
+
+fn run_thread<S: State>(shared: &Shared<S>, checkpointer: &Checkpointer<impl Fn() -> Result<Connection>>) {
     let mut clean = true;
     let mut burst = false;
     loop {
@@ -666,17 +683,16 @@ impl<S: State> Shared<S> {
     }
 
     /// Moves the log into the file as far as readers allow; answers how many bytes had been written, about.
-    fn checkpoint(&self, connection: &Connection) -> u64 {
+    fn checkpoint(&self, checkpointer: &Checkpointer<impl Fn() -> Result<Connection>>) -> u64 {
         let written = self.written.load(Ordering::Relaxed);
         if written == 0 {
             return 0;
         }
-        let done: rusqlite::Result<(i64, i64, i64)> =
-            connection
-                .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
-        match done {
-            Ok(_) => {}
-            Err(error) => tracing::debug!(%error, "a checkpoint did not finish"),
+        let done = checkpointer
+            .connection()
+            .and_then(|connection| Ok(connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?));
+        if let Err(error) = done {
+            tracing::debug!(%error, "a checkpoint did not finish");
         }
         // What another process or a reader holds back is tried again after as many bytes, not in a loop.
         self.written.fetch_sub(written, Ordering::Relaxed);

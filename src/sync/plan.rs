@@ -1,6 +1,8 @@
 //! What is sent next for a record, as one pure answer: the sender carries it out ([`next`], [`after_lookup`]), and a
 //! plan is the same answers in a row ([`forecast`]). That is why a plan cannot lie.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::{
@@ -66,7 +68,7 @@ pub fn next(kind: SourceKind, rules: &ConflictRules, ops: &[Op], base: Option<&B
     if write.kind == OpKind::Create {
         return Some(Next::Claim(write, Precondition::Absent));
     }
-    let known = base.and_then(|base| Some((&base.document, base.revision.clone()?)));
+    let known = base.and_then(|base| Some((&*base.document, base.revision.clone()?)));
     Some(match known {
         Some((there, revision)) if policy::same(kind, Some(there), head.base.as_ref()) => {
             Next::Claim(write, Precondition::Revision(revision))
@@ -185,7 +187,8 @@ impl Ahead<'_> {
             return Some(self.write(&head, write, precondition, PreconditionFrom::Known, false));
         }
         if head.state == OpState::Conflict {
-            let places = self.overlaps(&head, self.base.as_ref().map(|base| base.document.clone()).as_ref());
+            let there = self.base.as_ref().map(|base| Arc::clone(&base.document));
+            let places = self.overlaps(&head, there.as_deref());
             return Some(self.end_with(1, Act::Conflict { places }));
         }
         let from = self.answer.map_or(PreconditionFrom::Known, PreconditionFrom::Answer);
@@ -202,7 +205,7 @@ impl Ahead<'_> {
             Next::Moved { there, revision, .. } => self.moved(&head, there, revision),
             Next::Lookup(write) => {
                 // The mirror may know already that the record moved.
-                let there = self.base.as_ref().map(|base| base.document.clone());
+                let there = self.base.as_ref().map(|base| Value::clone(&base.document));
                 if there.is_some() && !policy::same(self.kind, there.as_ref(), head.base.as_ref()) {
                     return self.moved(&head, there, None);
                 }
@@ -228,7 +231,7 @@ impl Ahead<'_> {
         let done = self.end_with(length, Act::Write { request, from, merged: self.merged, repeat });
         self.merged = false;
         let revision = Some(Revision::from(UNKNOWN_REVISION));
-        self.base = after.map(|document| Base { document, revision, received_at: self.at.wall });
+        self.base = after.map(|document| Base { document: Arc::new(document), revision, received_at: self.at.wall });
         self.answer = Some(head.seq);
         done
     }
@@ -271,7 +274,7 @@ impl Ahead<'_> {
         revision: Option<Revision>,
     ) -> Option<(Vec<Seq>, Act)> {
         let received_at = self.at.wall;
-        self.base = there.map(|document| Base { document, revision, received_at });
+        self.base = there.map(|document| Base { document: Arc::new(document), revision, received_at });
         self.rebase(head, new);
         self.merged = true;
         None
@@ -345,7 +348,7 @@ mod tests {
     const KIND: SourceKind = SourceKind::Firebase;
 
     fn base(document: Value, revision: Option<&str>) -> Option<Base> {
-        Some(Base { document, revision: revision.map(Revision::from), received_at: Timestamp(1) })
+        Some(Base { document: document.into(), revision: revision.map(Revision::from), received_at: Timestamp(1) })
     }
 
     fn ahead(ops: Vec<Op>, base: Option<Base>) -> Vec<Step> {

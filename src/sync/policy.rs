@@ -142,7 +142,7 @@ pub(super) fn same(kind: SourceKind, a: Option<&Value>, b: Option<&Value>) -> bo
 
 /// True where the mirror's base already says what the server was just seen to hold.
 pub(super) fn is_known(kind: SourceKind, base: Option<&Base>, current: Option<&Value>) -> bool {
-    same(kind, base.map(|base| &base.document), current)
+    same(kind, base.map(|base| &*base.document), current)
 }
 
 /// Deletions a pull may carry out without asking: up to 25, or a tenth of the collection, and never all of it.

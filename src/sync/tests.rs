@@ -83,7 +83,7 @@ fn create(seq: i64, id: &str) -> Op {
 
 fn chain(ops: Vec<Op>, base: Option<(Value, Option<&str>)>) -> Chain {
     let base = base.map(|(document, revision)| Base {
-        document,
+        document: document.into(),
         revision: revision.map(Revision::from),
         received_at: Timestamp(0),
     });

@@ -373,11 +373,11 @@ impl Fake {
         RecordView {
             key: record.clone(),
             base: base.map(|document| Base {
-                document: document.clone(),
+                document: document.clone().into(),
                 revision: Some(Revision::from("18")),
                 received_at,
             }),
-            local: self.local(record),
+            local: self.local(record).map(Into::into),
             mark: self.mark(record),
             ops: self.ops_of(record),
             drafts: self.drafts.iter().filter(|draft| draft.key.record == *record).cloned().collect(),
@@ -468,7 +468,7 @@ impl Fake {
                     let view = self.view(&entry.record);
                     let revision = view.base.and_then(|base| base.revision);
                     let (entry, kept) = (entry.clone(), kept.clone());
-                    Box::new(KeptVersion { entry, kept, local: view.local, revision })
+                    Box::new(KeptVersion { entry, kept, local: view.local.as_deref().cloned(), revision })
                 }))
             }
             Need::Drafts { limit } => {

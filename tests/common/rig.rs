@@ -227,7 +227,7 @@ impl Running {
     }
 
     pub fn local(&mut self, id: &RecordId) -> Option<Value> {
-        self.reader.record(&tasks().record(id.clone())).unwrap().local
+        self.reader.record(&tasks().record(id.clone())).unwrap().local.as_deref().cloned()
     }
 
     pub fn records(&mut self) -> u64 {
@@ -261,9 +261,9 @@ impl Running {
             op_id: OpId::new(&at),
             record: record.clone(),
             kind,
-            changes: edit::diff(view.local.as_ref(), document.as_ref()),
+            changes: edit::diff(view.local.as_deref(), document.as_ref()),
             document,
-            base: view.local,
+            base: view.local.as_deref().cloned(),
             base_revision: view.base.and_then(|base| base.revision),
             created_at: at.wall,
             author: String::new(),

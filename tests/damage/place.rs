@@ -126,9 +126,9 @@ impl Maker {
         let op = NewOp {
             op_id,
             kind: if view.local.is_none() { OpKind::Create } else { OpKind::Update },
-            changes: edit::diff(view.local.as_ref(), Some(&document)),
+            changes: edit::diff(view.local.as_deref(), Some(&document)),
             document: Some(document.clone()),
-            base: view.local,
+            base: view.local.as_deref().cloned(),
             base_revision: None,
             created_at: at(self.ids),
             author: "me".to_owned(),

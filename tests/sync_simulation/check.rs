@@ -8,6 +8,7 @@ use ebbtide::{
         conflict::ConflictPolicy,
         ids::{RecordId, RecordKey, Seq},
         op::{LateOriginal, Op, OpKind, OpState},
+        record::RecordView,
         rules::FieldRule,
         time::At,
         wire::PushRequest,
@@ -32,18 +33,28 @@ const GUARD: Duration = Duration::from_secs(121);
 impl World<'_> {
     // --- one record -------------------------------------------------------------------------------------------------
 
-    /// I1, I3 and P5 of one record.
     pub fn check_record(&mut self, client: usize, id: &RecordId, when: &str) {
-        let (ops, base, local) = self.clients[client].disk.look(&record(id));
-        let base = base.as_ref().map(|base| &base.document);
+        self.check_records(client, [id.clone()], when);
+    }
+
+    fn check_records(&mut self, client: usize, ids: impl IntoIterator<Item = RecordId>, when: &str) {
+        for (id, view) in self.clients[client].disk.views(ids) {
+            self.check_view(client, &id, &view, when);
+        }
+    }
+
+    /// I1, I3 and P5 of one record.
+    fn check_view(&mut self, client: usize, id: &RecordId, view: &RecordView, when: &str) {
+        let (ops, base, local) = (&view.ops, &view.base, &view.local);
+        let base = base.as_ref().map(|base| &*base.document);
         let applied = match self.rule("/x") {
             // What a rule leaves to the server is not sent, but it is what the user typed until the answer comes.
             Some(FieldRule::ServerOwned) => ops
                 .iter()
                 .fold(base.cloned(), |local, op| merge::apply(local, op.kind, &op.changes, op.document.as_ref())),
-            _ => merge::local(&ops, base),
+            _ => merge::local(ops, base),
         };
-        if !merge::same_document(local.as_ref(), applied.as_ref()) {
+        if !merge::same_document(local.as_deref(), applied.as_ref()) {
             self.breaks(format!("I1: {id} of client {client} shows {local:?}, its ops make {applied:?} ({when})"));
         }
         let on_the_way = ops.iter().filter(|op| op.state.may_be_applied()).count();
@@ -51,13 +62,13 @@ impl World<'_> {
             self.breaks(format!("I3: {on_the_way} ops of {id} of client {client} are on their way ({when})"));
         }
         if let Some(beside) = self.clients[client].disk.local_beside(&record(id))
-            && !merge::same_document(local.as_ref(), beside.as_ref())
+            && !merge::same_document(local.as_deref(), beside.as_ref())
         {
             let text = format!("P5: {id} of client {client} is {local:?} in one process and {beside:?} in another");
             self.breaks(format!("{text} ({when})"));
         }
         if let Some(saved) = self.own.get(&(client, id.clone()))
-            && !self.may_be(client, id, local.as_ref(), saved.as_ref())
+            && !self.may_be(client, id, local.as_deref(), saved.as_ref())
         {
             let text =
                 format!("P5: {id}, touched by client {client} only, shows {local:?} instead of {saved:?} ({when})");
@@ -97,9 +108,7 @@ impl World<'_> {
         let pending = self.clients[client].disk.pending();
         let mut ids: BTreeSet<RecordId> = pending.into_iter().map(|op| op.record.id).collect();
         ids.extend(self.own.keys().filter(|(owner, _)| *owner == client).map(|(_, id)| id.clone()));
-        for id in ids {
-            self.check_record(client, &id, when);
-        }
+        self.check_records(client, ids, when);
         self.check_position(client);
     }
 
@@ -211,7 +220,7 @@ impl World<'_> {
             if settled.is_ok() {
                 let op = before.iter().find(|op| op.seq == seq).cloned();
                 if let Some(op) = &op {
-                    self.check_outcome(client, op, &outcome, base.as_ref().map(|base| &base.document));
+                    self.check_outcome(client, op, &outcome, base.as_ref().map(|base| &*base.document));
                 }
                 self.check_left(client, &key, &before, seq, &outcome);
                 if outcome == Outcome::Acked && op.is_some_and(|op| op.kind != OpKind::Delete) {

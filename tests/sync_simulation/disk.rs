@@ -14,7 +14,7 @@ use ebbtide::{
     model::{
         ids::{CollectionKey, RecordId, RecordKey, SourceName},
         op::{LateOriginal, Op, OpState},
-        record::Base,
+        record::{Base, RecordView},
         rtdb,
         time::{At, Clock, Timestamp},
         wire::RemoteChange,
@@ -176,7 +176,7 @@ impl Disk {
     /// What another process on the same data shows of a record.
     pub fn local_beside(&mut self, record: &RecordKey) -> Option<Option<Value>> {
         let (_, reader) = self.beside.as_mut()?;
-        Some(reader.record(record).expect("a record").local)
+        Some(reader.record(record).expect("a record").local.map(Arc::unwrap_or_clone))
     }
 
     /// A row of the mirror is spoilt or made up, behind everybody's back. Nothing that anybody edits here now.
@@ -186,7 +186,7 @@ impl Disk {
         let mirror = rusqlite::Connection::open(self.dir().join("mirror.db")).expect("the mirror");
         mirror.busy_timeout(std::time::Duration::from_secs(10)).expect("a connection");
         if spoil {
-            let mut document = base.document;
+            let mut document = Arc::unwrap_or_clone(base.document);
             document.as_object_mut()?.insert("x".to_owned(), Value::from(-1));
             mirror
                 .execute("UPDATE records SET body = ?2 WHERE id = ?1", (shared.as_str(), document.to_string()))
@@ -216,13 +216,25 @@ impl Disk {
     // --- questions --------------------------------------------------------------------------------------------------
 
     /// The pending ops of a record, the mirror's base, and what the user sees.
-    pub fn look(&mut self, record: &RecordKey) -> (Vec<Op>, Option<Base>, Option<Value>) {
+    pub fn look(&mut self, record: &RecordKey) -> (Vec<Op>, Option<Base>, Option<Arc<Value>>) {
         let view = self.reader().record(record).expect("a record");
         (view.ops, view.base, view.local)
     }
 
+    /// Records as they are at one instant.
+    pub fn views(&mut self, ids: impl IntoIterator<Item = RecordId>) -> Vec<(RecordId, RecordView)> {
+        let read = |reader: &mut Reader| {
+            let view = |id: RecordId| {
+                let view = reader.record(&crate::world::record(&id)).expect("a record");
+                (id, view)
+            };
+            ids.into_iter().map(view).collect()
+        };
+        self.reader().at_once(read).expect("one look")
+    }
+
     pub fn local(&mut self, record: &RecordKey) -> Option<Value> {
-        self.look(record).2
+        self.look(record).2.map(Arc::unwrap_or_clone)
     }
 
     pub fn pending(&mut self) -> Vec<Op> {

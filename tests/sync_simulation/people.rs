@@ -127,7 +127,7 @@ impl World<'_> {
             (Some(_), Some(_)) => OpKind::Update,
             (Some(_), None) => OpKind::Delete,
         };
-        let changes = edit::diff(local.as_ref(), document.as_ref());
+        let changes = edit::diff(local.as_deref(), document.as_ref());
         if changes.is_empty() {
             return None;
         }
@@ -138,7 +138,7 @@ impl World<'_> {
             kind,
             changes,
             document,
-            base: local,
+            base: local.map(std::sync::Arc::unwrap_or_clone),
             base_revision: base.and_then(|base| base.revision),
             created_at: at.wall,
             author: String::new(),
@@ -350,7 +350,7 @@ impl World<'_> {
                 record: record(&id),
                 kind: OpKind::Create,
                 changes: edit::diff(None, Some(&base.document)),
-                document: Some(base.document),
+                document: Some(base.document.as_ref().clone()),
                 base: None,
                 base_revision: None,
                 created_at: at.wall,

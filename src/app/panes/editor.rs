@@ -570,7 +570,7 @@ pub fn subject(target: &DraftTarget, view: &RecordView) -> Option<Arc<Value>> {
             let op = view.ops.iter().find(|op| op.seq == *seq)?;
             crate::merge::intended(op).cloned().map(Arc::new)
         }
-        _ => view.local.clone().map(Arc::new),
+        _ => view.local.clone(),
     }
 }
 

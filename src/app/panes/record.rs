@@ -93,8 +93,8 @@ impl Record {
     /// The document drawn: the user's version, the server's where asked for, or what is about to be deleted.
     pub fn document(&self) -> Option<&Value> {
         let view = self.view.as_deref()?;
-        let base = view.base.as_ref().map(|base| &base.document);
-        if self.session.server_copy { base } else { view.local.as_ref().or(base) }
+        let base = view.base.as_ref().map(|base| &*base.document);
+        if self.session.server_copy { base } else { view.local.as_deref().or(base) }
     }
 
     /// Rows of the tree in a room; the lines below say where the record stands.
@@ -142,7 +142,7 @@ impl Record {
     fn documents(&self) -> Option<Documents<'_>> {
         let view = self.view.as_deref()?;
         let is_edited = !(self.session.server_copy || view.local.is_none() || view.ops.is_empty());
-        let base = view.base.as_ref().map(|base| &base.document).filter(|_| is_edited);
+        let base = view.base.as_ref().map(|base| &*base.document).filter(|_| is_edited);
         Some(Documents { shown: self.document()?, base })
     }
 

@@ -140,12 +140,12 @@ mod tests {
             page.wait().unwrap();
         }
         let mut reader = store.reader().unwrap();
-        let mut local = |id: &str| reader.record(&collection.record(id)).unwrap().local;
+        let mut local = |id: &str| reader.record(&collection.record(id)).unwrap().local.as_deref().cloned();
         assert_eq!([local("changed"), local("deleted"), local("made")], [Some(json!("new")), None, Some(json!("new"))]);
         assert_eq!([local("r0"), local("r1"), local("r2")], std::array::from_fn(|_| Some(json!("old"))));
         store.acknowledge(vec![base("changed", Some(json!("newer")))]).wait().unwrap();
         store.apply_page(page(&["changed"])).wait().unwrap();
-        let seen = store.reader().unwrap().record(&collection.record("changed")).unwrap().local;
+        let seen = store.reader().unwrap().record(&collection.record("changed")).unwrap().local.as_deref().cloned();
         assert_eq!(seen, Some(json!("old")), "a page handed over afterwards is news");
     }
 }

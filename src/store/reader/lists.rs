@@ -1,5 +1,7 @@
 //! Everything else a screen or a script asks: collections, drafts, sessions, the log, status, the vault.
 
+use std::sync::Arc;
+
 use rusqlite::{OptionalExtension, Row, params};
 
 use crate::{
@@ -325,7 +327,7 @@ impl Reader {
         };
         let view = self.record(&entry.record)?;
         let revision = view.base.and_then(|base| base.revision);
-        Ok(Some(KeptVersion { entry, kept, local: view.local, revision }))
+        Ok(Some(KeptVersion { entry, kept, local: view.local.map(Arc::unwrap_or_clone), revision }))
     }
 
     /// The text of a kept version; of a discarded draft, the draft as JSON.

@@ -113,20 +113,38 @@ impl Reader {
         Ok(Self { connection, locks, clock, deadline: Cell::new(u64::MAX), armed, nudge, path })
     }
 
-    /// One consistent look: search, journal, mirror, in that order (see the module's doc).
+    /// Several questions about one and the same instant. Keeps checkpoints waiting as long as it lasts.
+    pub fn at_once<T>(&mut self, ask: impl FnOnce(&mut Self) -> T) -> Result<T, StoreError> {
+        let began = self.begin().map_err(|error| self.blame(error.at(&self.path, "reading")));
+        let answer = began.map(|()| ask(self));
+        self.end();
+        answer
+    }
+
+    /// One consistent look.
     fn look<T>(&mut self, intent: &str, ask: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
-        let asked = (|| {
-            self.connection.prepare_cached("BEGIN")?.execute([])?;
-            for touch in ["SELECT 1 FROM s.meta", "SELECT 1 FROM main.meta", "SELECT 1 FROM m.meta"] {
-                self.connection.prepare_cached(touch)?.exists([])?;
-            }
-            ask(self)
-        })();
+        let is_part = !self.connection.is_autocommit();
+        let asked = if is_part { ask(self) } else { self.begin().and_then(|()| ask(self)) };
         self.deadline.set(u64::MAX);
+        if !is_part {
+            self.end();
+        }
+        asked.map_err(|error| self.blame(error.at(&self.path, intent)))
+    }
+
+    /// Search, journal, mirror, in that order (see the module's doc).
+    fn begin(&self) -> Result<()> {
+        self.connection.prepare_cached("BEGIN")?.execute([])?;
+        for touch in ["SELECT 1 FROM s.meta", "SELECT 1 FROM main.meta", "SELECT 1 FROM m.meta"] {
+            self.connection.prepare_cached(touch)?.exists([])?;
+        }
+        Ok(())
+    }
+
+    fn end(&self) {
         if !self.connection.is_autocommit() {
             let _ = self.connection.prepare_cached("ROLLBACK").and_then(|mut end| end.execute([]));
         }
-        asked.map_err(|error| self.blame(error.at(&self.path, intent)))
     }
 
     /// Damage that is not the journal's is the mirror's; the next start looks closer at every file.
@@ -256,7 +274,7 @@ impl Reader {
             .optional()?;
         Ok(found.and_then(|(body, revision, at)| {
             Some(Base {
-                document: serde_json::from_str(&body).ok()?,
+                document: Arc::new(serde_json::from_str(&body).ok()?),
                 revision: revision.map(Revision),
                 received_at: Timestamp(at),
             })
@@ -325,7 +343,11 @@ impl Reader {
                 .query_row((journal, &row_key), |row| row.get(0))
                 .optional()?
                 .unwrap_or(0);
-            let local = shadow::local(base.as_ref().map(|base| base.document.clone()), &chain);
+            let there = base.as_ref().map(|base| Arc::clone(&base.document));
+            let local = match chain.as_slice() {
+                [] => there,
+                chain => shadow::local(there.as_deref().cloned(), chain).map(Arc::new),
+            };
             let mark = shadow::record_mark(marks, !drafts.is_empty());
             Ok(RecordView { key: key.clone(), base, local, mark, ops: chain, drafts, conflict })
         })

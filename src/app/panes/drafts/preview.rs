@@ -1,7 +1,5 @@
 //! A draft against what it was begun on, line by line, and what changed in its record since.
 
-use std::sync::Arc;
-
 use serde_json::Value;
 
 use super::{DraftRow, row::is_of_gone_op};
@@ -98,7 +96,7 @@ fn story(draft: &Draft, view: &RecordView, row: &DraftRow) -> Vec<PreviewLine> {
         }
         Standing::Moved(_) => {
             lines.push(warning("The record changed since this was begun:"));
-            let now = subject(&draft.key.target, view).or_else(|| view.local.clone().map(Arc::new));
+            let now = subject(&draft.key.target, view).or_else(|| view.local.clone());
             for change in edit::diff(draft.base(), now.as_deref()).iter().take(THEIRS) {
                 let place = if change.pointer.is_root() { "the record".to_owned() } else { dotted(&change.pointer) };
                 let show = |value: &Option<Value>| {

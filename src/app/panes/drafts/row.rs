@@ -1,7 +1,5 @@
 //! The facts of one draft: what it is, how it stands to its record, whether it could be queued.
 
-use std::sync::Arc;
-
 use crate::{
     app::{
         pane::Cx,
@@ -93,7 +91,7 @@ impl DraftRow {
 pub fn sheet_of(draft: &Draft, view: &RecordView, terms: &Terms) -> Sheet {
     let mut sheet = Sheet::from(draft);
     let revision = view.base.as_ref().and_then(|base| base.revision.clone());
-    let subject = subject(&draft.key.target, view).or_else(|| view.local.clone().map(Arc::new));
+    let subject = subject(&draft.key.target, view).or_else(|| view.local.clone());
     sheet.see(subject, revision, view.ops.clone());
     sheet.id_taken = sheet.is_new() && view.local.is_some() && sheet.record_key() == view.key;
     sheet.judge_by(terms, true);

@@ -153,6 +153,7 @@ impl Desk {
     }
 
     fn load(&mut self, local: Option<Value>) {
+        let local = local.map(std::sync::Arc::new);
         let record = self.editor.needs_record();
         let view = RecordView {
             base: local.clone().map(|document| Base {

@@ -176,6 +176,7 @@ impl Desk {
     }
 
     fn load(mut self, local: Value) -> Self {
+        let local = std::sync::Arc::new(local);
         let base = Base { document: local.clone(), revision: Some("19".into()), received_at: Timestamp(0) };
         let view = RecordView {
             key: record(),

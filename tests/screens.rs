@@ -606,6 +606,34 @@ fn half_typed_text_comes_back_with_its_cursor() {
 }
 
 #[test]
+fn what_is_typed_while_an_editor_opens_is_meant_for_it() {
+    let mut bench = in_condition("few", (120, 36));
+    bench.slow = true;
+    // Its record is not read yet: `d` would ask to delete it, `q` end the program.
+    bench.press("j3e").press("<end>d");
+    bench.paste("quick, ");
+    bench.press("u");
+    assert!(bench.app.confirm().is_none() && bench.effects.is_empty(), "{:?}", bench.effects);
+    bench.settle();
+    assert!(bench.screen().contains("dquick, u"), "{}", bench.screen());
+}
+
+#[test]
+fn an_editor_whose_record_cannot_be_read_does_not_open_later() {
+    let mut bench = in_condition("few", (120, 36));
+    bench.slow = true;
+    bench.press("j3e").press("d");
+    bench.fail_loads("the disk is gone");
+    assert!(bench.screen().contains("Reading `users/u_00042` failed"), "{}", bench.screen());
+    bench.slow = false;
+    bench.changed();
+    assert!(!bench.app.takes_text() && bench.app.confirm().is_none(), "{}", bench.screen());
+    // Keys are keys again.
+    bench.press("d");
+    assert!(bench.app.confirm().is_some(), "{}", bench.screen());
+}
+
+#[test]
 fn a_question_is_never_restored_as_asked() {
     let mut bench = in_condition("few", (120, 36));
     bench.press("d");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     app::{
-        effect::{Need, Rule, Subject, Ticket},
+        effect::{Rule, Subject, Ticket},
         panes::drafts::DraftRow,
     },
     model::{
@@ -41,7 +41,6 @@ pub enum Event {
     },
     LoadFailed {
         ticket: Ticket,
-        need: Need,
         message: String,
     },
     /// The commit before the paint failed: what is on the screen stays, and the header says so.

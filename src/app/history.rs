@@ -112,6 +112,7 @@ impl App {
         self.world = before.world;
         self.loads = Loads::after(&before.loads);
         self.jobs = before.jobs;
+        self.ahead = before.ahead;
         self.drafts = before.drafts;
         self.activity.splice(0..0, before.activity);
         self.confirm = None;

@@ -4,7 +4,7 @@ use keybinds::KeyInput;
 
 use crate::{
     app::{
-        App, Job,
+        Ahead, App, Job,
         action::Action,
         command::Scope,
         effect::{Effect, Need},
@@ -39,8 +39,11 @@ impl App {
                     self.loaded(owner, &need, &found, effects);
                 }
             }
-            Event::LoadFailed { ticket, need, message } => {
-                if self.loads.answered(ticket).is_some() {
+            Event::LoadFailed { ticket, message } => {
+                if let Some((owner, need)) = self.loads.answered(ticket) {
+                    if let (None, Need::Record(record)) = (owner, &need) {
+                        self.drop_job(record);
+                    }
                     self.say(
                         Severity::Problem,
                         "session",
@@ -186,6 +189,12 @@ impl App {
         if self.confirm.is_some() {
             return self.answer(key, effects);
         }
+        if self.is_opening_editor() {
+            return match self.keymap.look_up(&[Scope::Editor], &[*key]) {
+                Lookup::Found(action) if is_safe_unseen(action) => self.act(action, None, effects),
+                _ => self.ahead.push(Ahead::Key(*key)),
+            };
+        }
         let scopes = match Class::of(self.setup.size) {
             Class::TooSmall => vec![Scope::Global],
             _ => self.scopes(),
@@ -239,6 +248,9 @@ impl App {
     }
 
     fn pasted(&mut self, text: &str, effects: &mut Vec<Effect>) {
+        if self.confirm.is_none() && self.is_opening_editor() {
+            return self.ahead.push(Ahead::Pasted(text.to_owned()));
+        }
         if self.confirm.is_some() || !self.takes_text() {
             return self.say(
                 Severity::Info,
@@ -366,6 +378,36 @@ impl App {
         if self.jobs.first().is_some_and(|(wanted, _)| wanted == record) {
             let (_, job) = self.jobs.remove(0);
             self.do_job(job, view, effects);
+            self.go_on_typing(effects);
+        }
+    }
+
+    /// The record of the first job cannot be read: what waits for it does not happen at some later time.
+    fn drop_job(&mut self, record: &crate::model::ids::RecordKey) {
+        if self.jobs.first().is_some_and(|(wanted, _)| wanted == record) {
+            self.jobs.remove(0);
+            self.ahead.clear();
+        }
+    }
+
+    fn is_opening_editor(&self) -> bool {
+        self.jobs.iter().any(|(_, job)| matches!(job, Job::Edit(_)))
+    }
+
+    /// Hands what was typed ahead to the editor it was meant for. Where none could be opened it is nobody's.
+    fn go_on_typing(&mut self, effects: &mut Vec<Effect>) {
+        if self.is_opening_editor() {
+            return;
+        }
+        let ahead = std::mem::take(&mut self.ahead);
+        if self.screen.top() != PaneName::Editor {
+            return;
+        }
+        for typed in ahead {
+            match typed {
+                Ahead::Key(key) => self.key(&key, effects),
+                Ahead::Pasted(text) => self.pasted(&text, effects),
+            }
         }
     }
 

@@ -200,12 +200,20 @@ pub struct App {
     message: Option<Activity>,
     loads: Loads,
     jobs: Vec<(RecordKey, Job)>,
+    /// What was typed after an editor was asked for and before its record was read: it is meant for the editor.
+    ahead: Vec<Ahead>,
     /// What `$EDITOR` left of conflicts that are not on the screen, until the conflicts are read.
     merges: Vec<event::Edited>,
     saved: saving::Saved,
     drafts: Vec<DraftWrite>,
     activity: Vec<Activity>,
     resumed: Option<saving::Resumed>,
+}
+
+#[derive(Debug, Clone)]
+enum Ahead {
+    Key(keybinds::KeyInput),
+    Pasted(String),
 }
 
 /// Something to do with a record as soon as it is read.

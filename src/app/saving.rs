@@ -111,6 +111,7 @@ pub fn rebuild(at: &At, setup: Setup, saved: SavedSession, drafts: Vec<Draft>) -
         message: None,
         loads: Loads::default(),
         jobs: Vec::new(),
+        ahead: Vec::new(),
         merges: Vec::new(),
         saved: Saved::default(),
         drafts: Vec::new(),

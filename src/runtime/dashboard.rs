@@ -927,7 +927,7 @@ fn answer_loads(app: &mut App, clock: &SystemClock, reader: &mut Reader, keys: &
                     }
                     Event::Loaded { ticket, found }
                 }
-                Err(error) => Event::LoadFailed { ticket, need, message: error.to_string() },
+                Err(error) => Event::LoadFailed { ticket, message: error.to_string() },
             };
             app.handle(&clock.at(), event);
         }

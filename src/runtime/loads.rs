@@ -39,7 +39,7 @@ impl Loader {
             while let Ok((ticket, need)) = incoming.recv() {
                 let event = match answer(&mut reader, &keys, &planner, &need) {
                     Ok(found) => Event::Loaded { ticket, found },
-                    Err(error) => Event::LoadFailed { ticket, need, message: error.to_string() },
+                    Err(error) => Event::LoadFailed { ticket, message: error.to_string() },
                 };
                 if events.send(event).is_err() {
                     break;

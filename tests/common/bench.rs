@@ -190,6 +190,13 @@ impl Bench {
         }
     }
 
+    /// None of the loads that wait can be answered.
+    pub fn fail_loads(&mut self, message: &str) {
+        for (ticket, _) in std::mem::take(&mut self.waiting) {
+            self.event(Event::LoadFailed { ticket, message: message.to_owned() });
+        }
+    }
+
     pub fn status(&mut self, sources: Vec<SourceStatus>) {
         self.statuses.clone_from(&sources);
         self.event(Event::Status { sources, leadership: Leadership::This });

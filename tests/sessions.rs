@@ -319,6 +319,20 @@ fn two_windows_type_in_one_draft_and_each_shows_what_the_other_typed() {
 }
 
 #[test]
+fn a_draft_that_one_window_queues_is_closed_in_the_other() {
+    let (workspace, _serve, _dir) = workspace();
+    let open = open_field(&workspace);
+    let first = open("Person 5");
+    let mut second = open("Person 5");
+    second.send("one");
+    second.wait_text("Person 5one");
+    first.wait_text("Person 5one");
+    second.send("\r");
+    let frame = first.wait_text("was queued or discarded in another window");
+    assert!(frame.cursor.is_none() && frame.contains("Person 5one"), "{}", frame.text());
+}
+
+#[test]
 fn two_windows_that_type_in_one_draft_at_once_lose_no_letter_and_agree_in_the_end() {
     let (workspace, _serve, _dir) = workspace();
     let open = open_field(&workspace);

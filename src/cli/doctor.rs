@@ -282,7 +282,7 @@ fn check_space(dir: &Path, findings: &mut Findings) {
 
 /// Whether some process carries the sync. Asked of the lock itself, which is given back at once.
 fn check_leader(dir: &Path, findings: &mut Findings) {
-    let held = File::open(dir.join("leader.lock")).is_ok_and(|file| file.try_lock().is_err());
+    let held = File::open(dir.join("leader.lock")).is_ok_and(|file| file.try_lock_shared().is_err());
     findings.ok("sync", if held { "a process carries the sync" } else { "no process carries the sync now" });
 }
 

@@ -56,7 +56,8 @@ JSON:
       \"in_doubt\", \"auth\", \"conflict\", \"rejected\"},
    \"forced_offline\": since when, or null, \"drafts\": how many, \"conflicts\": how many}
   STATE: unknown online degraded captive_portal backend_down auth_required offline
-  forced_offline; unknown unless some process looked within the last seconds
+  forced_offline; unknown unless a process carries the sync or looked within the
+  last seconds
   phase: never_synced waiting backfill sweep delta live settled stalled stopped detached;
   a stopped collection asks (`ebbtide guard list`) and makes the exit code 3
   verified: when the copies were last compared with the server whole, by `sync --verify` or in the
@@ -84,6 +85,8 @@ pub(super) struct Picture<'c> {
     spent: Vec<SpentRow>,
     accounts: Vec<(SourceName, Account)>,
     forced_offline: Option<Timestamp>,
+    /// A process carries the sync and publishes what changes.
+    is_led: bool,
 }
 
 impl<'c> Picture<'c> {
@@ -100,6 +103,7 @@ impl<'c> Picture<'c> {
             spent: reader.spent(day_of(now, zone_offset()))?,
             accounts: reader.accounts()?,
             forced_offline: reader.forced_offline()?,
+            is_led: reader.is_led(),
         })
     }
 
@@ -174,10 +178,10 @@ impl<'c> Picture<'c> {
     fn connectivity(&self, source: &SourceSpec) -> (ConnectivityState, Connectivity) {
         let Some(status) = self.status(source) else { return (ConnectivityState::Unknown, Connectivity::default()) };
         // A stamp of the future is no fresher: somebody set the clock back.
-        let is_fresh = self.now.since(status.at) <= STALE_AFTER && status.at.since(self.now) <= STALE_AFTER;
+        let is_recent = self.now.since(status.at) <= STALE_AFTER && status.at.since(self.now) <= STALE_AFTER;
         let state = if self.forced_offline.is_some() {
             ConnectivityState::ForcedOffline
-        } else if is_fresh {
+        } else if self.is_led || is_recent {
             status.connectivity.state
         } else {
             ConnectivityState::Unknown

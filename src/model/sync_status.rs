@@ -229,7 +229,7 @@ pub struct SourceStatus {
     pub spent: SpentToday,
     #[serde(default)]
     pub account: Account,
-    /// When this was true; older than 5 s without a leader means stale.
+    /// When this was true; older than 5 s without a process that carries the sync means stale.
     pub at: Timestamp,
 }
 

@@ -170,11 +170,18 @@ fn edits_made_beside_a_running_sync_go_out_by_themselves() {
     until("the edit arrives", || serve.request("GET", "/vessels/9100000/name.json", "").1.contains("beside"));
     serve.request("PATCH", "/vessels/9100037.json", r#"{"name":"live"}"#);
     until("the live change arrives", || place.json(&["get", "vessels", "9100037"], 0)["local"]["name"] == "live");
+    // Nothing new is published while all is well: what was said long ago holds as long as somebody carries the sync.
+    let mirror = rusqlite::Connection::open(place.path("data/mirror.db")).unwrap();
+    let aged = "UPDATE sync_status SET body = json_set(body, '$.at', json_extract(body, '$.at') - 3600000)";
+    assert_eq!(mirror.execute(aged, []).unwrap(), 1);
+    assert_eq!(place.json(&["status"], 0)["sources"][0]["connectivity"]["state"], "online");
     let asked = place.json(&["sync"], 0);
     assert_eq!(asked["sources"][0]["connectivity"]["state"], "online", "the other process answered for both");
     let pid = rustix::process::Pid::from_child(&watch);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     assert_eq!(watch.wait().unwrap().code(), Some(0), "ctrl-c is the way out of --watch");
+    mirror.execute(aged, []).unwrap();
+    assert_eq!(place.json(&["status"], 0)["sources"][0]["connectivity"]["state"], "unknown", "nobody looks any more");
 }
 
 /// Looks again until it is so, for about a minute at most.

@@ -474,6 +474,15 @@ impl Editor {
         let draft = view.drafts.iter().find(|draft| self.sheet().is_some_and(|sheet| sheet.key == draft.key));
         let draft = draft.filter(|draft| !self.is_ended(draft));
         let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
+        if view.key == sheet.key.record {
+            let is_gone = draft.is_none() && sheet.seen_kept && sheet.begun && !self.unsaved && !sheet.is_out;
+            sheet.seen_kept |= draft.is_some();
+            if is_gone {
+                let text = format!("The draft of {} was queued or discarded in another window", name_of(sheet));
+                let hint = "`g v` has what was discarded";
+                return Outcome::used().notice(Severity::Warning, TOPIC, text).hint(hint).request(Request::Close);
+            }
+        }
         // What the user's own editor is at was begun on the text as it is here.
         let newer = draft.filter(|draft| draft.version > sheet.version && !self.unsaved && !sheet.is_out);
         let mut is_followed = false;

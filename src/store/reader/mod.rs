@@ -364,6 +364,11 @@ impl Reader {
         both.map_err(|error| StoreError::Sqlite { context: String::new(), source: error }.at(&self.path, "watching"))
     }
 
+    /// True while some process carries the sync: what it published last holds as long as it says nothing else.
+    pub fn is_led(&self) -> bool {
+        files::is_held(&self.locks.leader())
+    }
+
     /// Interrupts whatever the reader is doing, from another thread.
     pub fn interrupt(&self) -> rusqlite::InterruptHandle {
         self.connection.get_interrupt_handle()

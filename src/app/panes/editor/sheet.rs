@@ -89,6 +89,8 @@ pub struct Sheet {
     pub(super) clock: DraftVersion,
     /// The user's own editor has the text.
     pub(super) is_out: bool,
+    /// The journal was seen to hold this draft: where it holds it no more, another window ended it.
+    pub(super) seen_kept: bool,
     /// Another window typed in it, and that was said.
     pub(super) followed: bool,
     /// The version of the record the user was told of last; inside `None`: that it is gone.
@@ -174,6 +176,7 @@ impl Sheet {
             version: DraftVersion::NONE,
             clock: DraftVersion::NONE,
             is_out: false,
+            seen_kept: false,
             followed: false,
             told: None,
             check: Check::default(),

@@ -735,6 +735,38 @@ fn a_window_that_typed_nothing_leaves_without_a_write() {
 }
 
 #[test]
+fn a_draft_that_another_window_ended_is_closed_here_too() {
+    let (mut one, mut two) = two_windows();
+    two.press("y");
+    one.drafts.clone_from(&two.drafts);
+    one.load(Some(bo()));
+    assert_eq!(one.text(), two.text());
+    one.drafts.clear();
+    one.load(Some(bo()));
+    assert!(one.last.requests.contains(&Request::Close), "{:?}", one.last.requests);
+    assert!(one.last.notices[0].text.contains("was queued or discarded in another window"));
+    assert!(one.last.drafts.is_empty(), "and not begun anew");
+}
+
+#[test]
+fn a_draft_that_is_not_in_the_journal_yet_is_not_taken_for_ended() {
+    let mut desk = Desk::open(DraftTarget::Document, bo());
+    desk.press("x");
+    let kept = std::mem::take(&mut desk.drafts);
+    // Read before the commit with its first letter.
+    desk.load(Some(bo()));
+    assert!(!desk.last.requests.contains(&Request::Close));
+    // Seen once, then typed in: what is on its way is not gone.
+    desk.drafts = kept;
+    desk.load(Some(bo()));
+    desk.editor.set_unsaved(true);
+    desk.drafts.clear();
+    desk.load(Some(bo()));
+    assert!(!desk.last.requests.contains(&Request::Close));
+    assert!(desk.text().contains('x'));
+}
+
+#[test]
 fn what_the_users_own_editor_has_is_not_followed_under_it() {
     let (mut one, mut two) = two_windows();
     let text = one.text();

@@ -292,6 +292,10 @@ impl App {
         for instant in self.shown_instants() {
             earlier(words::until_older(at.wall, instant));
         }
+        // The lists above the panes tell ages too, in many places: each of them is at most a minute late.
+        if !self.screen.overlays.is_empty() {
+            earlier(Duration::from_secs(60));
+        }
         wait
     }
 
@@ -310,6 +314,7 @@ impl App {
         }
         for status in &self.world.sources {
             instants.extend(status.connectivity.since.filter(|_| !status.connectivity.state.is_usable()));
+            instants.extend(status.push.last_success);
             instants.extend(status.collections.iter().filter_map(|collection| collection.last_pull));
         }
         if let Some(place) = layout.place(PaneName::Drafts) {

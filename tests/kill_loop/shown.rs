@@ -49,7 +49,8 @@ impl Shown {
         let columns = usize::from(self.layout.header.width);
         let padded: Vec<String> = self.frame.rows.iter().map(|row| pad(row, columns)).collect();
         let masked = ebbtide::ui::volatile::mask(&padded, &self.layout);
-        let masked: Vec<String> = masked.iter().map(|row| without_clock(row).trim_end().to_owned()).collect();
+        let masked: Vec<String> =
+            masked.iter().map(|row| without_ages(&without_clock(row)).trim_end().to_owned()).collect();
         if self.is_of("Log") { entries(&masked) } else { masked }
     }
 }
@@ -78,6 +79,28 @@ fn entries(rows: &[String]) -> Vec<String> {
     let is_entry = |row: &&String| row.contains("········") && !row.contains("Picked up where you were");
     let entry = |row: &String| row.replacen('>', " ", 1);
     std::iter::once(rows[0].clone()).chain(rows[1..].iter().filter(is_entry).map(entry)).collect()
+}
+
+/// Ages in sentences (`just now`, `1m ago`) are not of one length: what follows them moves.
+fn without_ages(row: &str) -> String {
+    let is_masked = |word: &str| !word.is_empty() && word.chars().all(|c| c == '·');
+    let words: Vec<&str> = row.split(' ').filter(|word| !word.is_empty()).collect();
+    let mut kept: Vec<String> = Vec::new();
+    let mut has_age = false;
+    let mut at = 0;
+    while at < words.len() {
+        let next = words.get(at + 1).copied().unwrap_or_default();
+        let end = next.trim_end_matches([')', '.', ',']);
+        if (words[at] == "just" || is_masked(words[at])) && (matches!(end, "now" | "ago") || is_masked(end)) {
+            kept.push(format!("·{}", &next[end.len()..]));
+            has_age = true;
+            at += 2;
+        } else {
+            kept.push(words[at].to_owned());
+            at += 1;
+        }
+    }
+    if has_age { kept.join(" ") } else { row.to_owned() }
 }
 
 /// Clock times (`12:05:09`), which the activity log shows: the replay presses its keys later.

@@ -223,7 +223,13 @@ fn pushes(app: &App) -> Vec<(String, Role)> {
         let name = if busy > 1 || (several && push.total == 0) { format!(" {}", status.source) } else { String::new() };
         let waiting = push.waiting_for.as_ref().map(|why| format!("  {why}")).unwrap_or_default();
         let role = if push.in_flight > 0 { Role::Sending } else { Role::Text };
-        let progress = if push.total == 0 { String::new() } else { format!("  {} of {}", push.done, push.total) };
+        let progress = match push.last_success {
+            _ if push.total == 0 => String::new(),
+            Some(at) if push.done == push.total && push.in_flight == 0 => {
+                format!("  all sent  {}", words::ago(app.now().wall, at))
+            }
+            _ => format!("  {} of {}", words::grouped(push.done), words::grouped(push.total)),
+        };
         lines.push((format!("push{name}{progress}{rate}{waiting}"), role));
     }
     if lines.is_empty() {

@@ -67,11 +67,13 @@ pub enum Event {
         message: String,
         hint: Option<String>,
     },
-    /// An outbox, conflict or undo command was carried out / refused.
+    /// What was asked for was carried out / refused. The topic is where the log files it.
     Done {
+        topic: &'static str,
         text: String,
     },
     Refused {
+        topic: &'static str,
         text: String,
         hint: Option<String>,
     },

@@ -76,11 +76,11 @@ impl App {
                 self.say(Severity::Problem, "outbox", format!("The change was not queued: {message}"), hint);
                 self.mark_changed(true);
             }
-            Event::Done { text } => {
-                self.say(Severity::Info, "outbox", text, None);
+            Event::Done { topic, text } => {
+                self.say(Severity::Info, topic, text, None);
                 self.mark_changed(true);
             }
-            Event::Refused { text, hint } => self.say(Severity::Warning, "outbox", text, hint),
+            Event::Refused { topic, text, hint } => self.say(Severity::Warning, topic, text, hint),
             Event::RuleKept { rule, place } => self.rule_kept(&rule, place.as_deref(), effects),
             Event::Changed(changed) => self.loads.mark(&changed),
             Event::Status { sources, leadership } => {

@@ -523,18 +523,18 @@ impl Dashboard {
             }
             Effect::Outbox { seqs, command } => {
                 let reply = self.store.command(seqs, command, self.clock.at().wall);
-                self.push_reply(async move { reply.await.map(|changed| done(command, changed.len())) });
+                self.push_reply("outbox", async move { reply.await.map(|changed| done(command, changed.len())) });
             }
             Effect::Split { seq, places, op_ids } => {
                 let reply = self.store.split_op(seq, places, op_ids, self.clock.at().wall);
-                self.push_reply(async move {
+                self.push_reply("outbox", async move {
                     let (rest, held) = reply.await?;
                     Ok(format!("Split op {seq}: op {rest} goes, op {held} is held"))
                 });
             }
             Effect::Undo { op_id } => {
                 let reply = self.store.undo(op_id, self.clock.at().wall);
-                self.push_reply(async move {
+                self.push_reply("outbox", async move {
                     match reply.await? {
                         Some(undone) => undone.in_words(),
                         None => Ok("There is nothing to undo".to_owned()),
@@ -544,7 +544,7 @@ impl Dashboard {
             Effect::Resolve { conflict, take, document, op_id } => {
                 let at = self.clock.at().wall;
                 let reply = self.store.resolve(Resolve { conflict, take, document, op_id, at, author: String::new() });
-                self.push_reply(async move {
+                self.push_reply("outbox", async move {
                     reply.await.map(|seq| match seq {
                         Some(seq) => format!("{} queued as op {seq}; `u` takes it back", answer(take)),
                         None => "Theirs stays: nothing is left to send; the vault keeps yours".to_owned(),
@@ -577,11 +577,11 @@ impl Dashboard {
     }
 
     /// A journal command whose answer is a sentence. What it changed is looked at by the panes and by the engine.
-    fn push_reply(&mut self, reply: impl Future<Output = Result<String, StoreError>> + 'static) {
+    fn push_reply(&mut self, topic: &'static str, reply: impl Future<Output = Result<String, StoreError>> + 'static) {
         self.replies.push(Box::pin(async move {
             match reply.await {
-                Ok(text) => vec![Event::Done { text }, everything_changed()],
-                Err(error) => vec![Event::Refused { hint: hint(&error), text: error.to_string() }],
+                Ok(text) => vec![Event::Done { topic, text }, everything_changed()],
+                Err(error) => vec![Event::Refused { topic, hint: hint(&error), text: error.to_string() }],
             }
         }));
     }
@@ -615,14 +615,16 @@ impl Dashboard {
             for reply in replies {
                 match reply.await {
                     Ok(_) => settled += 1,
-                    Err(error) => refused.push(Event::Refused { hint: hint(&error), text: error.to_string() }),
+                    Err(error) => {
+                        refused.push(Event::Refused { topic: "outbox", hint: hint(&error), text: error.to_string() })
+                    }
                 }
             }
             let text = match settled {
                 1 => format!("1 conflict is settled: {text}"),
                 many => format!("{many} conflicts are settled: {text}"),
             };
-            let mut events = vec![Event::Done { text }, everything_changed()];
+            let mut events = vec![Event::Done { topic: "outbox", text }, everything_changed()];
             events.extend(refused);
             events
         }));
@@ -966,6 +968,7 @@ fn not_kept(error: &dyn std::error::Error, file: &str) -> Event {
     tracing::warn!("the rule is not kept in {file}: {error}");
     let innermost = std::iter::successors(Some(error), |error| error.source()).last().map(ToString::to_string);
     Event::Refused {
+        topic: "outbox",
         text: format!("Rule not kept, nothing settled: {}", innermost.unwrap_or_default()),
         hint: Some("make the settings file writable, or add it to `fields` there".to_owned()),
     }

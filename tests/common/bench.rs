@@ -260,23 +260,28 @@ impl Bench {
                 }
                 Effect::Outbox { seqs, command } => {
                     self.data.command(&seqs, command);
-                    events.push(Event::Done { text: format!("{command:?} {}", seqs[0]) });
+                    events.push(Event::Done { topic: "outbox", text: format!("{command:?} {}", seqs[0]) });
                 }
                 Effect::Split { seq, places, .. } => {
                     let held = self.data.split(seq, &places);
-                    events.push(Event::Done { text: format!("Split op {seq}: op {held} is held") });
+                    events.push(Event::Done { topic: "outbox", text: format!("Split op {seq}: op {held} is held") });
                 }
                 Effect::Undo { .. } => match self.data.undo() {
-                    Some(seq) => events.push(Event::Done { text: format!("Took op {seq} back") }),
-                    None => events.push(Event::Refused { text: "Nothing to undo".to_owned(), hint: None }),
+                    Some(seq) => events.push(Event::Done { topic: "outbox", text: format!("Took op {seq} back") }),
+                    None => {
+                        events.push(Event::Refused { topic: "outbox", text: "Nothing to undo".to_owned(), hint: None })
+                    }
                 },
                 Effect::Resolve { conflict, take, document, .. } => {
                     self.data.resolve(conflict, take, document);
-                    events.push(Event::Done { text: format!("Conflict c{conflict}: {} kept", take.word()) });
+                    events.push(Event::Done {
+                        topic: "outbox",
+                        text: format!("Conflict c{conflict}: {} kept", take.word()),
+                    });
                 }
                 Effect::KeepRule(rule) if self.config_is_read_only => {
                     let text = format!("The rule is not kept: {} is read only", rule.lesson.pattern);
-                    events.push(Event::Refused { text, hint: None });
+                    events.push(Event::Refused { topic: "outbox", text, hint: None });
                 }
                 Effect::KeepRule(rule) => {
                     let place = (!self.setup.demo).then(|| "config.toml".to_owned());
@@ -292,7 +297,7 @@ impl Bench {
                     for answer in answers {
                         self.data.resolve(answer.conflict, answer.take, answer.document);
                     }
-                    events.push(Event::Done { text: format!("{many} settled: {text}") });
+                    events.push(Event::Done { topic: "outbox", text: format!("{many} settled: {text}") });
                 }
                 Effect::Demo(command) => {
                     self.network_cut = command == DemoCommand::CutNetwork;
@@ -302,7 +307,7 @@ impl Bench {
                 Effect::KeepMoment { kind, slices } => self.data.keep_moment(kind, slices, At::test(self.clock).wall),
                 Effect::DeleteSession { name } => {
                     self.data.delete_session(&name);
-                    events.push(Event::Done { text: format!("Session `{name}` is deleted") });
+                    events.push(Event::Done { topic: "session", text: format!("Session `{name}` is deleted") });
                 }
                 other => self.effects.push(other),
             }

@@ -34,7 +34,7 @@ impl Dashboard {
             Effect::CopySession { from, to } => self.copy_session(from, to),
             Effect::DeleteSession { name } => {
                 let reply = self.store.delete_session(&name);
-                self.push_reply(async move { reply.await.map(|_| format!("Deleted the session `{name}`")) });
+                self.push_reply("session", async move { reply.await.map(|_| format!("Deleted the session `{name}`")) });
             }
             Effect::KeepMoment { kind, slices } => self.keep_moment(kind, Some(slices)),
             _ => unreachable!("only effects on sessions are handed here"),
@@ -49,7 +49,7 @@ impl Dashboard {
             Err(StoreError::ReadOnly) => "Sessions cannot be changed while reading only".to_owned(),
             Err(error) => error.to_string(),
         };
-        self.handle(Event::Refused { text, hint: None });
+        self.handle(Event::Refused { topic: "session", text, hint: None });
         None
     }
 
@@ -69,7 +69,7 @@ impl Dashboard {
                     let _ = tell.send(Shell::SessionOpened(Box::new(Switch { lock, saved })));
                     Vec::new()
                 }
-                Err(error) => vec![Event::Refused { text: error.to_string(), hint: None }],
+                Err(error) => vec![Event::Refused { topic: "session", text: error.to_string(), hint: None }],
             }
         }));
     }
@@ -85,7 +85,7 @@ impl Dashboard {
         let read = self.store.reader().and_then(|mut reader| Ok((reader.drafts()?, reader)));
         let (drafts, mut reader) = match read {
             Ok(read) => read,
-            Err(error) => return self.handle(Event::Refused { text: error.to_string(), hint: None }),
+            Err(error) => return self.handle(Event::Refused { topic: "session", text: error.to_string(), hint: None }),
         };
         let name = lock.name.clone();
         self.app.switch_session(&at, name.clone(), saved, drafts);
@@ -110,7 +110,7 @@ impl Dashboard {
         (self.is_proved, self.has_input) = (false, false);
         self.read_back();
         let text = format!("This is session `{name}`");
-        self.handle(Event::Noticed(Activity::new(at.wall, Severity::Info, "session", text)));
+        self.handle(Event::Done { topic: "session", text });
     }
 
     fn rename_session(&mut self, from: SessionName, to: SessionName) {
@@ -134,7 +134,7 @@ impl Dashboard {
         } else {
             lock
         };
-        self.push_reply(async move {
+        self.push_reply("session", async move {
             let renamed = reply.await;
             drop((guard, held));
             match renamed? {
@@ -147,7 +147,7 @@ impl Dashboard {
     fn copy_session(&mut self, from: SessionName, to: SessionName) {
         let Some(lock) = self.lock(&to) else { return };
         let reply = self.store.copy_session(&from, &to);
-        self.push_reply(async move {
+        self.push_reply("session", async move {
             let copied = reply.await;
             drop(lock);
             match copied? {

@@ -53,9 +53,9 @@ pub(super) struct ShowArgs {
 #[derive(Debug, Args)]
 #[command(after_long_help = HISTORY_SHAPE)]
 pub(super) struct HistoryArgs {
-    /// Its name, as `session list` shows it
-    #[arg(value_name = "NAME", default_value = "default")]
-    name: String,
+    /// Its name, as `session list` shows it; without one, the session that a start without a name opens
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
 }
 
 const HISTORY_SHAPE: &str = "\
@@ -108,7 +108,7 @@ pub(super) fn run(world: &World, command: &SessionCommand) -> Outcome {
     match command {
         SessionCommand::List => list(world),
         SessionCommand::Show(args) => show(world, args),
-        SessionCommand::History(args) => history(world, &args.name),
+        SessionCommand::History(args) => history(world, args.name.as_deref()),
         SessionCommand::Rename(args) => rename(world, &args.from, &args.to),
         SessionCommand::Copy(args) => copy(world, &args.from, &args.to),
         SessionCommand::Delete(args) => delete(world, &args.name),
@@ -179,10 +179,14 @@ fn show(world: &World, args: &ShowArgs) -> Outcome {
     Ok(DONE)
 }
 
-fn history(world: &World, name: &str) -> Outcome {
+fn history(world: &World, name: Option<&str>) -> Outcome {
     let mut reader = world.reader()?;
     let sessions = reader.sessions()?;
-    let moments = reader.moments(&find(&sessions, name)?.name)?;
+    let name = match name {
+        Some(name) => name.to_owned(),
+        None => reader.chosen_session()?.map_or_else(|| "default".to_owned(), |name| name.to_string()),
+    };
+    let moments = reader.moments(&find(&sessions, &name)?.name)?;
     if world.json {
         let shape = |moment: &Moment| {
             json!({

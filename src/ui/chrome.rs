@@ -206,7 +206,9 @@ pub fn message(app: &App, canvas: &mut Canvas<'_>, area: Area) {
         return line(canvas, area, Severity::Info, "Demo: the network is cut; edits are queued", key.as_deref());
     }
     if world.leadership == Leadership::Other {
-        line(canvas, area, Severity::Info, "Another ebbtide on this data directory carries the sync", None);
+        // At rest, and said without raising the voice; where the header has no room for the session's name, it is here.
+        let text = format!("Session `{}`; another ebbtide carries the sync", app.setup().session);
+        canvas.put(area.x + 4, area.y, &text, usize::from(area.width.saturating_sub(5)), Role::Dim);
     }
 }
 

@@ -59,7 +59,7 @@ fn entries(app: &App, canvas: &mut Canvas<'_>, area: Area) {
     }
     let heading = inner.row(0);
     let room = usize::from(heading.width.saturating_sub(3));
-    let line = format!("{:<19}{:>5}  {:>9}  {}", "WHY", "WHEN", "BYTES", "RECORD");
+    let line = format!("{:>5}  {:<19}{:>5}  {}", "NO.", "WHY", "WHEN", "RECORD");
     canvas.put(heading.x + 2, heading.y, &line, room, Role::Dim);
     let (top, cursor) = pane.window(usize::from(inner.height.saturating_sub(1)));
     for (row, (index, entry)) in (1..inner.height).zip(pane.entries().iter().enumerate().skip(top)) {
@@ -68,9 +68,9 @@ fn entries(app: &App, canvas: &mut Canvas<'_>, area: Area) {
         canvas.pieces(
             Area::new(at.x + 2, at.y, at.width.saturating_sub(3), 1),
             &[
+                (&format!("{:>5}  ", entry.id), Role::Dim),
                 (&text::pad(entry.reason.label(), 19, canvas.glyphs), Role::Text),
-                (&text::pad_left(&age, 5, canvas.glyphs), Role::Dim),
-                (&format!("  {:>9}  ", words::grouped(entry.size)), Role::Dim),
+                (&format!("{}  ", text::pad_left(&age, 5, canvas.glyphs)), Role::Dim),
                 (&entry.record.to_string(), Role::Key),
             ],
         );

@@ -195,7 +195,8 @@ impl Script {
             if let Some(position) = self.asked.iter().position(|effect| fits(effect).is_some()) {
                 return fits(&self.asked.remove(position)).unwrap();
             }
-            let due = self.machine.wake_at().expect("whatever waits has a timer");
+            let due = self.machine.wake_at();
+            let due = due.unwrap_or_else(|| panic!("nothing waits for a timer; asked for is {:?}", self.asked));
             self.seconds = self.seconds.max(due.as_secs() + 1);
             self.tell(Event::Tick);
         }
@@ -856,6 +857,45 @@ fn after_a_restart_deltas_are_followed_by_a_count_that_finds_deletions() {
         }
         script.pass(1);
         assert!(script.take(counts).is_some(), "swept {swept_before} s ago");
+    }
+}
+
+/// The count beside deltas is no reason to stop them: refused, it comes again with its next turn.
+#[test]
+fn a_count_that_is_refused_or_fails_lets_deltas_go_on_and_comes_again() {
+    let later = ReadError::Later { status: 503, after: None, message: "busy".to_owned() };
+    let refused = ReadError::Refused { status: 400, message: "no such index".to_owned() };
+    for error in [refused.clone(), later] {
+        let mut script = Script::online(PullMode::Delta);
+        let swept_at = script.at().wall.0;
+        let complete = json!({"phase": "complete", "sweep": 1, "mode": "delta", "done": 2, "total": 2,
+            "since": "1700000000000", "swept_at": swept_at, "whole": true});
+        script.checkpoint(Some(&complete.to_string()));
+        for turn in 0..3 {
+            let ticket = script.pass_until(|effect| match effect {
+                Effect::ReadDelta { ticket, .. } => Some(*ticket),
+                _ => None,
+            });
+            let data = PageData { records: Vec::new(), next: None };
+            script.tell(Event::PageRead { ticket, collection: collection(), result: Ok(data), exchange: exchange() });
+            script.applied();
+            let feed = script.feed();
+            script.news(feed, Ok(FeedNews::Changes(Vec::new())));
+            let before = script.seconds;
+            let ticket = script.pass_until(|effect| match effect {
+                Effect::ReadKeys { ticket, .. } => Some(*ticket),
+                _ => None,
+            });
+            let waited = script.seconds - before;
+            let is_its_turn = waited + 60 >= settings().sweep_every.as_secs();
+            assert!(turn == 0 || is_its_turn || error != refused, "asked again after {waited} s");
+            let result = Err(error.clone());
+            script.tell(Event::KeysRead { ticket, collection: collection(), result, exchange: exchange() });
+            if matches!(error, ReadError::Later { .. }) {
+                // The lane waits for the server, then everything begins where it stood.
+                script.checkpoint(Some(&complete.to_string()));
+            }
+        }
     }
 }
 

@@ -51,6 +51,24 @@ fn ctrl_z_goes_back_to_the_shell_and_fg_to_the_screen() {
 }
 
 #[test]
+fn ctrl_l_paints_over_what_another_program_wrote_on_the_screen() {
+    use std::io::Write as _;
+    let workspace = desk();
+    let mut pty = open(&workspace, &[], &[]);
+    pty.wait_text("Person 3");
+    // The network's panes say nothing new after that.
+    let before = pty.wait_text("FORCED OFFLINE now");
+    let mut device = std::fs::File::options().write(true).open(pty.device()).unwrap();
+    device.write_all(b"\x1b[5;20Hwall: the ship leaves at noon").unwrap();
+    pty.wait_screen("the junk", |screen| screen.contains("leaves at noon"));
+    pty.send("\x0c");
+    pty.wait_screen("the screen without it", |screen| !screen.contains("leaves at noon"));
+    assert_eq!(before.rows[..22], pty.wait_text("Person 3").rows[..22]);
+    pty.send("q");
+    assert_eq!(pty.wait_exit(), 0);
+}
+
+#[test]
 fn ctrl_z_in_a_terminal_without_a_shell_says_so_and_stops_nothing() {
     let workspace = desk();
     let mut pty = open(&workspace, &[], &[]);

@@ -1,7 +1,7 @@
 //! The session of a running dashboard: another one in its place, other names, earlier moments, and the proof that a start
 //! works.
 
-use super::{Dashboard, Event, Shell, bootstrap};
+use super::{Dashboard, Event, Shell, start::bootstrap};
 use crate::{
     app::{effect::Effect, event::Changed},
     model::{

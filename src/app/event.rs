@@ -158,7 +158,7 @@ pub enum MouseKind {
     ScrollDown,
 }
 
-/// What a load brought. One variant per [`Need`].
+/// What a load brought. One variant per [`Need`](crate::app::effect::Need).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Found {
     Window(Box<Window>),

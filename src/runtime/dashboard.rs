@@ -24,7 +24,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use crate::{
     app::{
         App,
-        effect::{DemoCommand, Effect, Need, Ticket},
+        effect::{Effect, Need, Ticket},
         event::{Changed, Event},
     },
     config::{Config, Paths},

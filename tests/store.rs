@@ -1212,6 +1212,25 @@ fn filters_find_the_same_with_and_without_the_index() {
     assert_eq!(all.len(), 47);
 }
 
+/// Every pair of terms, among them those the index is not asked for (one letter), must narrow.
+#[test]
+fn no_term_of_a_filter_is_left_out_once_the_index_is_fed() {
+    let mut world = World::new();
+    let names = ["Person 1", "Person 10", "Person 2", "Anna B", "anna 1b", "Bo-1 é", "1", "é 京都 1"];
+    for (at, name) in names.iter().enumerate() {
+        world.pull(&[(&format!("u{at}"), json!({"name": name, "age": at, "tag": ["x", "1x"]}))]);
+    }
+    let terms = ["person", "1", "p", "anna", "b", "\"1\"", "\"person 1\"", "é", "京", "name:a", "name:person", "id:u1", "x", "zz"];
+    let pairs = || terms.iter().flat_map(|one| terms.iter().map(move |other| format!("{one} {other}")));
+    let before: Vec<_> = pairs().map(|filter| world.ids(&filter)).collect();
+    while world.store.feed_search().wait().unwrap() {}
+    for (filter, before) in pairs().zip(before) {
+        assert_eq!(world.ids(&filter), before, "{filter}");
+    }
+    assert_eq!(world.ids("person 1"), ["u0", "u1", "u2"], "`1x` of the tags, too");
+    assert_eq!(world.ids("person 2"), ["u2"]);
+}
+
 #[test]
 fn text_without_spaces_is_found_by_any_part_of_it() {
     let mut world = World::new();

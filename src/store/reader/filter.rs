@@ -102,12 +102,10 @@ impl Terms {
         parts
     }
 
-    /// True where whatever the index finds is a match, without a look at the record.
+    /// True where whatever the index finds is a match, without a look at the record: one word, which it was asked for.
     pub fn index_is_exact(&self) -> bool {
-        self.fields.is_empty()
-            && self.ids.is_empty()
-            && self.marks.is_empty()
-            && self.words.iter().all(|words| words.tokens.len() == 1)
+        let is_word = matches!(self.words.as_slice(), [words] if words.tokens.len() == 1);
+        is_word && self.fields.is_empty() && self.ids.is_empty() && self.marks.is_empty()
     }
 
     /// `text` is what the row shows of the record.

@@ -1220,7 +1220,22 @@ fn no_term_of_a_filter_is_left_out_once_the_index_is_fed() {
     for (at, name) in names.iter().enumerate() {
         world.pull(&[(&format!("u{at}"), json!({"name": name, "age": at, "tag": ["x", "1x"]}))]);
     }
-    let terms = ["person", "1", "p", "anna", "b", "\"1\"", "\"person 1\"", "é", "京", "name:a", "name:person", "id:u1", "x", "zz"];
+    let terms = [
+        "person",
+        "1",
+        "p",
+        "anna",
+        "b",
+        "\"1\"",
+        "\"person 1\"",
+        "é",
+        "京",
+        "name:a",
+        "name:person",
+        "id:u1",
+        "x",
+        "zz",
+    ];
     let pairs = || terms.iter().flat_map(|one| terms.iter().map(move |other| format!("{one} {other}")));
     let before: Vec<_> = pairs().map(|filter| world.ids(&filter)).collect();
     while world.store.feed_search().wait().unwrap() {}

@@ -115,7 +115,7 @@ impl Lane {
         let what = if last.len() > 60 { "a large paste".to_owned() } else { format!("{last:?}") };
         let before = self.shown(pty.last_frame().expect("it has painted"), size);
         let copy = tempfile::tempdir().unwrap();
-        copy_files(&self.workspace.data(), copy.path());
+        copy_running(&self.workspace.data(), copy.path());
         let frames = pty.frames();
         pty.send(&last);
         self.tally.events += 1;
@@ -283,6 +283,19 @@ fn quiet(pty: &mut Pty, span: Duration) {
         }
         frames = now;
     }
+}
+
+/// A copy of what a running program has open: readers keep it from emptying a log between the copy of its file and its own.
+fn copy_running(from: &Path, to: &Path) {
+    let read = |name: &str| {
+        let connection = rusqlite::Connection::open(from.join(name)).unwrap();
+        connection.execute_batch("BEGIN").unwrap();
+        connection.query_row("SELECT count(*) FROM meta", [], |row| row.get::<_, i64>(0)).unwrap();
+        connection
+    };
+    let held = ["journal.db", "mirror.db", "search.db"].map(read);
+    copy_files(from, to);
+    drop(held);
 }
 
 fn copy_files(from: &Path, to: &Path) {

@@ -34,10 +34,12 @@ impl Shown {
         Self { frame, layout: geometry::layout(size, &screen) }
     }
 
-    /// The header names the pane; a narrow one nothing else.
+    /// The header names the pane; a narrow one nothing else, and not always to the end.
     pub fn is_of(&self, pane: &str) -> bool {
         let header = &self.frame.rows[0];
-        header.contains(&format!("| {pane}")) || header.starts_with(&format!(" {pane} "))
+        let first = header.split_whitespace().next().unwrap_or_default();
+        let is_cut = first.strip_suffix('…').is_some_and(|begun| pane.starts_with(begun));
+        header.contains(&format!("| {pane}")) || first == pane || is_cut
     }
 
     /// A question is never restored as answered, so it is not restored at all (R20).

@@ -1246,6 +1246,62 @@ fn no_term_of_a_filter_is_left_out_once_the_index_is_fed() {
     assert_eq!(world.ids("person 2"), ["u2"]);
 }
 
+/// Random records, pending edits among them, random filters: with the index, half fed and without it the same rows.
+#[test]
+fn random_filters_find_the_same_whatever_is_indexed() {
+    const WORDS: [&str; 16] = [
+        "anna",
+        "an",
+        "a",
+        "Bo",
+        "b2",
+        "2",
+        "22",
+        "naïve",
+        "é",
+        "東京",
+        "京",
+        "x-y",
+        "\u{1f44d}",
+        "K",
+        "İstanbul",
+        "o'neil",
+    ];
+    for seed in [1, 2, 3] {
+        let mut dice = Dice(seed);
+        let mut world = World::new();
+        let pick = |dice: &mut Dice| WORDS[usize::try_from(dice.roll(16)).unwrap()];
+        let text = |dice: &mut Dice| (0..1 + dice.roll(3)).map(|_| pick(dice)).collect::<Vec<_>>().join(" ");
+        for at in 0..30 {
+            let document = json!({"n": text(&mut dice), "t": [text(&mut dice), dice.roll(30)]});
+            match dice.roll(4) {
+                0 => drop(world.queue(&format!("{}{at}", pick(&mut dice).to_lowercase()), Some(document))),
+                _ => world.pull(&[(&format!("u{at}"), document)]),
+            }
+            if at == 15 && seed > 1 {
+                while world.store.feed_search().wait().unwrap() {}
+            }
+        }
+        let filters: Vec<String> = (0..200)
+            .map(|_| {
+                let term = |dice: &mut Dice| match dice.roll(6) {
+                    0 => format!("\"{}\"", text(dice)),
+                    1 => format!("n:{}", pick(dice)),
+                    2 => format!("id:{}", pick(dice).to_lowercase()),
+                    3 => format!("\"{}", pick(dice)),
+                    _ => pick(dice).to_owned(),
+                };
+                (0..1 + dice.roll(3)).map(|_| term(&mut dice)).collect::<Vec<_>>().join(" ")
+            })
+            .collect();
+        let before: Vec<_> = filters.iter().map(|filter| world.ids(filter)).collect();
+        while world.store.feed_search().wait().unwrap() {}
+        for (filter, before) in filters.iter().zip(before) {
+            assert_eq!(world.ids(filter), before, "seed {seed}, filter `{filter}`");
+        }
+    }
+}
+
 #[test]
 fn text_without_spaces_is_found_by_any_part_of_it() {
     let mut world = World::new();

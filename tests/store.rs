@@ -1215,7 +1215,7 @@ fn filters_find_the_same_with_and_without_the_index() {
 /// Every pair of terms, among them those the index is not asked for (one letter), must narrow.
 #[test]
 fn no_term_of_a_filter_is_left_out_once_the_index_is_fed() {
-    let mut world = World::new();
+    let world = World::new();
     let names = ["Person 1", "Person 10", "Person 2", "Anna B", "anna 1b", "Bo-1 é", "1", "é 京都 1"];
     for (at, name) in names.iter().enumerate() {
         world.pull(&[(&format!("u{at}"), json!({"name": name, "age": at, "tag": ["x", "1x"]}))]);

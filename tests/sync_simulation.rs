@@ -98,6 +98,9 @@ fn run_seeds(
                     }
                     if let Err(text) = run(template, &Schedule::draw(seed, kind), false, |_| ()).result {
                         stop.store(!all, Ordering::Relaxed);
+                        if loud {
+                            println!("seed {seed}: {}", text.lines().next().unwrap_or_default());
+                        }
                         failed.lock().unwrap_or_else(PoisonError::into_inner).insert(seed, text);
                     }
                     let done = done.fetch_add(1, Ordering::Relaxed) + 1;

@@ -328,7 +328,7 @@ fn a_draft_that_one_window_queues_is_closed_in_the_other() {
     second.wait_text("Person 5one");
     first.wait_text("Person 5one");
     second.send("\r");
-    let frame = first.wait_text("was queued or discarded in another window");
+    let frame = first.wait_text("Another window queued or discarded the draft");
     assert!(frame.cursor.is_none() && frame.contains("Person 5one"), "{}", frame.text());
 }
 

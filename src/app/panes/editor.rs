@@ -478,8 +478,8 @@ impl Editor {
             let is_gone = draft.is_none() && sheet.seen_kept && sheet.begun && !self.unsaved && !sheet.is_out;
             sheet.seen_kept |= draft.is_some();
             if is_gone {
-                let text = format!("The draft of {} was queued or discarded in another window", name_of(sheet));
-                let hint = "`g v` has what was discarded";
+                let text = format!("Another window queued or discarded the draft of {}", name_of(sheet));
+                let hint = "`g v` the vault";
                 return Outcome::used().notice(Severity::Warning, TOPIC, text).hint(hint).request(Request::Close);
             }
         }

@@ -744,7 +744,7 @@ fn a_draft_that_another_window_ended_is_closed_here_too() {
     one.drafts.clear();
     one.load(Some(bo()));
     assert!(one.last.requests.contains(&Request::Close), "{:?}", one.last.requests);
-    assert!(one.last.notices[0].text.contains("was queued or discarded in another window"));
+    assert!(one.last.notices[0].text.contains("Another window queued or discarded the draft of users/u_1"));
     assert!(one.last.drafts.is_empty(), "and not begun anew");
 }
 

@@ -75,7 +75,8 @@ impl Meeting<'_> {
         let (mine, theirs) = (normal(self.kind, self.mine), normal(self.kind, self.theirs));
         let base = if self.op.kind == OpKind::Create { None } else { normal(self.kind, self.op.base.as_ref()) };
         let merged = if self.doubted {
-            let ours = self.op.kind == OpKind::Create && is_made_here(self.op);
+            let was_there = self.op.base_revision.is_some();
+            let ours = self.op.kind == OpKind::Create && !was_there && is_made_here(self.op);
             let base = if ours { mine.as_ref() } else { base.as_ref() };
             let paths = set_paths(self.op, base, mine.as_ref());
             match merge::judge_repeat(base, mine.as_ref(), theirs.as_ref(), &paths, &self.settling.rules) {

@@ -73,13 +73,18 @@ pub(in crate::store) fn claim(journal: &Journal, claim: &Claim) -> Result<Option
             ],
         )?;
     }
+    // A record that is there while no request to make it is in doubt was made by something else.
+    if claim.kind == OpKind::Create && head.state == OpState::Queued && head.base_revision.is_none() {
+        head.base_revision = journal.base(&place)?.map(|base| Revision(base.revision.unwrap_or_default()));
+    }
     // What is sent is the op's own document, nearly always: it is not written a second time, so that the row keeps its
     // size and its page.
     journal
         .connection
         .prepare_cached(
             "UPDATE ops SET state = ?2, attempts = attempts + 1, sent_at = ?3, request_hash = ?4, precondition = ?5, \
-             kind = ?6, sent_document = nullif(?7, document), next_attempt_at = NULL WHERE seq = ?1",
+             kind = ?6, sent_document = nullif(?7, document), next_attempt_at = NULL, base_revision = ?8 \
+             WHERE seq = ?1",
         )?
         .execute(params![
             head.seq.0,
@@ -89,6 +94,7 @@ pub(in crate::store) fn claim(journal: &Journal, claim: &Claim) -> Result<Option
             serde_json::to_string(&claim.precondition).expect("preconditions are plain JSON"),
             claim.kind.word(),
             ops::text_of(claim.sent_document.as_ref()),
+            head.base_revision.as_ref().map(Revision::as_str),
         ])?;
     if is_coalesced || claim.kind != head.kind {
         shadow::refresh(journal, &place)?;

@@ -92,9 +92,13 @@ fn a_doubted_create_under_an_id_of_our_own_was_applied_whatever_is_there_now() {
     case.doubted = true;
     let theirs = json!({"a": 1, "b": 2});
     let created = op(OpKind::Create, &rtdb::push_id(&At::test(1)), None, Some(json!({"a": 1})));
+    let created = Op { base_revision: None, ..created };
     assert_eq!(case.judge(&created, Some(&theirs)), Judgement::Applied);
     let named = op(OpKind::Create, "mug", None, Some(json!({"a": 1})));
     assert_eq!(case.judge(&named, Some(&theirs)), Judgement::Conflict);
+    // A discarded create that was taken back after its record had been made anew.
+    let late = Op { base_revision: Some("e1".into()), ..created };
+    assert_eq!(case.judge(&late, Some(&theirs)), Judgement::Conflict);
 }
 
 #[test]

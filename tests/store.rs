@@ -1212,6 +1212,21 @@ fn filters_find_the_same_with_and_without_the_index() {
     assert_eq!(all.len(), 47);
 }
 
+/// What is there when no request of a create is in doubt was made by something else; what comes after one proves nothing.
+#[test]
+fn the_claim_of_a_create_notes_that_its_record_is_there_already() {
+    let mut world = World::new();
+    let (there, new) = (world.queue("there", Some(json!({"n": 1}))), world.queue("new", Some(json!({"n": 1}))));
+    world.pull(&[("there", json!({"n": 2}))]);
+    for (seq, is_noted) in [(there, true), (new, false)] {
+        assert_eq!(world.claim(seq, &[]).unwrap().base_revision.is_some(), is_noted, "op {seq}");
+        assert_eq!(world.op(seq).base_revision.is_some(), is_noted, "op {seq} as stored");
+    }
+    world.pull(&[("new", json!({"n": 1}))]);
+    assert_eq!(world.store.recover_in_flight(at(9)).wait().unwrap(), 2);
+    assert_eq!(world.claim(new, &[]).unwrap().base_revision, None, "a repeat");
+}
+
 /// Every pair of terms, among them those the index is not asked for (one letter), must narrow.
 #[test]
 fn no_term_of_a_filter_is_left_out_once_the_index_is_fed() {

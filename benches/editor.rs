@@ -6,7 +6,6 @@
 
 use std::{
     hint::black_box,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,6 +19,7 @@ use ebbtide::{
         world::World,
     },
     model::{
+        document::Document,
         draft::{DraftKey, DraftTarget},
         ids::CollectionKey,
         time::At,
@@ -68,10 +68,10 @@ fn pane(name: &str, document: Value) {
     let (setup, world, theme) = (setup(), World::default(), Theme::default());
     let mut editor = Editor::default();
     let key = DraftKey { record: CollectionKey::new("s", "c").record("id"), target: DraftTarget::Document };
-    let document = Arc::new(document);
+    let document = Document::from(document);
     let begin = Begin {
         key,
-        base: Some(Arc::clone(&document)),
+        base: Some(document.clone()),
         document: Some(document),
         base_revision: None,
         draft: None,

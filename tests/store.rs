@@ -13,13 +13,13 @@ use std::{
 use ebbtide::{
     model::{
         conflict::{Lost, Side, Take},
-        draft::{DraftKey, DraftTarget, DraftText, DraftVersion, DraftWrite, Versions},
+        draft::{Draft, DraftKey, DraftTarget, DraftText, DraftVersion, DraftWrite, Versions},
         edit,
         ids::{CollectionKey, OpId, RecordId, Revision, Seq, SessionName},
         json::Pointer,
         op::{LateOriginal, NewOp, Op, OpCommand, OpError, OpKind, OpState, Precondition},
         query::{Anchor, Filter, ListQuery, Sort, Window},
-        record::RecordMark,
+        record::{RecordMark, RecordView},
         session::{Slice, UiCommit},
         sync_status::SyncRequest,
         time::{At, Clock, Timestamp},
@@ -303,6 +303,35 @@ fn a_save_that_was_painted_is_found_again_after_a_kill() {
     assert_eq!((draft.edits.len(), draft.commit_requested), (0, Some(op.op_id)));
     world.store.queue(QueueEdit { op, draft: Some(text(key, 1)), session: None, activity: None }).wait().unwrap();
     assert_eq!(world.reader().commit_requests().unwrap(), []);
+}
+
+#[test]
+fn a_record_that_is_only_shown_comes_without_the_texts_of_large_drafts() {
+    let mut world = World::new();
+    let key = |target: &str| DraftKey { record: tasks().record("a"), target: DraftTarget::from_key(target).unwrap() };
+    let [large, small, asked] = ["document", "field:/n", "new"].map(key);
+    let op = world.edit("a", Some(json!({"n": 1})));
+    let text = |bytes: usize| format!("{{\"text\":\"{}\"}}", "é".repeat(bytes / 2));
+    let drafts = vec![
+        snapshot(&large, &text(RecordView::SMALL_DRAFT), Versions::new(0, 3)),
+        snapshot(&small, &text(8_000), Versions::new(0, 1)),
+        snapshot(&asked, "s", Versions::new(0, 2)),
+        DraftWrite::RequestCommit { key: asked.clone(), op: Box::new(op) },
+    ];
+    world.store.commit_ui(&session(), UiCommit { drafts, ..UiCommit::default() }).wait().unwrap();
+    let mut reader = world.reader();
+    let whole = reader.record(&tasks().record("a")).unwrap();
+    let keys = |drafts: &[Draft]| drafts.iter().map(|draft| draft.key.clone()).collect::<Vec<_>>();
+    assert!(whole.is_whole() && keys(&whole.drafts) == [large.clone(), small.clone(), asked.clone()]);
+    assert_eq!(whole.heads, whole.drafts.iter().map(Draft::head).collect::<Vec<_>>());
+    let heads: Vec<(i64, bool)> = whole.heads.iter().map(|head| (head.version.0, head.is_requested)).collect();
+    assert_eq!(heads, [(3, false), (1, false), (2, true)]);
+    let shown = reader.shown(&tasks().record("a")).unwrap();
+    assert!(!shown.is_whole() && keys(&shown.drafts) == [small.clone(), asked.clone()]);
+    assert_eq!((&shown.heads, shown.mark), (&whole.heads, whole.mark));
+    assert_eq!(reader.draft_keys().unwrap(), keys(&whole.drafts));
+    assert_eq!(reader.draft(&large).unwrap().as_ref(), whole.drafts.first());
+    assert_eq!(reader.draft(&DraftKey { record: tasks().record("b"), ..large }).unwrap(), None);
 }
 
 #[test]
@@ -1839,7 +1868,7 @@ fn check(world: &World, saved: &[Seq], step: &str) {
             assert_eq!(row.cells[0], cell, "cell of {id} after {step}");
         }
         if let Some(local) = view.local {
-            locals.push((RecordId::from(id), local.as_ref().clone()));
+            locals.push((RecordId::from(id), local.value().clone()));
         }
     }
     assert_eq!(window.rows.len(), shown);

@@ -147,7 +147,10 @@ pub enum Need {
         query: ListQuery,
         id: RecordId,
     },
+    /// A record with all that is kept of it.
     Record(RecordKey),
+    /// The same without the texts of large drafts, which may be longer than the record.
+    Shown(RecordKey),
     Overview,
     /// The first `limit` pending ops from `after`, and `history` settled ones.
     Outbox {

@@ -8,7 +8,7 @@ use crate::{
         event::{Event, Found},
         loads::Loads,
         pane::{Cx, PaneName},
-        saving,
+        saving::{self, KeptDrafts},
         world::World,
     },
     model::{
@@ -27,7 +27,7 @@ impl App {
         // That the start forgets the screen does not concern what is asked for by name.
         setup.settings.restore = crate::app::settings::Restore::All;
         let saved = SavedSession { slices, closed_cleanly: true, ..SavedSession::default() };
-        let mut app = saving::rebuild(at, setup, saved, drafts);
+        let mut app = saving::rebuild(at, setup, saved, drafts.into());
         for pane in [PaneName::History, PaneName::Recovery] {
             app.screen.close(pane);
         }
@@ -96,7 +96,7 @@ impl App {
     }
 
     /// Shows another session from here on: its screen, the same data.
-    pub fn switch_session(&mut self, at: &At, session: SessionName, saved: SavedSession, drafts: Vec<Draft>) {
+    pub fn switch_session(&mut self, at: &At, session: SessionName, saved: SavedSession, drafts: KeptDrafts) {
         self.now = *at;
         let setup = Setup { session, ..self.setup.clone() };
         let then = saving::rebuild(at, setup, saved, drafts);

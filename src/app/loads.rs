@@ -72,7 +72,9 @@ impl Loads {
         for asked in self.asked.values_mut() {
             let touched = match &asked.need {
                 Need::Window { .. } | Need::Rank { .. } => changed.records || changed.outbox || changed.drafts,
-                Need::Record(_) | Need::Overview => changed.records || changed.outbox || changed.drafts,
+                Need::Record(_) | Need::Shown(_) | Need::Overview => {
+                    changed.records || changed.outbox || changed.drafts
+                }
                 Need::Outbox { .. } | Need::Op(_) | Need::Conflicts => changed.outbox,
                 Need::Plan(_) => changed.outbox || changed.records,
                 Need::Drafts { .. } => changed.drafts || changed.records || changed.outbox,

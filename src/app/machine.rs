@@ -362,7 +362,7 @@ impl App {
     }
 
     pub(super) fn start_job(&mut self, record: crate::model::ids::RecordKey, job: Job, effects: &mut Vec<Effect>) {
-        let at_hand = self.record.view().filter(|view| view.key == record).cloned();
+        let at_hand = self.record.view().filter(|view| view.key == record && view.is_whole()).cloned();
         match at_hand {
             Some(view) => self.do_job(job, &view, effects),
             None => self.jobs.push((record, job)),
@@ -429,7 +429,7 @@ fn is_safe_unseen(action: Action) -> bool {
 fn subject(need: &Need) -> String {
     match need {
         Need::Window { query, .. } | Need::Rank { query, .. } => format!("`{}`", query.collection),
-        Need::Record(record) => format!("`{record}`"),
+        Need::Record(record) | Need::Shown(record) => format!("`{record}`"),
         Need::Overview => "the collections".to_owned(),
         Need::Outbox { .. } | Need::Op(_) | Need::Plan(_) => "the outbox".to_owned(),
         Need::Conflicts => "the conflicts".to_owned(),

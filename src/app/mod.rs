@@ -26,7 +26,7 @@ pub mod pane;
 pub mod panes;
 mod requests;
 mod rules;
-mod saving;
+pub mod saving;
 pub mod screen;
 pub mod settings;
 pub mod text;
@@ -38,7 +38,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::model::{
     activity::Activity,
-    draft::{Draft, DraftTarget, DraftWrite},
+    draft::{DraftTarget, DraftWrite},
     ids::{CollectionKey, RecordKey, SessionName},
     json::Pointer,
     session::{SavedSession, Slice, UiCommit},
@@ -236,8 +236,8 @@ enum Job {
 impl App {
     /// Builds the state of the first frame from what was saved. No data is there yet: [`App::pending_loads`] says what
     /// to load.
-    pub fn restore(at: &At, setup: Setup, saved: SavedSession, drafts: Vec<Draft>) -> Self {
-        saving::restore(at, setup, saved, drafts)
+    pub fn restore(at: &At, setup: Setup, saved: SavedSession, drafts: impl Into<saving::KeptDrafts>) -> Self {
+        saving::restore(at, setup, saved, drafts.into())
     }
 
     /// The loads that make the next frame whole.

@@ -11,7 +11,10 @@ use crate::{
         keymap::Keymap,
         loads::Loads,
         pane::{Pane, PaneName, Seen},
-        panes::recovery::Why,
+        panes::{
+            editor::{Editor, EditorSession},
+            recovery::Why,
+        },
         screen::Screen,
         settings::Restore,
         words,
@@ -19,7 +22,7 @@ use crate::{
     },
     model::{
         activity::{Activity, Severity},
-        draft::Draft,
+        draft::{Draft, DraftKey},
         session::{SavedSession, Slice, UiCommit},
         time::{At, Timestamp},
     },
@@ -68,14 +71,35 @@ impl Found<'_> {
     }
 }
 
-pub fn restore(at: &At, setup: Setup, saved: SavedSession, drafts: Vec<Draft>) -> App {
+/// The drafts of a journal, as a start wants them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct KeptDrafts {
+    /// All of them.
+    pub keys: Vec<DraftKey>,
+    /// Those whose text is on the screen: one may have a megabyte, and is in the way of the first frame.
+    pub texts: Vec<Draft>,
+}
+
+impl From<Vec<Draft>> for KeptDrafts {
+    fn from(drafts: Vec<Draft>) -> Self {
+        Self { keys: drafts.iter().map(|draft| draft.key.clone()).collect(), texts: drafts }
+    }
+}
+
+/// The draft whose text a saved screen shows.
+pub fn open_draft(saved: &SavedSession) -> Option<DraftKey> {
+    let slice = saved.slices.iter().find(|slice| slice.name == Editor::NAME.slice())?;
+    serde_json::from_str::<EditorSession>(&slice.body).ok()?.draft()
+}
+
+pub fn restore(at: &At, setup: Setup, saved: SavedSession, drafts: KeptDrafts) -> App {
     let mut app = rebuild(at, setup, saved, drafts);
     app.refresh(&mut Vec::new());
     app
 }
 
 /// [`restore`] without asking for anything yet.
-pub fn rebuild(at: &At, setup: Setup, saved: SavedSession, drafts: Vec<Draft>) -> App {
+pub fn rebuild(at: &At, setup: Setup, saved: SavedSession, drafts: KeptDrafts) -> App {
     let only_drafts = setup.settings.restore == Restore::DraftsOnly;
     let slices: &[Slice] = if only_drafts { &[] } else { &saved.slices };
     let had_slices = !slices.is_empty();
@@ -83,7 +107,7 @@ pub fn rebuild(at: &At, setup: Setup, saved: SavedSession, drafts: Vec<Draft>) -
         Found { by_name: slices.iter().map(|slice| (slice.name.as_str(), slice)).collect(), bad: Vec::new() };
     let quarantine: Vec<Slice> = found.read(QUARANTINE, 1);
     let screen: Screen = found.read::<Screen>(Screen::NAME, Screen::VERSION).mend();
-    let seen = Seen { at, setup: &setup, drafts: &drafts };
+    let seen = Seen { at, setup: &setup, drafts: &drafts.texts };
     let mut app = App {
         keymap: Keymap::new(&setup.settings.keys),
         screen,
@@ -143,7 +167,7 @@ pub fn rebuild(at: &At, setup: Setup, saved: SavedSession, drafts: Vec<Draft>) -
         let extra = app.saved.quarantine.len().saturating_sub(KEPT_ASIDE);
         app.saved.quarantine.drain(..extra);
     } else if had_slices && !saved.closed_cleanly {
-        app.resumed = Some(Resumed { saved_at: saved.saved_at, drafts: drafts.len() });
+        app.resumed = Some(Resumed { saved_at: saved.saved_at, drafts: drafts.keys.len() });
     }
     if let Some(aside) = saved.aside {
         app.resumed = None;
@@ -152,7 +176,7 @@ pub fn rebuild(at: &At, setup: Setup, saved: SavedSession, drafts: Vec<Draft>) -
         app.recovery.open(Why::Failing { starts: aside.starts, moment: aside.moment });
         app.screen.open(PaneName::Recovery);
     }
-    app.tell_strangers(&drafts);
+    app.tell_strangers(&drafts.keys);
     app
 }
 
@@ -191,8 +215,8 @@ impl App {
 
 impl App {
     /// Drafts of collections that the configuration does not have any more: said once.
-    fn tell_strangers(&mut self, drafts: &[Draft]) {
-        let keys = drafts.iter().map(|draft| &draft.key.record.collection);
+    fn tell_strangers(&mut self, drafts: &[DraftKey]) {
+        let keys = drafts.iter().map(|draft| &draft.record.collection);
         let strangers: BTreeSet<String> = keys
             .filter(|key| self.setup.collection(key).is_none())
             .map(|key| format!("{}/{}", key.source, key.collection))

@@ -1,7 +1,5 @@
 //! `put`, `patch`, `delete`: edits that are queued durably, like any edit made on the screen, offline or not.
 
-use std::sync::Arc;
-
 use clap::Args;
 use serde_json::{Map, Value, json};
 
@@ -15,6 +13,7 @@ use super::{
 };
 use crate::{
     model::{
+        document::Document,
         edit::{self, Change},
         ids::OpId,
         json::same_value,
@@ -167,7 +166,7 @@ pub(super) fn new_op(at: &At, view: RecordView, document: Option<Value>, author:
         kind,
         changes,
         document,
-        base: view.local.map(Arc::unwrap_or_clone),
+        base: view.local.map(Document::into_value),
         base_revision: view.base.and_then(|base| base.revision),
         created_at: at.wall,
         author,

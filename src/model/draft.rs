@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::model::{
+    document::Document,
     ids::{OpId, RecordKey, Revision, Seq},
     json::Pointer,
-    lazy::LazyDocument,
     time::{At, Timestamp},
 };
 
@@ -73,6 +73,11 @@ impl DraftVersion {
         Self(at.wall.0.saturating_mul(1 << 20).saturating_add(i64::from(chance)))
     }
 
+    /// The last version that a text written until this moment can have.
+    pub fn until(wall: Timestamp) -> Self {
+        Self(wall.0.saturating_add(1).saturating_mul(1 << 20).saturating_sub(1))
+    }
+
     /// True where this is an earlier version than one written in the same moment. Not where the clock was set back since:
     /// what is typed then must not be refused until it has caught up.
     pub fn is_overtaken_by(self, other: Self) -> bool {
@@ -94,7 +99,7 @@ pub struct Draft {
     pub snapshot: String,
     pub edits: Vec<String>,
     /// The document the draft was begun on; `None` for a new record. See [`Draft::base`].
-    pub base: Option<LazyDocument>,
+    pub base: Option<Document>,
     pub base_revision: Option<Revision>,
     /// Of `snapshot` with all its `edits`.
     #[serde(default)]
@@ -104,7 +109,20 @@ pub struct Draft {
     pub updated_at: Timestamp,
 }
 
+/// What there is to know of a draft beside its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DraftHead {
+    pub key: DraftKey,
+    pub version: DraftVersion,
+    /// It was asked to become an edit, and that was not done (yet).
+    pub is_requested: bool,
+}
+
 impl Draft {
+    pub fn head(&self) -> DraftHead {
+        DraftHead { key: self.key.clone(), version: self.version, is_requested: self.commit_requested.is_some() }
+    }
+
     /// This text of it.
     pub fn text(&self) -> DraftText {
         DraftText { key: self.key.clone(), version: self.version }
@@ -112,7 +130,7 @@ impl Draft {
 
     /// The document the draft was begun on.
     pub fn base(&self) -> Option<&Value> {
-        self.base.as_ref().and_then(LazyDocument::value)
+        self.base.as_deref()
     }
 }
 

@@ -358,6 +358,26 @@ fn locate(text: &str, error: &serde_json::Error) -> Invalid {
     Invalid { line: error.line().max(1), column: column.max(1), reason: reason.to_owned() }
 }
 
+/// How many containers of a text are open at once, at most. Exact for JSON; of anything else some number.
+pub fn nesting(text: &str) -> usize {
+    let (mut open, mut most) = (0_usize, 0);
+    let (mut in_string, mut is_escaped) = (false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                open += 1;
+                most = most.max(open);
+            }
+            b'}' | b']' if !in_string => open = open.saturating_sub(1),
+            _ => {}
+        }
+    }
+    most
+}
+
 /// Levels of nesting: 1 for a scalar, 2 for `{"a":1}`.
 pub fn depth(value: &Value) -> usize {
     match value {

@@ -5,11 +5,12 @@
 pub mod activity;
 pub mod conflict;
 pub mod display;
+pub mod document;
 pub mod draft;
 pub mod edit;
 pub mod ids;
 pub mod json;
-pub mod lazy;
+pub mod members;
 pub mod op;
 pub mod outcome;
 pub mod plan;

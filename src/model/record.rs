@@ -1,13 +1,11 @@
 //! A record as it stands: the server's last known copy, what the user made of it, and why they differ.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::model::{
     conflict::Conflict,
-    draft::Draft,
+    document::Document,
+    draft::{Draft, DraftHead},
     ids::{RecordKey, Revision},
     op::Op,
     time::Timestamp,
@@ -16,8 +14,7 @@ use crate::model::{
 /// The last acknowledged server copy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Base {
-    /// Shared: a document of a megabyte is many megabytes of values.
-    pub document: Arc<Value>,
+    pub document: Document,
     /// `None` where the backend's collection reads carry no revision.
     pub revision: Option<Revision>,
     /// When this copy was received.
@@ -78,10 +75,23 @@ pub struct RecordView {
     pub key: RecordKey,
     pub base: Option<Base>,
     /// Where no op is pending this is the document of `base` itself.
-    pub local: Option<Arc<Value>>,
+    pub local: Option<Document>,
     pub mark: RecordMark,
     /// The pending ops of the record, oldest first.
     pub ops: Vec<Op>,
+    /// What there are drafts of.
+    pub heads: Vec<DraftHead>,
+    /// The drafts with their texts. Where the record is only to be shown, large ones are left out.
     pub drafts: Vec<Draft>,
     pub conflict: Option<Conflict>,
+}
+
+impl RecordView {
+    /// A draft with more bytes, its base included, is read only where its text is wanted.
+    pub const SMALL_DRAFT: usize = 64 * 1024;
+
+    /// True where the text of every draft is here.
+    pub fn is_whole(&self) -> bool {
+        self.drafts.len() == self.heads.len()
+    }
 }

@@ -73,6 +73,7 @@ pub fn answer(
             Found::Rank(rank, matching)
         }
         Need::Record(key) => Found::Record(Arc::new(reader.record(key)?)),
+        Need::Shown(key) => Found::Record(Arc::new(reader.shown(key)?)),
         Need::Overview => Found::Overview(reader.overview(keys)?),
         Need::Outbox { after, limit, history } => {
             let pending: Vec<OpState> = OpState::ALL.into_iter().filter(|state| state.is_pending()).collect();

@@ -1,8 +1,6 @@
 //! What is sent next for a record, as one pure answer: the sender carries it out ([`next`], [`after_lookup`]), and a
 //! plan is the same answers in a row ([`forecast`]). That is why a plan cannot lie.
 
-use std::sync::Arc;
-
 use serde_json::Value;
 
 use crate::{
@@ -187,7 +185,7 @@ impl Ahead<'_> {
             return Some(self.write(&head, write, precondition, PreconditionFrom::Known, false));
         }
         if head.state == OpState::Conflict {
-            let there = self.base.as_ref().map(|base| Arc::clone(&base.document));
+            let there = self.base.as_ref().map(|base| base.document.clone());
             let places = self.overlaps(&head, there.as_deref());
             return Some(self.end_with(1, Act::Conflict { places }));
         }
@@ -231,7 +229,7 @@ impl Ahead<'_> {
         let done = self.end_with(length, Act::Write { request, from, merged: self.merged, repeat });
         self.merged = false;
         let revision = Some(Revision::from(UNKNOWN_REVISION));
-        self.base = after.map(|document| Base { document: Arc::new(document), revision, received_at: self.at.wall });
+        self.base = after.map(|document| Base { document: document.into(), revision, received_at: self.at.wall });
         self.answer = Some(head.seq);
         done
     }
@@ -274,7 +272,7 @@ impl Ahead<'_> {
         revision: Option<Revision>,
     ) -> Option<(Vec<Seq>, Act)> {
         let received_at = self.at.wall;
-        self.base = there.map(|document| Base { document: Arc::new(document), revision, received_at });
+        self.base = there.map(|document| Base { document: document.into(), revision, received_at });
         self.rebase(head, new);
         self.merged = true;
         None

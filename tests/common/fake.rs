@@ -370,6 +370,7 @@ impl Fake {
     fn view(&self, record: &RecordKey) -> RecordView {
         let base = self.bases.get(&record.collection).and_then(|records| records.get(&record.id));
         let received_at = self.received_at.get(record).copied().unwrap_or(At::test(10_000_000).wall);
+        let drafts = self.drafts.iter().filter(|draft| draft.key.record == *record);
         RecordView {
             key: record.clone(),
             base: base.map(|document| Base {
@@ -380,7 +381,8 @@ impl Fake {
             local: self.local(record).map(Into::into),
             mark: self.mark(record),
             ops: self.ops_of(record),
-            drafts: self.drafts.iter().filter(|draft| draft.key.record == *record).cloned().collect(),
+            heads: drafts.clone().map(Draft::head).collect(),
+            drafts: drafts.cloned().collect(),
             conflict: self
                 .conflicts
                 .iter()
@@ -447,6 +449,13 @@ impl Fake {
                 Found::Rank(at, Some(rows.len() as u64))
             }
             Need::Record(record) => Found::Record(Arc::new(self.view(record))),
+            Need::Shown(record) => {
+                let mut view = self.view(record);
+                let bytes =
+                    |draft: &Draft| draft.snapshot.len() + draft.base.as_ref().map_or(0, |base| base.text().len());
+                view.drafts.retain(|draft| bytes(draft) <= RecordView::SMALL_DRAFT);
+                Found::Record(Arc::new(view))
+            }
             Need::Overview => Found::Overview(self.overview(keys)),
             Need::Outbox { limit, history, .. } => Found::Outbox {
                 ops: self.ops.iter().take(*limit).cloned().collect(),

@@ -12,6 +12,7 @@ use std::{
 
 use ebbtide::{
     model::{
+        document::Document,
         ids::{CollectionKey, RecordId, RecordKey, SourceName},
         op::{LateOriginal, Op, OpState},
         record::{Base, RecordView},
@@ -176,7 +177,7 @@ impl Disk {
     /// What another process on the same data shows of a record.
     pub fn local_beside(&mut self, record: &RecordKey) -> Option<Option<Value>> {
         let (_, reader) = self.beside.as_mut()?;
-        Some(reader.record(record).expect("a record").local.map(Arc::unwrap_or_clone))
+        Some(reader.record(record).expect("a record").local.map(Document::into_value))
     }
 
     /// A row of the mirror is spoilt or made up, behind everybody's back. Nothing that anybody edits here now.
@@ -186,7 +187,7 @@ impl Disk {
         let mirror = rusqlite::Connection::open(self.dir().join("mirror.db")).expect("the mirror");
         mirror.busy_timeout(std::time::Duration::from_secs(10)).expect("a connection");
         if spoil {
-            let mut document = Arc::unwrap_or_clone(base.document);
+            let mut document = base.document.into_value();
             document.as_object_mut()?.insert("x".to_owned(), Value::from(-1));
             mirror
                 .execute("UPDATE records SET body = ?2 WHERE id = ?1", (shared.as_str(), document.to_string()))
@@ -216,7 +217,7 @@ impl Disk {
     // --- questions --------------------------------------------------------------------------------------------------
 
     /// The pending ops of a record, the mirror's base, and what the user sees.
-    pub fn look(&mut self, record: &RecordKey) -> (Vec<Op>, Option<Base>, Option<Arc<Value>>) {
+    pub fn look(&mut self, record: &RecordKey) -> (Vec<Op>, Option<Base>, Option<Document>) {
         let view = self.reader().record(record).expect("a record");
         (view.ops, view.base, view.local)
     }
@@ -234,7 +235,7 @@ impl Disk {
     }
 
     pub fn local(&mut self, record: &RecordKey) -> Option<Value> {
-        self.look(record).2.map(Arc::unwrap_or_clone)
+        self.look(record).2.map(Document::into_value)
     }
 
     pub fn pending(&mut self) -> Vec<Op> {

@@ -9,16 +9,16 @@
 pub mod check;
 pub mod find;
 pub mod layout;
+pub mod lines;
 pub mod merging;
 mod pane;
 pub mod pretty;
 mod sheet;
 pub mod tokens;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::{
     app::{
@@ -30,7 +30,8 @@ use crate::{
     },
     model::{
         activity::Severity,
-        draft::{Draft, DraftKey, DraftTarget, DraftText, DraftVersion, DraftWrite, Versions},
+        document::Document,
+        draft::{Draft, DraftHead, DraftKey, DraftTarget, DraftText, DraftVersion, DraftWrite, Versions},
         ids::{OpId, RecordKey, Revision},
         op::Op,
         record::RecordView,
@@ -74,9 +75,9 @@ pub struct Editor {
 pub struct Begin {
     pub key: DraftKey,
     /// The whole record as the user sees it; `None` for a new one.
-    pub document: Option<Arc<Value>>,
+    pub document: Option<Document>,
     /// What the edit is made on.
-    pub base: Option<Arc<Value>>,
+    pub base: Option<Document>,
     pub base_revision: Option<Revision>,
     /// What was typed before and not queued.
     pub draft: Option<Draft>,
@@ -88,6 +89,13 @@ pub struct Begin {
 pub struct EditorSession {
     #[serde(default)]
     open: Option<SheetSession>,
+}
+
+impl EditorSession {
+    /// The draft that is open.
+    pub fn draft(self) -> Option<DraftKey> {
+        self.open.map(|sheet| DraftKey { record: sheet.record, target: sheet.target })
+    }
 }
 
 impl Editor {
@@ -140,7 +148,7 @@ impl Editor {
     /// The text as it was left, from its draft, or from the record.
     fn sheet_for(&mut self, begin: Begin, cx: &Cx<'_>) -> Sheet {
         let Begin { key, document, base, base_revision, draft, ops } = begin;
-        let draft = draft.filter(|draft| !self.is_ended(draft));
+        let draft = draft.filter(|draft| !self.is_ended(&draft.head()));
         // What was left a moment ago may not be in the loaded draft yet.
         let left =
             self.left.iter().position(|sheet| sheet.key == key && sheet.begun).map(|index| self.left.remove(index));
@@ -210,9 +218,9 @@ impl Editor {
     }
 
     /// True for a draft that was read before it was queued or dropped here. One whose queueing failed is alive.
-    fn is_ended(&self, draft: &Draft) -> bool {
+    fn is_ended(&self, draft: &DraftHead) -> bool {
         let ended = self.ended.iter().find(|(key, _)| *key == draft.key);
-        draft.commit_requested.is_none() && ended.is_some_and(|(_, at)| draft.updated_at <= *at)
+        !draft.is_requested && ended.is_some_and(|(_, at)| draft.version <= DraftVersion::until(*at))
     }
 
     /// Whether writes are on their way to the journal: what is read meanwhile is not newer than what is typed here.
@@ -471,12 +479,15 @@ impl Editor {
 
     /// The record arrived. What was typed stays; what was only looked at follows the record.
     fn show(&mut self, view: &RecordView, cx: &Cx<'_>) -> Outcome {
-        let draft = view.drafts.iter().find(|draft| self.sheet().is_some_and(|sheet| sheet.key == draft.key));
-        let draft = draft.filter(|draft| !self.is_ended(draft));
+        let head = view.heads.iter().find(|head| self.sheet().is_some_and(|sheet| sheet.key == head.key));
+        let head = head.filter(|head| !self.is_ended(head));
+        let draft = head.and_then(|head| view.drafts.iter().find(|draft| draft.key == head.key));
         let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
+        let is_newer = head.is_some_and(|head| head.version > sheet.version && !self.unsaved) || !sheet.begun;
+        sheet.wants_text = head.is_some() && draft.is_none() && is_newer && !sheet.is_out;
         if view.key == sheet.key.record {
-            let is_gone = draft.is_none() && sheet.seen_kept && sheet.begun && !self.unsaved && !sheet.is_out;
-            sheet.seen_kept |= draft.is_some();
+            let is_gone = head.is_none() && sheet.seen_kept && sheet.begun && !self.unsaved && !sheet.is_out;
+            sheet.seen_kept |= head.is_some();
             if is_gone {
                 let text = format!("Another window queued or discarded the draft of {}", name_of(sheet));
                 let hint = "`g v` the vault";
@@ -501,6 +512,8 @@ impl Editor {
         let revision = view.base.as_ref().and_then(|base| base.revision.clone());
         sheet.see(subject.clone(), revision.clone(), view.ops.clone());
         match draft {
+            // Its text is here already, or asked for.
+            None if head.is_some() => {}
             Some(_) if sheet.is_out => {}
             Some(_) if sheet.begun && newer.is_some() => {
                 newer.into_iter().for_each(|draft| sheet.follow(draft));
@@ -573,11 +586,11 @@ pub fn name_of_key(key: &DraftKey) -> String {
 }
 
 /// The document a target is about: the record as the user sees it, or what the op makes of it.
-pub fn subject(target: &DraftTarget, view: &RecordView) -> Option<Arc<Value>> {
+pub fn subject(target: &DraftTarget, view: &RecordView) -> Option<Document> {
     match target {
         DraftTarget::Op(seq) => {
             let op = view.ops.iter().find(|op| op.seq == *seq)?;
-            crate::merge::intended(op).cloned().map(Arc::new)
+            crate::merge::intended(op).cloned().map(Document::from)
         }
         _ => view.local.clone(),
     }

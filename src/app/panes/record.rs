@@ -1,6 +1,6 @@
 //! The record pane: one record as a tree, what the user changed in it, and what the server last had.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{cell::OnceCell, collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,16 +12,25 @@ use crate::{
         event::{Found, MouseKind},
         list,
         pane::{Cx, Outcome, Pane, PaneName, Request, Seen},
-        tree::{self, Documents, Tree, TreeRow},
+        tree::{self, Tree, TreeRow},
     },
-    model::{activity::Severity, draft::DraftTarget, ids::RecordKey, json::Pointer, op::OpKind, record::RecordView},
+    model::{
+        activity::Severity, document::Document, draft::DraftTarget, ids::RecordKey, json::Pointer, op::OpKind,
+        record::RecordView,
+    },
 };
 
-#[derive(Debug, Clone, Default, PartialEq)]
+/// Lines behind the cursor that are made for the first window.
+const NEAR: usize = 200;
+
+#[derive(Debug, Clone, Default)]
 pub struct Record {
     session: RecordSession,
     view: Option<Arc<RecordView>>,
-    tree: Tree,
+    /// Made when somebody looks at it: behind an editor nobody does.
+    tree: OnceCell<Tree>,
+    /// As much of it as a screen needs, where nobody asked for more yet.
+    near: OnceCell<Tree>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -50,19 +59,14 @@ impl Record {
         self.session.server_copy
     }
 
-    /// How many lines the tree has.
-    pub fn lines(&self) -> usize {
-        self.tree.len()
-    }
-
-    /// What some lines of the tree say.
+    /// What the lines of the window say: so many from its first row on.
     pub fn rows(&self, from: usize, count: usize) -> Vec<TreeRow> {
-        let Some(documents) = self.documents() else { return Vec::new() };
-        (from..self.tree.len()).take(count).filter_map(|index| self.tree.row(index, documents)).collect()
+        let tree = self.tree_around(count);
+        (from..tree.len()).take(count).filter_map(|index| tree.row(index)).collect()
     }
 
     fn row(&self, index: usize) -> Option<TreeRow> {
-        self.tree.row(index, self.documents()?)
+        self.tree().row(index)
     }
 
     pub fn cursor(&self) -> &Pointer {
@@ -83,7 +87,6 @@ impl Record {
         }
         if key.is_none() {
             self.view = None;
-            self.tree = Tree::default();
         }
         self.session.record = key;
         self.session.server_copy = false;
@@ -91,10 +94,10 @@ impl Record {
     }
 
     /// The document drawn: the user's version, the server's where asked for, or what is about to be deleted.
-    pub fn document(&self) -> Option<&Value> {
+    pub fn document(&self) -> Option<&Document> {
         let view = self.view.as_deref()?;
-        let base = view.base.as_ref().map(|base| &*base.document);
-        if self.session.server_copy { base } else { view.local.as_deref().or(base) }
+        let base = view.base.as_ref().map(|base| &base.document);
+        if self.session.server_copy { base } else { view.local.as_ref().or(base) }
     }
 
     /// Rows of the tree in a room; the lines below say where the record stands.
@@ -104,13 +107,14 @@ impl Record {
     }
 
     fn position(&self, pointer: &Pointer) -> Option<usize> {
-        self.tree.position(pointer, self.documents()?)
+        self.tree().position(pointer)
     }
 
-    fn index(&self) -> usize {
+    /// The line of the cursor, or of the nearest place around it that has one.
+    fn index(&self, tree: &Tree) -> usize {
         let mut pointer = Some(self.session.cursor.clone());
         while let Some(at) = pointer {
-            if let Some(index) = self.position(&at) {
+            if let Some(index) = tree.position(&at) {
                 return index;
             }
             pointer = at.parent();
@@ -120,13 +124,14 @@ impl Record {
 
     /// (first row drawn, row of the cursor)
     pub fn window(&self, height: usize) -> (usize, usize) {
-        let cursor = self.index();
-        let top = self.position(&self.session.top).unwrap_or(0);
-        (list::view(top, cursor, height, self.tree.len()), cursor)
+        let tree = self.tree_around(height);
+        let cursor = self.index(tree);
+        let top = tree.position(&self.session.top).unwrap_or(0);
+        (list::view(top, cursor, height, tree.len()), cursor)
     }
 
     fn pointer(&self, index: usize) -> Option<Pointer> {
-        self.tree.pointer(index, self.documents()?)
+        self.tree().pointer(index)
     }
 
     fn go(&mut self, index: usize, cx: &Cx<'_>) {
@@ -138,22 +143,37 @@ impl Record {
         }
     }
 
-    /// What the tree is made of. Without pending edits there is nothing to compare.
-    fn documents(&self) -> Option<Documents<'_>> {
-        let view = self.view.as_deref()?;
-        let is_edited = !(self.session.server_copy || view.local.is_none() || view.ops.is_empty());
-        let base = view.base.as_ref().map(|base| &*base.document).filter(|_| is_edited);
-        Some(Documents { shown: self.document()?, base })
+    fn rebuild(&mut self) {
+        (self.tree, self.near) = (OnceCell::new(), OnceCell::new());
     }
 
-    fn rebuild(&mut self) {
-        let tree = self.documents().map(|documents| Tree::of(documents, &self.session.toggled));
-        self.tree = tree.unwrap_or_default();
+    fn tree(&self) -> &Tree {
+        let make = || Some(Tree::of(self.document()?, self.compared(), &self.session.toggled));
+        self.tree.get_or_init(|| make().unwrap_or_default())
+    }
+
+    /// A tree with all that a window of this height shows.
+    fn tree_around(&self, height: usize) -> &Tree {
+        if let Some(tree) = self.tree.get() {
+            return tree;
+        }
+        let RecordSession { cursor, top, toggled, .. } = &self.session;
+        let make = || Some(Tree::near(self.document()?, self.compared(), toggled, [cursor, top], NEAR));
+        let near = self.near.get_or_init(|| make().unwrap_or_default());
+        let last = self.index(near).max(near.position(top).unwrap_or(0));
+        if near.is_whole() || last + 2 * height < near.len() { near } else { self.tree() }
+    }
+
+    /// What the document is compared with. Without pending edits there is nothing to compare.
+    fn compared(&self) -> Option<&Document> {
+        let view = self.view.as_deref()?;
+        let is_edited = !(self.session.server_copy || view.local.is_none() || view.ops.is_empty());
+        view.base.as_ref().map(|base| &base.document).filter(|_| is_edited)
     }
 
     fn toggle(&mut self, folded: Option<bool>) -> bool {
-        let index = self.index();
-        let now = self.tree.folded(index).filter(|now| folded.is_none_or(|wanted| wanted != *now));
+        let index = self.index(self.tree());
+        let now = self.tree().folded(index).filter(|now| folded.is_none_or(|wanted| wanted != *now));
         let (Some(_), Some(pointer)) = (now, self.pointer(index)) else { return false };
         if !self.session.toggled.remove(&pointer) {
             self.session.toggled.insert(pointer);
@@ -185,7 +205,7 @@ impl Record {
     }
 
     fn edit_field(&self) -> Outcome {
-        let Some(row) = self.row(self.index()) else { return self.edit(DraftTarget::Document) };
+        let Some(row) = self.row(self.index(self.tree())) else { return self.edit(DraftTarget::Document) };
         if self.session.server_copy {
             return Outcome::used()
                 .notice(Severity::Info, "record", "This is the server's copy; it is not edited")
@@ -201,7 +221,7 @@ impl Record {
 
     fn copy(&self, action: Action) -> Outcome {
         let Some(record) = &self.session.record else { return Outcome::used() };
-        let pointer = self.pointer(self.index());
+        let pointer = self.pointer(self.index(self.tree()));
         let value = pointer.as_ref().and_then(|pointer| pointer.get(self.document()?));
         let (text, what) = match action {
             Action::CopyId => (record.id.0.clone(), "the record's id"),
@@ -210,7 +230,7 @@ impl Record {
                 (format!("{}/{}{pointer}", record.collection, record.id), "the path")
             }
             Action::CopyJson => (value.map(Value::to_string).unwrap_or_default(), "the value"),
-            _ => (self.document().map(pretty).unwrap_or_default(), "the record as JSON"),
+            _ => (self.document().map(|document| pretty(document)).unwrap_or_default(), "the record as JSON"),
         };
         Outcome::used().effect(Effect::Copy { text, what: what.to_owned() })
     }
@@ -231,11 +251,11 @@ impl Pane for Record {
     }
 
     fn restore(session: RecordSession, _seen: &Seen<'_>) -> Self {
-        Self { session, view: None, tree: Tree::default() }
+        Self { session, ..Self::default() }
     }
 
     fn needs(&self, _cx: &Cx<'_>) -> Vec<Need> {
-        self.session.record.iter().cloned().map(Need::Record).collect()
+        self.session.record.iter().cloned().map(Need::Shown).collect()
     }
 
     fn load(&mut self, _need: &Need, found: &Found, _cx: &Cx<'_>) -> Outcome {
@@ -247,7 +267,7 @@ impl Pane for Record {
 
     fn handle(&mut self, action: &Action, cx: &Cx<'_>) -> Outcome {
         let height = self.tree_height(cx.room);
-        if let Some(index) = list::step(*action, self.index(), self.tree.len(), height) {
+        if let Some(index) = list::step(*action, self.index(self.tree()), self.tree().len(), height) {
             self.go(index, cx);
             return Outcome::used();
         }
@@ -261,7 +281,7 @@ impl Pane for Record {
             }
             Action::Expand => {
                 if !self.toggle(Some(false)) {
-                    self.go(self.index() + 1, cx);
+                    self.go(self.index(self.tree()) + 1, cx);
                 }
                 Outcome::used()
             }
@@ -295,10 +315,10 @@ impl Pane for Record {
         match kind {
             MouseKind::Press => {
                 let index = self.window(self.tree_height(cx.room)).0 + usize::from(row);
-                if index < self.tree.len() {
-                    let again = index == self.index();
+                if index < self.tree().len() {
+                    let again = index == self.index(self.tree());
                     self.go(index, cx);
-                    if self.tree.folded(index).is_some() {
+                    if self.tree().folded(index).is_some() {
                         self.toggle(None);
                     } else if again {
                         return self.edit_field();

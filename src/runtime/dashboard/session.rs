@@ -1,7 +1,7 @@
 //! The session of a running dashboard: another one in its place, other names, earlier moments, and the proof that a start
 //! works.
 
-use super::{Dashboard, Event, Shell, start::bootstrap};
+use super::{Dashboard, Event, Shell, start::bootstrap, start::kept_drafts};
 use crate::{
     app::{effect::Effect, event::Changed},
     model::{
@@ -82,7 +82,7 @@ impl Dashboard {
         let Some(switch) = self.switch.take() else { return };
         let Switch { lock, saved } = *switch;
         let at = self.clock.at();
-        let read = self.store.reader().and_then(|mut reader| Ok((reader.drafts()?, reader)));
+        let read = self.store.reader().and_then(|mut reader| Ok((kept_drafts(&mut reader, &saved)?, reader)));
         let (drafts, mut reader) = match read {
             Ok(read) => read,
             Err(error) => return self.handle(Event::Refused { topic: "session", text: error.to_string(), hint: None }),

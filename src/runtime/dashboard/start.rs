@@ -12,12 +12,14 @@ use crate::{
         App, Setup,
         effect::Need,
         event::{Event, Found},
+        saving::{KeptDrafts, open_draft},
         settings::Restore,
     },
     config::Paths,
     model::{
         activity::{Activity, Severity},
         ids::{CollectionKey, SessionName},
+        session::SavedSession,
         sync_status::Leadership,
         time::Clock,
     },
@@ -73,7 +75,7 @@ impl Dashboard {
         let saved =
             if read_only { reader.session(&session.name) } else { store.begin_session(&session.name, forget).wait() };
         let saved = saved.map_err(failed)?;
-        let drafts = reader.drafts().map_err(failed)?;
+        let drafts = kept_drafts(&mut reader, &saved).map_err(failed)?;
 
         let size = terminal::size().filter(|(columns, rows)| *columns > 0 && *rows > 0).unwrap_or((80, 24));
         let keys: Vec<CollectionKey> =
@@ -195,6 +197,12 @@ impl Dashboard {
             tracing::warn!("the journal is not checked: {error}");
         }
     }
+}
+
+/// The drafts as a saved screen needs them.
+pub(super) fn kept_drafts(reader: &mut Reader, saved: &SavedSession) -> Result<KeptDrafts, StoreError> {
+    let open = open_draft(saved).map(|key| reader.draft(&key)).transpose()?;
+    Ok(KeptDrafts { keys: reader.draft_keys()?, texts: open.into_iter().flatten().collect() })
 }
 
 /// Performs the loads of the first frame at once, and those that its answers ask for in turn.

@@ -69,7 +69,7 @@ async fn renew(
             let view = reader.record(&collection.record(there.id.clone())).map_err(words)?;
             // What has a pending edit goes its own way.
             let (Some(base), true) = (view.base, view.ops.is_empty()) else { continue };
-            if !stamps.went_back(&base.document.to_string(), &there.text) {
+            if !stamps.went_back(base.document.text(), &there.text) {
                 continue;
             }
             let Ok(theirs) = serde_json::from_str::<serde_json::Value>(&there.text) else { continue };
@@ -78,7 +78,7 @@ async fn renew(
                 record: view.key,
                 kind: OpKind::Update,
                 changes: edit::diff(Some(&theirs), Some(&base.document)),
-                document: Some(Arc::unwrap_or_clone(base.document)),
+                document: Some(base.document.into_value()),
                 base: Some(theirs),
                 base_revision: there.revision.clone(),
                 created_at: at.wall,
@@ -140,7 +140,7 @@ fn missing_there(
                 record: view.key,
                 kind: OpKind::Create,
                 changes: edit::diff(None, Some(&base.document)),
-                document: Some(Arc::unwrap_or_clone(base.document)),
+                document: Some(base.document.into_value()),
                 base: None,
                 base_revision: None,
                 created_at: at.wall,

@@ -10,9 +10,9 @@ use rusqlite::{OptionalExtension, params};
 use crate::{
     model::{
         activity::{Activity, Severity},
+        document::Document,
         draft::{Draft, DraftKey, DraftText, DraftVersion, DraftWrite, Versions},
         ids::{OpId, RecordKey, Revision},
-        lazy::LazyDocument,
         time::Timestamp,
         vault::VaultReason,
     },
@@ -178,7 +178,7 @@ fn read(journal: &Journal, place: &Place, key: &DraftKey) -> Result<Option<Draft
                 key: key.clone(),
                 snapshot: row.get(1)?,
                 edits: Vec::new(),
-                base: row.get::<_, Option<String>>(2)?.map(LazyDocument::of_text),
+                base: row.get::<_, Option<String>>(2)?.and_then(Document::read),
                 base_revision: row.get::<_, Option<String>>(3)?.map(Revision),
                 version: DraftVersion(row.get::<_, Option<i64>>(5)?.unwrap_or_default()),
                 commit_requested: None,

@@ -1,15 +1,13 @@
 //! Everything else a screen or a script asks: collections, drafts, sessions, the log, status, the vault.
 
-use std::sync::Arc;
-
 use rusqlite::{OptionalExtension, Row, params};
 
 use crate::{
     model::{
         activity::{Activity, Severity},
-        draft::{Draft, DraftKey, DraftTarget, DraftText, DraftVersion},
+        document::Document,
+        draft::{Draft, DraftHead, DraftKey, DraftTarget, DraftText, DraftVersion},
         ids::{CollectionKey, OpId, RecordId, Revision, SessionName},
-        lazy::LazyDocument,
         op::NewOp,
         query::CollectionOverview,
         session::{Moment, SavedSession, SessionInfo},
@@ -103,11 +101,53 @@ impl Reader {
         })
     }
 
+    /// What there are drafts of, in the order of their numbers.
+    pub fn draft_keys(&mut self) -> Result<Vec<DraftKey>, StoreError> {
+        self.look("reading the drafts", |reader| {
+            let mut select = reader.connection.prepare_cached(
+                "SELECT c.source, c.name, d.record, d.target FROM main.drafts d \
+                 JOIN main.collections c ON c.id = d.collection ORDER BY d.id",
+            )?;
+            let found = select.query_map([], |row| draft_key(row, 0))?;
+            Ok(readable(found)?.into_iter().flatten().collect())
+        })
+    }
+
+    /// The drafts of a record without their texts.
+    pub(super) fn draft_heads(&self, collection: i64, key: &[u8]) -> Result<Vec<DraftHead>> {
+        // Nothing behind the texts of a row is read, which lie on a chain of pages: the index knows who is asked for.
+        let mut select = self.connection.prepare_cached(
+            "SELECT c.source, c.name, d.record, d.target, v.version, d.id, EXISTS (SELECT 1 FROM main.drafts r \
+             INDEXED BY drafts_requested WHERE r.id = d.id AND r.commit_requested IS NOT NULL) FROM main.drafts d JOIN main.collections c ON c.id = d.collection \
+             LEFT JOIN main.draft_versions v ON v.draft = d.id WHERE d.collection = ?1 AND d.key = ?2",
+        )?;
+        let found = select.query_map((collection, key), |row| {
+            let Some(key) = draft_key(row, 0)? else { return Ok(None) };
+            let head = DraftHead {
+                key,
+                version: DraftVersion(row.get::<_, Option<i64>>(4)?.unwrap_or_default()),
+                is_requested: row.get(6)?,
+            };
+            Ok(Some((row.get::<_, i64>(5)?, head)))
+        })?;
+        let mut heads: Vec<(i64, DraftHead)> = readable(found)?.into_iter().flatten().collect();
+        heads.sort_by_key(|(id, _)| *id);
+        Ok(heads.into_iter().map(|(_, head)| head).collect())
+    }
+
+    pub fn draft(&mut self, key: &DraftKey) -> Result<Option<Draft>, StoreError> {
+        self.look("reading a draft", |reader| {
+            let collection = reader.journal_collection(&key.record.collection)?.unwrap_or(-1);
+            let wanted = (collection, keys::of(&key.record.id), key.target.to_key());
+            Ok(reader.drafts_where("d.collection = ?1 AND d.key = ?2 AND d.target = ?3", wanted)?.pop())
+        })
+    }
+
     pub(super) fn drafts_where(&self, condition: &str, parameters: impl rusqlite::Params) -> Result<Vec<Draft>> {
         let mut select = self.connection.prepare_cached(&format!(
             "SELECT d.id, c.source, c.name, d.record, d.target, d.snapshot, d.base, d.base_revision, d.commit_requested, \
              d.updated_at, v.version FROM main.drafts d JOIN main.collections c ON c.id = d.collection \
-             LEFT JOIN main.draft_versions v ON v.draft = d.id WHERE {condition} ORDER BY d.id"
+             LEFT JOIN main.draft_versions v ON v.draft = d.id WHERE {condition}"
         ))?;
         // A draft of a target of a newer ebbtide, or one that cannot be read, stays in the table and is not shown.
         let found = select.query_map(parameters, |row| {
@@ -117,7 +157,7 @@ impl Reader {
                 key,
                 snapshot: row.get(5)?,
                 edits: Vec::new(),
-                base: row.get::<_, Option<String>>(6)?.map(LazyDocument::of_text),
+                base: row.get::<_, Option<String>>(6)?.and_then(Document::read),
                 base_revision: row.get::<_, Option<String>>(7)?.map(Revision),
                 version: DraftVersion(row.get::<_, Option<i64>>(10)?.unwrap_or_default()),
                 commit_requested: row.get::<_, Option<String>>(8)?.and_then(|id| id.parse().ok()).map(OpId),
@@ -125,8 +165,11 @@ impl Reader {
             };
             Ok(Some((id, draft)))
         })?;
-        let mut drafts = Vec::new();
-        for (id, mut draft) in readable(found)?.into_iter().flatten() {
+        // Put in order here: SQLite would copy each text into its sorter and out of it.
+        let mut found: Vec<(i64, Draft)> = readable(found)?.into_iter().flatten().collect();
+        found.sort_by_key(|(id, _)| *id);
+        let mut drafts = Vec::with_capacity(found.len());
+        for (id, mut draft) in found {
             let mut edits =
                 self.connection.prepare_cached("SELECT edit FROM main.draft_edits WHERE draft = ?1 ORDER BY id")?;
             draft.edits = readable(edits.query_map([id], |row| row.get(0))?)?;
@@ -327,7 +370,7 @@ impl Reader {
         };
         let view = self.record(&entry.record)?;
         let revision = view.base.and_then(|base| base.revision);
-        Ok(Some(KeptVersion { entry, kept, local: view.local.map(Arc::unwrap_or_clone), revision }))
+        Ok(Some(KeptVersion { entry, kept, local: view.local.map(Document::into_value), revision }))
     }
 
     /// The text of a kept version; of a discarded draft, the draft as JSON.

@@ -25,6 +25,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{
     model::{
+        document::Document,
         draft::Draft,
         ids::{CollectionKey, RecordId, RecordKey, Revision},
         json::Pointer,
@@ -40,6 +41,7 @@ use crate::{
         journal::{mend, ops, shadow},
         keys, schema,
         search::{Nudge, meta},
+        sql,
     },
 };
 
@@ -273,11 +275,7 @@ impl Reader {
             .query_row((mirror, key), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?;
         Ok(found.and_then(|(body, revision, at)| {
-            Some(Base {
-                document: Arc::new(serde_json::from_str(&body).ok()?),
-                revision: revision.map(Revision),
-                received_at: Timestamp(at),
-            })
+            Some(Base { document: Document::read(body)?, revision: revision.map(Revision), received_at: Timestamp(at) })
         }))
     }
 
@@ -329,28 +327,43 @@ impl Reader {
     }
 
     pub fn record(&mut self, key: &RecordKey) -> Result<RecordView, StoreError> {
-        self.look("reading a record", |reader| {
-            let row_key = keys::of(&key.id);
-            let journal = reader.journal_collection(&key.collection)?.unwrap_or(-1);
-            let mirror = reader.mirror_collection(&key.collection)?.unwrap_or(-1);
-            let chain = reader.chain_by_key(journal, &row_key)?;
-            let base = reader.base(mirror, &row_key)?;
-            let drafts = reader.drafts_where("d.collection = ?1 AND d.key = ?2", params![journal, row_key])?;
-            let conflict = reader.open_conflict(journal, &row_key)?;
-            let marks: i64 = reader
-                .connection
-                .prepare_cached("SELECT marks FROM main.shadow WHERE collection = ?1 AND key = ?2")?
-                .query_row((journal, &row_key), |row| row.get(0))
-                .optional()?
-                .unwrap_or(0);
-            let there = base.as_ref().map(|base| Arc::clone(&base.document));
-            let local = match chain.as_slice() {
-                [] => there,
-                chain => shadow::local(there.as_deref().cloned(), chain).map(Arc::new),
-            };
-            let mark = shadow::record_mark(marks, !drafts.is_empty());
-            Ok(RecordView { key: key.clone(), base, local, mark, ops: chain, drafts, conflict })
-        })
+        self.look("reading a record", |reader| reader.view(key, usize::MAX))
+    }
+
+    /// The same without the texts of large drafts.
+    pub fn shown(&mut self, key: &RecordKey) -> Result<RecordView, StoreError> {
+        self.look("reading a record", |reader| reader.view(key, RecordView::SMALL_DRAFT))
+    }
+
+    fn view(&self, key: &RecordKey, most: usize) -> Result<RecordView> {
+        let row_key = keys::of(&key.id);
+        let journal = self.journal_collection(&key.collection)?.unwrap_or(-1);
+        let mirror = self.mirror_collection(&key.collection)?.unwrap_or(-1);
+        let chain = self.chain_by_key(journal, &row_key)?;
+        let base = self.base(mirror, &row_key)?;
+        let heads = self.draft_heads(journal, &row_key)?;
+        let drafts = match heads.is_empty() {
+            true => Vec::new(),
+            false => self.drafts_where(
+                "d.collection = ?1 AND d.key = ?2 \
+                 AND octet_length(d.snapshot) + coalesce(octet_length(d.base), 0) <= ?3",
+                params![journal, row_key, sql(most)],
+            )?,
+        };
+        let conflict = self.open_conflict(journal, &row_key)?;
+        let marks: i64 = self
+            .connection
+            .prepare_cached("SELECT marks FROM main.shadow WHERE collection = ?1 AND key = ?2")?
+            .query_row((journal, &row_key), |row| row.get(0))
+            .optional()?
+            .unwrap_or(0);
+        let there = base.as_ref().map(|base| base.document.clone());
+        let local = match chain.as_slice() {
+            [] => there,
+            chain => shadow::local(there.map(Document::into_value), chain).map(Document::from),
+        };
+        let mark = shadow::record_mark(marks, !heads.is_empty());
+        Ok(RecordView { key: key.clone(), base, local, mark, ops: chain, heads, drafts, conflict })
     }
 
     pub fn drafts(&mut self) -> Result<Vec<Draft>, StoreError> {

@@ -51,7 +51,7 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
             select(canvas, line, focused);
         }
     }
-    if pane.lines() == 0 {
+    if rows.is_empty() {
         canvas.put(inner.x + 4, inner.y, "{}", 2, Role::Dim);
     }
     let below = usize::from(inner.height).saturating_sub(height);
@@ -74,7 +74,7 @@ fn value_column(rows: &[TreeRow], width: usize) -> usize {
 }
 
 fn tree_row(canvas: &mut Canvas<'_>, line: Area, row: &TreeRow, column: usize, view: &RecordView) {
-    let has_draft = view.drafts.iter().any(|draft| draft.key.target == DraftTarget::Field(row.pointer.clone()));
+    let has_draft = view.heads.iter().any(|head| head.key.target == DraftTarget::Field(row.pointer.clone()));
     let (mark, role) = match row.change {
         _ if has_draft => ("~", Role::Draft),
         Change::None => (" ", Role::Text),
@@ -138,7 +138,7 @@ fn notes(app: &App, view: &RecordView) -> Vec<(String, Role)> {
     if let Some(op) = view.ops.last() {
         notes.push(op_note(op));
     }
-    if view.drafts.iter().any(|draft| !matches!(draft.key.target, DraftTarget::Field(_))) {
+    if view.heads.iter().any(|head| !matches!(head.key.target, DraftTarget::Field(_))) {
         notes.push(("A draft of it is kept: e continues it".to_owned(), Role::Draft));
     }
     match &view.base {

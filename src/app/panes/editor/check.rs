@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::tokens;
+use super::{lines::Lines, tokens};
 use crate::model::{
     edit::{self, Change},
     ids::CollectionKey,
@@ -242,26 +242,27 @@ impl LineChanges {
     }
 
     /// Compares two texts by line. What is equal at both ends is skipped; the middle is aligned where it is small.
-    pub fn between(old: &[String], new: &[String]) -> Self {
+    pub fn between(old: &Lines, new: &[String]) -> Self {
         let first = old.iter().zip(new).take_while(|(a, b)| a == b).count();
-        let (old, new) = (&old[first..], &new[first..]);
-        let tail = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).count();
-        let (old, new) = (&old[..old.len() - tail], &new[..new.len() - tail]);
+        let rest = old.len().min(new.len()) - first;
+        let tail = old.iter().rev().zip(new.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
+        let old: Vec<&str> = (first..old.len() - tail).filter_map(|line| old.get(line)).collect();
+        let new: Vec<&str> = new[first..new.len() - tail].iter().map(String::as_str).collect();
         let mut changes = Self { first, marks: vec![None; new.len()], ..Self::default() };
         if old.len() > MOST_ALIGNED || new.len() > MOST_ALIGNED {
-            let known: std::collections::HashSet<&String> = old.iter().collect();
-            for (mark, line) in changes.marks.iter_mut().zip(new) {
+            let known: std::collections::HashSet<&str> = old.into_iter().collect();
+            for (mark, line) in changes.marks.iter_mut().zip(&new) {
                 *mark = (!known.contains(line)).then_some(LineMark::Changed);
             }
             return changes;
         }
-        for op in similar::capture_diff_slices(similar::Algorithm::Myers, old, new) {
+        for op in similar::capture_diff_slices(similar::Algorithm::Myers, &old, &new) {
             let (_, removed, added) = op.as_tag_tuple();
             if matches!(op, similar::DiffOp::Equal { .. }) {
                 continue;
             }
             for offset in 0..removed.len().max(added.len()) {
-                let gone = removed.clone().nth(offset).map(|at| old[at].clone());
+                let gone = removed.clone().nth(offset).map(|at| old[at].to_owned());
                 let came = added.clone().nth(offset);
                 if let Some(at) = came {
                     changes.marks[at] = Some(if gone.is_some() { LineMark::Changed } else { LineMark::Added });
@@ -333,7 +334,7 @@ mod tests {
     #[test]
     fn lines_are_marked_against_the_base() {
         let split = |text: &str| text.split('\n').map(str::to_owned).collect::<Vec<_>>();
-        let changes = LineChanges::between(&split("{\na\nb\nc\n}"), &split("{\na\nB\nc\nd\n}"));
+        let changes = LineChanges::between(&Lines::of("{\na\nb\nc\n}".to_owned()), &split("{\na\nB\nc\nd\n}"));
         let marks: Vec<_> = (0..6).map(|line| changes.mark(line)).collect();
         assert_eq!(marks, [None, None, Some(LineMark::Changed), None, Some(LineMark::Added), None]);
         assert_eq!(changes.pairs, [(Some("b".to_owned()), Some(2)), (None, Some(4))]);

@@ -4,8 +4,6 @@
 //! record as it is now; taking that step back takes the old base back with it, or the text of before would undo, when it
 //! is queued, what others did meanwhile.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -26,6 +24,7 @@ use crate::{
     merge::{Field, How, Merged, Pick, merge_fields},
     model::{
         activity::Severity,
+        document::Document,
         draft::{DraftTarget, DraftWrite},
         edit,
         ids::Revision,
@@ -200,7 +199,7 @@ impl Sheet {
             false => (rebase.after == text && rebase.from == here).then(|| rebase.to.clone()),
         });
         let Some(ground) = crossed else { return false };
-        self.set_base(ground.document.map(Arc::new), ground.revision);
+        self.set_base(ground.document.map(Document::from), ground.revision);
         true
     }
 

@@ -44,6 +44,8 @@ impl Pane for Editor {
     fn needs(&self, _cx: &Cx<'_>) -> Vec<Need> {
         match self.sheet() {
             Some(sheet) if sheet.is_new() && sheet.id.text().trim().is_empty() => Vec::new(),
+            // Its own text is here already, unless another window typed a newer one.
+            Some(sheet) if sheet.ready && !sheet.wants_text => vec![Need::Shown(sheet.record_key())],
             Some(sheet) => vec![Need::Record(sheet.record_key())],
             None => Vec::new(),
         }

@@ -2,86 +2,89 @@
 
 use serde_json::Value;
 
+use crate::model::members::{Member, is_array, is_object, members};
+
 /// A container is written on one line up to this many characters.
 const SHORT: usize = 60;
 
 /// The text of a value. The outermost container always has lines of its own.
 pub fn pretty(value: &Value) -> String {
-    let mut text = String::new();
-    write(value, 0, &mut text);
+    pretty_text(&value.to_string())
+}
+
+/// The same of a value that is a text already: it is laid out without being parsed.
+pub fn pretty_text(json: &str) -> String {
+    let raw = json.trim();
+    let mut text = String::with_capacity(raw.len() * 2);
+    write(raw, &members(raw), 0, &mut text);
     text
 }
 
-fn write(value: &Value, depth: usize, text: &mut String) {
-    let inner = "  ".repeat(depth + 1);
-    match value {
-        Value::Object(members) if !members.is_empty() => {
-            text.push_str("{\n");
-            for (index, (name, value)) in members.iter().enumerate() {
-                text.push_str(if index > 0 { ",\n" } else { "" });
-                text.push_str(&inner);
-                text.push_str(&Value::from(name.as_str()).to_string());
-                text.push_str(": ");
-                write_inner(value, depth + 1, text);
-            }
-            text.push('\n');
-            text.push_str(&inner[2..]);
-            text.push('}');
-        }
-        Value::Array(items) if !items.is_empty() => {
-            text.push_str("[\n");
-            for (index, value) in items.iter().enumerate() {
-                text.push_str(if index > 0 { ",\n" } else { "" });
-                text.push_str(&inner);
-                write_inner(value, depth + 1, text);
-            }
-            text.push('\n');
-            text.push_str(&inner[2..]);
-            text.push(']');
-        }
-        other => text.push_str(&other.to_string()),
+fn write(raw: &str, inside: &[Member<'_>], depth: usize, text: &mut String) {
+    if inside.is_empty() {
+        return write_plain(raw, text);
     }
+    text.push_str(if is_object(raw) { "{" } else { "[" });
+    for (index, member) in inside.iter().enumerate() {
+        text.push_str(if index > 0 { ",\n" } else { "\n" });
+        indent(depth + 1, text);
+        write_name(member, text);
+        write_inner(member.value, depth + 1, text);
+    }
+    text.push('\n');
+    indent(depth, text);
+    text.push_str(if is_object(raw) { "}" } else { "]" });
 }
 
-fn write_inner(value: &Value, depth: usize, text: &mut String) {
+fn indent(depth: usize, text: &mut String) {
+    (0..depth).for_each(|_| text.push_str("  "));
+}
+
+fn write_inner(raw: &str, depth: usize, text: &mut String) {
+    let inside = members(raw);
     let begin = text.len();
-    if !write_short(value, text, begin + SHORT) {
+    if !write_short(raw, &inside, text, begin + SHORT) {
         text.truncate(begin);
-        write(value, depth, text);
+        write(raw, &inside, depth, text);
     }
 }
 
 /// Writes on one line; false as soon as the text would grow beyond `limit` bytes. Scalars have no limit.
-fn write_short(value: &Value, text: &mut String, limit: usize) -> bool {
-    match value {
-        Value::Object(members) if !members.is_empty() => {
-            text.push_str("{ ");
-            for (index, (name, value)) in members.iter().enumerate() {
-                text.push_str(if index > 0 { ", " } else { "" });
-                text.push_str(&Value::from(name.as_str()).to_string());
-                text.push_str(": ");
-                if text.len() > limit || !write_short(value, text, limit) {
-                    return false;
-                }
-            }
-            text.push_str(" }");
-            text.len() <= limit
+fn write_short(raw: &str, inside: &[Member<'_>], text: &mut String, limit: usize) -> bool {
+    if inside.is_empty() {
+        write_plain(raw, text);
+        return true;
+    }
+    text.push_str(if is_object(raw) { "{ " } else { "[" });
+    for (index, member) in inside.iter().enumerate() {
+        text.push_str(if index > 0 { ", " } else { "" });
+        write_name(member, text);
+        if text.len() > limit || !write_short(member.value, &members(member.value), text, limit) {
+            return false;
         }
-        Value::Array(items) if !items.is_empty() => {
-            text.push('[');
-            for (index, value) in items.iter().enumerate() {
-                text.push_str(if index > 0 { ", " } else { "" });
-                if text.len() > limit || !write_short(value, text, limit) {
-                    return false;
-                }
-            }
-            text.push(']');
-            text.len() <= limit
-        }
-        other => {
-            text.push_str(&other.to_string());
-            true
-        }
+    }
+    text.push_str(if is_object(raw) { " }" } else { "]" });
+    text.len() <= limit
+}
+
+fn write_name(member: &Member<'_>, text: &mut String) {
+    if !member.raw_name.is_empty() {
+        write_plain(member.raw_name, text);
+        text.push_str(": ");
+    }
+}
+
+/// A scalar or an empty container in serde_json's own spelling.
+fn write_plain(raw: &str, text: &mut String) {
+    let is_plain = match raw.as_bytes().first() {
+        Some(b'"') => !raw.contains('\\'),
+        Some(b'-' | b'0'..=b'9') => !raw.contains(['e', 'E']),
+        _ => !is_object(raw) && !is_array(raw),
+    };
+    let spelled = (!is_plain).then(|| serde_json::from_str::<Value>(raw).ok()).flatten();
+    match spelled {
+        Some(value) => text.push_str(&value.to_string()),
+        None => text.push_str(raw),
     }
 }
 
@@ -115,6 +118,19 @@ mod tests {
 }"#;
         assert_eq!(pretty(&value), expected);
         assert_eq!(pretty(&json!({"a": 1})), "{\n  \"a\": 1\n}");
+    }
+
+    #[test]
+    fn a_text_is_laid_out_as_its_value_whatever_its_spelling() {
+        let text = "\n{ \"s\":\"a\\u00e9\\/b\\n\", \"n\" : [ 1E2 , -0, 1.50,true ], \"e\": { }, \"l\": [ ],\n \"a\": 1, \"a\": \"last\",
+            \"\\u00e9\":{\"x\":[[1,2],[3,[\"a rather long text, so that it does not stay on its line\"]]]}} ";
+        let value: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(pretty_text(text), pretty(&value));
+        assert_eq!(serde_json::from_str::<Value>(&pretty_text(text)).unwrap().to_string(), value.to_string());
+        for scalar in ["7", " \"\\u0041\" ", "null", "[]", "{ }", "1e5"] {
+            let value: Value = serde_json::from_str(scalar).unwrap();
+            assert_eq!(pretty_text(scalar), value.to_string());
+        }
     }
 
     #[test]

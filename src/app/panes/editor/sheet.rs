@@ -1,6 +1,6 @@
 //! One thing being edited: its text, what it was begun on, and what of it the journal already has.
 
-use std::{cell::OnceCell, sync::Arc};
+use std::cell::OnceCell;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
@@ -8,8 +8,9 @@ use serde_json::{Value, value::RawValue};
 use super::{
     check::{self, Check, LineChanges, Reading, Rules, Terms},
     find::Find,
+    lines::Lines,
     merging::{Rebase, Standing, ThreeWay},
-    pretty::pretty,
+    pretty::{pretty, pretty_text},
 };
 use crate::{
     app::{
@@ -21,11 +22,11 @@ use crate::{
         },
     },
     model::{
+        document::Document,
         draft::{Draft, DraftKey, DraftTarget, DraftVersion, DraftWrite, Versions},
         edit,
         ids::{OpId, RecordId, RecordKey, Revision},
         json::Pointer,
-        lazy::LazyDocument,
         op::{NewOp, Op, OpKind},
         time::{At, Timestamp},
     },
@@ -50,12 +51,12 @@ pub struct Sheet {
     /// False until the text is there: from a draft, or from the record once it is loaded.
     pub ready: bool,
     /// The document the text was begun on.
-    pub base: Option<Arc<Value>>,
+    pub base: Option<Document>,
     pub base_revision: Option<Revision>,
     /// The base as the backend keeps it, made when it is asked for.
     base_normal: OnceCell<Option<Value>>,
     /// The text the base was laid out as, by line.
-    pub base_lines: Vec<String>,
+    pub base_lines: Lines,
     /// The journal has a draft of it.
     pub begun: bool,
     appended: usize,
@@ -64,7 +65,7 @@ pub struct Sheet {
     /// Something was typed since it was opened here: a load does not replace it.
     pub touched: bool,
     /// The record's local value as last seen: outside `None` while unknown, inside `None` where it does not exist.
-    pub(super) now: Option<Option<Arc<Value>>>,
+    pub(super) now: Option<Option<Document>>,
     pub(super) now_revision: Option<Revision>,
     moved: bool,
     /// The three versions while the record is another one than the base.
@@ -91,6 +92,8 @@ pub struct Sheet {
     pub(super) is_out: bool,
     /// The journal was seen to hold this draft: where it holds it no more, another window ended it.
     pub(super) seen_kept: bool,
+    /// The journal has a newer text of the draft, or one where nothing was typed here.
+    pub(super) wants_text: bool,
     /// Another window typed in it, and that was said.
     pub(super) followed: bool,
     /// The version of the record the user was told of last; inside `None`: that it is gone.
@@ -157,7 +160,7 @@ impl Sheet {
             base: None,
             base_revision: None,
             base_normal: OnceCell::new(),
-            base_lines: Vec::new(),
+            base_lines: Lines::default(),
             begun: false,
             appended: 0,
             rewrite: false,
@@ -177,6 +180,7 @@ impl Sheet {
             clock: DraftVersion::NONE,
             is_out: false,
             seen_kept: false,
+            wants_text: false,
             followed: false,
             told: None,
             check: Check::default(),
@@ -225,23 +229,25 @@ impl Sheet {
         self.appended = draft.edits.len();
         self.ready = true;
         self.restored = Some(draft.updated_at);
-        self.set_base(draft.base.as_ref().and_then(LazyDocument::shared), draft.base_revision.clone());
+        self.set_base(draft.base.clone(), draft.base_revision.clone());
     }
 
     /// Begins with the record as it stands; only while nothing was typed.
-    pub fn begin_with(&mut self, document: Option<Arc<Value>>, revision: Option<Revision>) {
+    pub fn begin_with(&mut self, document: Option<Document>, revision: Option<Revision>) {
         let was = self.buffer.held_view().or(self.ready.then(|| self.buffer.view()));
         self.set_base(document, revision);
         let pointer = self.pointer();
-        let value = self.base.as_ref().and_then(|document| pointer.get(document));
-        let text = match (value, pointer.is_root()) {
-            (Some(Value::String(text)), false) => {
-                self.reading = Reading::Text;
-                text.clone()
-            }
-            (Some(value), _) => pretty(value),
-            (None, true) => EMPTY_RECORD.to_owned(),
-            (None, false) => String::new(),
+        let text = match &self.base {
+            Some(document) if pointer.is_root() => pretty_text(document.text()),
+            None if pointer.is_root() => EMPTY_RECORD.to_owned(),
+            document => match document.as_ref().and_then(|document| pointer.get(document)) {
+                Some(Value::String(text)) => {
+                    self.reading = Reading::Text;
+                    text.clone()
+                }
+                Some(value) => pretty(value),
+                None => String::new(),
+            },
         };
         self.buffer = TextBuffer::new(&text);
         match was {
@@ -254,12 +260,9 @@ impl Sheet {
         self.ready = true;
     }
 
-    pub(super) fn set_base(&mut self, base: Option<Arc<Value>>, revision: Option<Revision>) {
-        let text = base.as_deref().map(pretty);
-        self.base_lines = match text.filter(|_| !self.is_field()) {
-            Some(text) => text.split('\n').map(str::to_owned).collect(),
-            None => Vec::new(),
-        };
+    pub(super) fn set_base(&mut self, base: Option<Document>, revision: Option<Revision>) {
+        let base_lines = base.as_ref().filter(|_| !self.is_field()).map(|base| Lines::of(pretty_text(base.text())));
+        self.base_lines = base_lines.unwrap_or_default();
         self.base_normal = OnceCell::new();
         self.base = base;
         self.base_revision = revision;
@@ -272,7 +275,7 @@ impl Sheet {
     }
 
     /// Takes in what the record is now.
-    pub fn see(&mut self, document: Option<Arc<Value>>, revision: Option<Revision>, ops: Vec<Op>) {
+    pub fn see(&mut self, document: Option<Document>, revision: Option<Revision>, ops: Vec<Op>) {
         self.now = Some(document);
         self.now_revision = revision;
         self.ops = ops;
@@ -334,13 +337,18 @@ impl Sheet {
     fn compare_base(&mut self) {
         let Some(now) = self.now.as_ref().filter(|_| !self.is_new()) else { return };
         let pointer = self.pointer();
-        let base = self.base.as_ref().and_then(|base| pointer.get(base));
-        let now = now.as_ref().and_then(|now| pointer.get(now));
-        self.moved = match (base, now) {
-            (None, None) => false,
-            (Some(base), Some(now)) => !crate::model::json::same_value(base, now),
-            _ => true,
+        let moved = match (&self.base, now) {
+            (Some(base), Some(now)) if pointer.is_root() => !base.is_same(now),
+            (base, now) => {
+                let place = |document| pointer.get(document);
+                match (base.as_deref().and_then(place), now.as_deref().and_then(place)) {
+                    (None, None) => false,
+                    (Some(base), Some(now)) => !crate::model::json::same_value(base, now),
+                    _ => true,
+                }
+            }
         };
+        self.moved = moved;
     }
 
     /// Judges the text anew. `thorough` also where it is too large for every key.

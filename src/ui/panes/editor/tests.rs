@@ -17,6 +17,7 @@ use crate::{
         world::World,
     },
     model::{
+        document::Document,
         draft::{Draft, DraftKey, DraftWrite},
         edit,
         ids::{CollectionKey, OpId, RecordKey, Seq},
@@ -131,7 +132,7 @@ impl Desk {
         };
         let key = DraftKey { record: record(), target };
         let base_revision = document.is_some().then(|| "18".into());
-        let document = document.map(std::sync::Arc::new);
+        let document = document.map(Document::from);
         let begin = Begin { key, base: document.clone(), document, base_revision, draft: None, ops };
         desk.act(|editor, cx| editor.open(begin, cx));
         desk
@@ -176,7 +177,7 @@ impl Desk {
     }
 
     fn load(mut self, local: Value) -> Self {
-        let local = std::sync::Arc::new(local);
+        let local = Document::from(local);
         let base = Base { document: local.clone(), revision: Some("19".into()), received_at: Timestamp(0) };
         let view = RecordView {
             key: record(),
@@ -184,6 +185,7 @@ impl Desk {
             local: Some(local),
             mark: RecordMark::Draft,
             ops: self.ops.clone(),
+            heads: self.draft.iter().map(Draft::head).collect(),
             drafts: self.draft.iter().cloned().collect(),
             conflict: None,
         };
@@ -198,6 +200,7 @@ impl Desk {
             local: None,
             mark: RecordMark::Draft,
             ops: Vec::new(),
+            heads: self.draft.iter().map(Draft::head).collect(),
             drafts: self.draft.iter().cloned().collect(),
             conflict: None,
         };

@@ -1,0 +1,155 @@
+//! A JSON document: the text it was read from, the value it means, or both.
+
+use std::{
+    ops::Deref,
+    sync::{Arc, OnceLock},
+};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value, value::RawValue};
+
+use crate::model::json;
+
+/// A document, shared by its clones. It dereferences to its value, which is made of its text when somebody looks at it
+/// first: a megabyte of text may be ten of values, and most of a record's readers show a screen of it, or compare it
+/// with what they have.
+///
+/// **Invariant:** a text is kept only where it is known to be a value ([`Document::read`]).
+#[derive(Debug, Clone)]
+pub struct Document(Arc<Inner>);
+
+/// At least one of them is there.
+#[derive(Debug, Default)]
+struct Inner {
+    text: OnceLock<String>,
+    value: OnceLock<Value>,
+}
+
+/// Texts up to this many bytes are parsed at once.
+const SMALL: usize = 64 * 1024;
+
+/// Deeper ones are parsed at once too: how deep serde_json goes is its own business.
+const DEEP: usize = 100;
+
+impl Document {
+    /// A document as it lies in a file; `None` where it is none. Its text is looked at once, and kept as it is.
+    pub fn read(text: String) -> Option<Self> {
+        // Half of a surrogate pair is a sound text and no value.
+        if text.len() <= SMALL || text.contains("\\u") || json::nesting(&text) > DEEP {
+            let value: Value = serde_json::from_str(&text).ok()?;
+            return Some(Self(Arc::new(Inner { text: text.into(), value: value.into() })));
+        }
+        serde_json::from_str::<&RawValue>(&text).ok()?;
+        Some(Self(Arc::new(Inner { text: text.into(), value: OnceLock::new() })))
+    }
+
+    /// As JSON: what it was read from, or the value written out.
+    pub fn text(&self) -> &str {
+        self.0.text.get_or_init(|| self.value().to_string())
+    }
+
+    pub fn value(&self) -> &Value {
+        let parse = || self.0.text.get().and_then(|text| serde_json::from_str(text).ok());
+        self.0.value.get_or_init(|| parse().unwrap_or_default())
+    }
+
+    /// The value by itself, copied only where somebody else has it too.
+    pub fn into_value(self) -> Value {
+        self.value();
+        match Arc::try_unwrap(self.0) {
+            Ok(inner) => inner.value.into_inner().unwrap_or_default(),
+            Err(shared) => Self(shared).value().clone(),
+        }
+    }
+
+    /// True where both say the same: as [`json::same_value`], without a look at the values where the texts are one.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.is_same_text(other) || json::same_value(self, other)
+    }
+
+    fn is_same_text(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+            || matches!((self.0.text.get(), other.0.text.get()), (Some(mine), Some(theirs)) if mine == theirs)
+    }
+}
+
+impl Deref for Document {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        self.value()
+    }
+}
+
+impl From<Value> for Document {
+    fn from(value: Value) -> Self {
+        Self(Arc::new(Inner { text: OnceLock::new(), value: value.into() }))
+    }
+}
+
+impl PartialEq for Document {
+    fn eq(&self, other: &Self) -> bool {
+        self.is_same_text(other) || self.value() == other.value()
+    }
+}
+
+impl Serialize for Document {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.value().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Document {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(Self::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn large(inner: &str) -> String {
+        format!(r#"{{"filler": "{}", "inner": {inner}}}"#, "x".repeat(SMALL))
+    }
+
+    #[test]
+    fn text_and_value_are_the_same_document() {
+        let text = Document::read(r#"{"a": [1, "é"]}"#.to_owned()).unwrap();
+        let value = Document::from(json!({"a": [1, "é"]}));
+        assert_eq!(text, value);
+        assert!(text.is_same(&value) && text.is_same(&Document::read(r#"{"a":[1.0,"é"]}"#.to_owned()).unwrap()));
+        assert_eq!((text.text(), value.text()), (r#"{"a": [1, "é"]}"#, r#"{"a":[1,"é"]}"#));
+        assert_eq!(serde_json::to_string(&text).unwrap(), r#"{"a":[1,"é"]}"#);
+        assert_eq!(serde_json::from_str::<Document>(r#"{"a":[1,"é"]}"#).unwrap(), value);
+        assert_ne!(text, Document::from(json!({"a": [2]})));
+        assert_eq!((text.clone().into_value(), text.into_value()), (json!({"a": [1, "é"]}), json!({"a": [1, "é"]})));
+    }
+
+    #[test]
+    fn a_large_text_is_parsed_when_it_is_looked_at() {
+        let document = Document::read(large("[1, 2.50]")).unwrap();
+        assert!(document.0.value.get().is_none());
+        assert!(document.is_same(&document.clone()) && document == Document::read(large("[1, 2.50]")).unwrap());
+        assert!(document.0.value.get().is_none(), "one text is one value");
+        assert_eq!(document["inner"].to_string(), "[1,2.50]");
+        assert_eq!(document.into_value()["inner"][0], json!(1));
+    }
+
+    #[test]
+    fn what_is_no_value_is_no_document_however_large() {
+        let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        for inner in ["", "[1", "nul", "\"a", "1e", "{\"a\" 1}", r#""\ud800""#, r#""\x""#, &deep(200)] {
+            assert_eq!(Document::read(inner.to_owned()), None, "{inner}");
+            assert_eq!(Document::read(large(inner)), None, "{inner}");
+        }
+        let unpaired = large(r#""\ud83d\ude00""#);
+        assert_eq!(Document::read(unpaired).unwrap()["inner"], json!("😀"));
+        for levels in 90..140 {
+            let parsed = serde_json::from_str::<Value>(&large(&deep(levels))).ok();
+            let read = Document::read(large(&deep(levels)));
+            assert_eq!(read.as_deref(), parsed.as_ref(), "{levels} levels");
+        }
+    }
+}

@@ -83,6 +83,26 @@ fn the_queue_drains_by_itself_when_the_server_comes_back() {
 }
 
 #[test]
+fn an_edit_that_is_taken_back_is_told_once_and_logged_once() {
+    let (_dir, _serve, workspace) = serve_with_people();
+    workspace.run(&["sync"]);
+    let mut pty = workspace.dashboard(120, 36, &["--offline"]);
+    pty.wait_text("Person 3");
+    workspace.run(&["patch", "users", "u_005", r#"{"role": "owner"}"#]);
+    pty.wait_text("1 queued");
+    pty.send("u");
+    pty.wait_text("Took back op 1");
+    pty.wait_text("0 queued");
+    pty.send("L");
+    let frame = pty.wait_text("change #1 of");
+    assert_eq!(frame.rows.iter().filter(|row| row.contains("  outbox  ")).count(), 1, "{}", frame.text());
+    pty.send("\x1b");
+    pty.wait_text("1 Collections");
+    pty.send("u");
+    pty.wait_text("There is nothing to undo");
+}
+
+#[test]
 fn signals_give_the_terminal_back_and_end_with_their_code() {
     let (_dir, _serve, workspace) = serve_with_people();
     for (signal, code) in [(15, 143), (2, 130), (1, 129)] {

@@ -72,6 +72,8 @@ pub enum Event {
         topic: &'static str,
         text: String,
     },
+    /// The same, of what the journal has a row in the log of already.
+    Told(Activity),
     Refused {
         topic: &'static str,
         text: String,

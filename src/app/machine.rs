@@ -80,6 +80,10 @@ impl App {
                 self.say(Severity::Info, topic, text, None);
                 self.mark_changed(true);
             }
+            Event::Told(activity) => {
+                self.message = Some(activity);
+                self.mark_changed(true);
+            }
             Event::Refused { topic, text, hint } => self.say(Severity::Warning, topic, text, hint),
             Event::RuleKept { rule, place } => self.rule_kept(&rule, place.as_deref(), effects),
             Event::Changed(changed) => self.loads.mark(&changed),

@@ -349,7 +349,7 @@ fn check_outbox(reader: &mut Reader, edits: u64, findings: &mut Findings) -> Res
     each(reader, &[OpState::InFlight, OpState::InDoubt], |op| sent.push((op.record.clone(), op.seq)))?;
     let mut broken = Vec::new();
     for (record, seq) in sent {
-        if reader.record(&record)?.ops.first().is_none_or(|oldest| oldest.seq != seq) {
+        if reader.shown(&record)?.ops.first().is_none_or(|oldest| oldest.seq != seq) {
             broken.push(seq.to_string());
         }
     }

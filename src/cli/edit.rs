@@ -117,7 +117,7 @@ fn change(
     let target = world::find(&config, &place.collection)?;
     target.check_writable()?;
     let store = world.store()?;
-    let view = store.reader()?.record(&target.key().record(place.id.as_str()))?;
+    let view = store.reader()?.shown(&target.key().record(place.id.as_str()))?;
     let document = wanted(&target, &view)?;
     let Some(op) = new_op(&world.at(), view, document, author(target.source)) else {
         if world.json {

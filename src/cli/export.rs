@@ -98,7 +98,7 @@ impl Walk {
         loop {
             let window = reader.window(&query, &anchor, PAGE, Duration::from_secs(600))?;
             for row in &window.rows {
-                if let Some(value) = reader.record(&self.collection.record(row.id.clone()))?.local {
+                if let Some(value) = reader.shown(&self.collection.record(row.id.clone()))?.local {
                     take(&row.id, &value)?;
                 }
             }

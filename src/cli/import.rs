@@ -218,7 +218,7 @@ impl Importer<'_> {
         if self.chunk.len() >= CHUNK || self.in_chunk.contains(&key.id) {
             self.flush()?;
         }
-        let view = self.reader.record(&key)?;
+        let view = self.reader.shown(&key)?;
         if self.skip_existing && view.local.is_some() {
             self.tally.skipped += 1;
             return Ok(());

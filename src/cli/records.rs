@@ -93,7 +93,7 @@ fn list_document(
 ) -> Result<Value, Failure> {
     let mut records = Vec::with_capacity(window.rows.len());
     for row in &window.rows {
-        let view = reader.record(&target.key().record(row.id.clone()))?;
+        let view = reader.shown(&target.key().record(row.id.clone()))?;
         records.push(json!({"id": row.id, "state": view.mark.word(), "local": view.local}));
     }
     Ok(json!({
@@ -139,7 +139,7 @@ JSON:
 pub(super) fn get(world: &World, args: &GetArgs) -> Outcome {
     let config = world.config()?;
     let target = world::find(&config, &args.collection)?;
-    let view = world.reader()?.record(&target.key().record(args.id.as_str()))?;
+    let view = world.reader()?.shown(&target.key().record(args.id.as_str()))?;
     if view.local.is_none() && view.base.is_none() && view.ops.is_empty() {
         return Err(missing(&target, &args.id));
     }

@@ -227,7 +227,7 @@ fn restore(world: &World, number: i64) -> Outcome {
     };
     target.check_writable()?;
     let document = check::document(&target, record.id.as_str(), document)?;
-    let view = reader.record(record)?;
+    let view = reader.shown(record)?;
     let Some(op) = edit::new_op(&world.at(), view, Some(document), edit::author(target.source)) else {
         if world.json {
             let key = &record.collection;

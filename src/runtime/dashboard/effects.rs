@@ -50,13 +50,17 @@ impl Dashboard {
                 });
             }
             Effect::Undo { op_id } => {
-                let reply = self.store.undo(op_id, self.clock.at().wall);
-                self.push_reply("outbox", async move {
-                    match reply.await? {
-                        Some(undone) => undone.in_words(),
-                        None => Ok("There is nothing to undo".to_owned()),
+                let at = self.clock.at().wall;
+                let reply = self.store.undo(op_id, at);
+                self.replies.push(Box::pin(async move {
+                    let topic = "outbox";
+                    let told = |text| Event::Told(Activity::new(at, Severity::Info, topic, text));
+                    match reply.await.and_then(|undone| undone.map(|undone| undone.in_words()).transpose()) {
+                        Ok(Some(text)) => vec![told(text), everything_changed()],
+                        Ok(None) => vec![Event::Done { topic, text: "There is nothing to undo".to_owned() }],
+                        Err(error) => vec![Event::Refused { topic, hint: hint(&error), text: error.to_string() }],
                     }
-                });
+                }));
             }
             Effect::Resolve { conflict, take, document, op_id } => {
                 let at = self.clock.at().wall;

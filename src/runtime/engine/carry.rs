@@ -366,7 +366,7 @@ impl Leader {
         let mut kept = Vec::new();
         for id in vanished {
             let key = collection.record(id);
-            match self.reader.record(&key) {
+            match self.reader.shown(&key) {
                 Ok(view) => kept.extend(view.ops.first().map(|op| (key, op.kind))),
                 Err(error) => tracing::warn!("{key} cannot be read: {error}"),
             }

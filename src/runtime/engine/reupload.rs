@@ -66,7 +66,7 @@ async fn renew(
         let at = clock.at();
         let (mut ops, mut changes) = (Vec::new(), Vec::new());
         for there in page.records {
-            let view = reader.record(&collection.record(there.id.clone())).map_err(words)?;
+            let view = reader.shown(&collection.record(there.id.clone())).map_err(words)?;
             // What has a pending edit goes its own way.
             let (Some(base), true) = (view.base, view.ops.is_empty()) else { continue };
             if !stamps.went_back(base.document.text(), &there.text) {
@@ -132,7 +132,7 @@ fn missing_there(
     loop {
         let window = reader.window(&query, &anchor, 500, Duration::from_secs(60))?;
         for row in window.rows.iter().filter(|row| !there.contains(&row.id)) {
-            let view = reader.record(&collection.record(row.id.clone()))?;
+            let view = reader.shown(&collection.record(row.id.clone()))?;
             // What has a pending edit goes its own way.
             let (Some(base), true) = (view.base, view.ops.is_empty()) else { continue };
             ops.push(NewOp {

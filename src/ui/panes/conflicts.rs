@@ -16,7 +16,7 @@ use crate::{
     model::conflict::Conflict,
     ui::{
         canvas::{Border, Canvas},
-        panes::{say, select},
+        panes::{rev, say, select},
         text,
         theme::Role,
     },
@@ -38,10 +38,9 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
     }
 }
 
-/// The first characters of the server's revision.
+/// Which of the server's versions it is.
 pub(super) fn revision(conflict: &Conflict) -> Option<String> {
-    let revision = conflict.theirs_revision.as_ref()?;
-    Some(text::line(&revision.as_str().chars().take(8).collect::<String>()).into_owned())
+    rev(conflict.theirs_revision.as_ref())
 }
 
 fn story(app: &App, canvas: &mut Canvas<'_>, area: Area, conflict: &Conflict) {
@@ -50,7 +49,7 @@ fn story(app: &App, canvas: &mut Canvas<'_>, area: Area, conflict: &Conflict) {
     let mine = if conflict.mine.is_some() { "changed" } else { "deleted" };
     let theirs = match (&conflict.theirs, revision(conflict)) {
         (None, _) => "deleted it".to_owned(),
-        (Some(_), Some(revision)) => format!("moved to rev {revision}"),
+        (Some(_), Some(revision)) => format!("moved to {revision}"),
         (Some(_), None) => "changed it".to_owned(),
     };
     let trouble = trouble(app, conflict);
@@ -200,11 +199,8 @@ impl Columns {
 }
 
 fn heading(app: &App, canvas: &mut Canvas<'_>, at: Area, columns: &Columns, conflict: &Conflict) {
-    let base = app.conflicts().op().and_then(|op| op.base_revision.as_ref()).map(|revision| {
-        let short: String = revision.as_str().chars().take(8).collect();
-        format!("BASE rev {}", text::line(&short))
-    });
-    let theirs = revision(conflict).map(|revision| format!("THEIRS rev {revision}"));
+    let base = app.conflicts().op().and_then(|op| rev(op.base_revision.as_ref())).map(|rev| format!("BASE {rev}"));
+    let theirs = revision(conflict).map(|revision| format!("THEIRS {revision}"));
     let titles = [
         base.unwrap_or_else(|| "BASE".to_owned()),
         format!("MINE op {}", conflict.seq),
@@ -275,7 +271,7 @@ fn result(app: &App, canvas: &mut Canvas<'_>, area: Area, conflict: &Conflict) {
     let pane = app.conflicts();
     let open = pane.undecided().len();
     let title = match revision(conflict) {
-        Some(revision) => format!("Result preview (will be sent on rev {revision})"),
+        Some(revision) => format!("Result preview (will be sent on {revision})"),
         None => "Result preview".to_owned(),
     };
     let state = match open {

@@ -27,8 +27,9 @@ use crate::{
         text::{buffer::Pos, cells},
         words,
     },
-    model::{draft::DraftTarget, ids::Revision},
+    model::draft::DraftTarget,
     ui::{
+        panes::rev,
         text::{self, Signs},
         theme::{Look, Role},
     },
@@ -114,16 +115,11 @@ fn field_footer(sheet: &Sheet) -> String {
 }
 
 fn base_name(sheet: &Sheet) -> String {
-    match (&sheet.base, &sheet.base_revision) {
+    match (&sheet.base, rev(sheet.base_revision.as_ref())) {
         (None, _) => "new record".to_owned(),
-        (Some(_), Some(revision)) => format!("base rev {}", short(revision)),
+        (Some(_), Some(rev)) => format!("base {rev}"),
         (Some(_), None) => "base".to_owned(),
     }
-}
-
-/// Revisions are opaque and may be long hashes; the beginning tells two apart.
-fn short(revision: &Revision) -> String {
-    revision.as_str().chars().take(8).collect()
 }
 
 /// What a field's text means, or why it means nothing.

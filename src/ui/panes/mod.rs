@@ -28,12 +28,20 @@ use crate::{
         geometry::{Area, Place},
         pane::PaneName,
     },
+    model::ids::Revision,
     ui::{
         canvas::Canvas,
         text,
         theme::{Look, Role},
     },
 };
+
+/// `rev 18`: revisions are opaque and may be long hashes; the beginning tells two apart. `None` also for an empty one,
+/// which says only that there was a version.
+fn rev(revision: Option<&Revision>) -> Option<String> {
+    let short: String = revision?.as_str().chars().take(8).collect();
+    (!short.is_empty()).then(|| format!("rev {}", text::line(&short)))
+}
 
 pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
     match place.pane {

@@ -15,7 +15,7 @@ use crate::{
     },
     ui::{
         canvas::{Border, Canvas},
-        panes::{is_focused, say, select},
+        panes::{is_focused, rev, say, select},
         text,
         theme::Role,
     },
@@ -116,11 +116,7 @@ fn tree_row(canvas: &mut Canvas<'_>, line: Area, row: &TreeRow, column: usize, v
 
 /// `rev 18 | op 118 queued`
 fn standing(view: &RecordView) -> String {
-    let mut parts = Vec::new();
-    if let Some(revision) = view.base.as_ref().and_then(|base| base.revision.as_ref()) {
-        let short: String = revision.as_str().chars().take(8).collect();
-        parts.push(format!("rev {}", text::line(&short)));
-    }
+    let mut parts = Vec::from_iter(view.base.as_ref().and_then(|base| rev(base.revision.as_ref())));
     match view.ops.as_slice() {
         [] => {}
         [op] => parts.push(format!("op {} {}", op.seq, op.state.label())),

@@ -21,7 +21,7 @@ use crate::{
     },
     ui::{
         canvas::{Border, Canvas},
-        panes::{say, select},
+        panes::{rev, say, select},
         text,
         theme::Role,
     },
@@ -85,10 +85,7 @@ fn one(app: &App, canvas: &mut Canvas<'_>, area: Area) {
     let Some(entry) = pane.selected() else {
         return canvas.frame(area, &Border { title: "Version", ..Border::default() });
     };
-    let revision = entry.revision.as_ref().map(|revision| {
-        let short: String = revision.as_str().chars().take(8).collect();
-        format!("  rev {}", text::line(&short))
-    });
+    let revision = rev(entry.revision.as_ref()).map(|revision| format!("  {revision}"));
     let title = format!("Version {} of {}", entry.id, text::line(&entry.record.to_string()));
     let lost = format!("{} {}", entry.reason.label(), words::ago(app.now().wall, entry.at));
     let below = format!("{lost}{}", revision.unwrap_or_default());

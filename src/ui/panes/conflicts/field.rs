@@ -18,7 +18,7 @@ use crate::{
     model::{conflict::Conflict, edit::diff},
     ui::{
         canvas::{Border, Canvas},
-        panes::say,
+        panes::{rev, say},
         text,
         theme::Role,
     },
@@ -87,11 +87,8 @@ fn values(app: &App, canvas: &mut Canvas<'_>, area: Area, conflict: &Conflict, f
     let pane = app.conflicts();
     let op = pane.op();
     let age = op.map(|op| format!(", {}", words::ago(app.now().wall, op.created_at))).unwrap_or_default();
-    let base = op.and_then(|op| op.base_revision.as_ref()).map(|revision| {
-        let short: String = revision.as_str().chars().take(8).collect();
-        format!("  rev {}", text::line(&short))
-    });
-    let theirs = revision(conflict).map(|revision| format!("  rev {revision}")).unwrap_or_default();
+    let base = op.and_then(|op| rev(op.base_revision.as_ref())).map(|rev| format!("  {rev}"));
+    let theirs = revision(conflict).map(|revision| format!("  {revision}")).unwrap_or_default();
     let result = pane.result(field);
     let blocks: [(String, Option<&Value>); 4] = [
         (format!("BASE{}", base.unwrap_or_default()), field.base.as_ref()),

@@ -201,8 +201,8 @@ fn narrow(body: Area, screen: &Screen, places: &mut Vec<Place>) {
         Place { pane: PaneName::Sync, area: sync, form: Form::Line },
     ]);
     if screen.focus == PaneName::Collections {
-        let drawer = Area { width: 32.min(top.width), ..top };
-        places.push(Place { pane: PaneName::Collections, area: drawer, form: Form::Popup });
+        // In the place of the list it chooses.
+        places.push(Place { pane: PaneName::Collections, area: records, form: Form::Popup });
     }
 }
 

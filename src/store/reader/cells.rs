@@ -7,7 +7,10 @@
 
 use std::{borrow::Cow, fmt};
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::{
+    Deserialize,
+    de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::{Map, Value};
 
 use crate::model::json::Pointer;
@@ -60,7 +63,7 @@ impl<'de> Visitor<'de> for Members<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Map::new();
-        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+        while let Some(Name(name)) = map.next_key::<Name<'de>>()? {
             if self.wanted.contains(&name.as_ref()) {
                 members.insert(name.into_owned(), map.next_value()?);
             } else {
@@ -70,6 +73,10 @@ impl<'de> Visitor<'de> for Members<'_> {
         Ok(members)
     }
 }
+
+/// A bare `Cow` would be a copy in any case.
+#[derive(Deserialize)]
+struct Name<'n>(#[serde(borrow)] Cow<'n, str>);
 
 fn cell(value: &Value) -> String {
     match value {

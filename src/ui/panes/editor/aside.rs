@@ -199,6 +199,7 @@ pub(super) fn draw_changes(sheet: &Sheet, pen: &mut Pen<'_, '_>, area: Area) {
         None => "New record".to_owned(),
     };
     let bottom = match sheet.check.problems.is_empty() {
+        _ if sheet.check.skipped => "not checked yet".to_owned(),
         true => words::count(sheet.check.changes.len() as u64, "field changed", "fields changed"),
         false => incomplete_count(sheet),
     };

@@ -58,8 +58,8 @@ pub fn after_a_month() {
     record.leave(&[("gg", "member_000000")]);
     let shown = times(&[&empty, &record]);
     report(&record, &shown[1], Some(&shown[0]));
-    let editor = Room { name: "the same, the draft open in the editor", text: "member_000000", ..record };
-    editor.leave(&[("e", "member_000000")]);
+    let editor = Room { name: "the same, the draft open in the editor", text: "draft of items/a-large", ..record };
+    editor.leave(&[("e", "draft of items/a-large")]);
     let open = times(&[&empty, &editor]);
     report(&editor, &open[1], Some(&open[0]));
 }

@@ -7,7 +7,6 @@ use std::{
     borrow::Cow,
     cell::OnceCell,
     collections::{BTreeSet, HashMap, HashSet},
-    ops::Range,
 };
 
 use serde_json::Value;
@@ -15,7 +14,7 @@ use serde_json::Value;
 use crate::model::{
     document::Document,
     json::{self, Pointer},
-    members::{Member, is_array, is_empty_container, is_object, members, name_of},
+    members::{Member, Span, is_array, is_empty_container, is_object, members, name_of},
 };
 
 /// One line. Texts are raw: they pass the display gate when drawn.
@@ -89,25 +88,6 @@ struct Line {
 
 const TOP: u32 = u32::MAX;
 
-/// Bytes of a text: documents have 16 MiB at most.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Span {
-    from: u32,
-    bytes: u32,
-}
-
-impl Span {
-    /// Of a piece of this text.
-    fn of(piece: &str, text: &str) -> Self {
-        let from = (piece.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
-        Self { from: number(from), bytes: number(piece.len()) }
-    }
-
-    fn range(self) -> Range<usize> {
-        self.from as usize..self.from as usize + self.bytes as usize
-    }
-}
-
 fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
@@ -150,7 +130,16 @@ impl Tree {
         };
         walk.look_for_end(None);
         match shown.text().trim() {
-            raw if is_object(raw) || is_array(raw) => walk.children(TOP, 0, raw, &members(raw), base),
+            raw if is_object(raw) || is_array(raw) => {
+                // Where nothing is compared and little is wanted, most of them are not looked at.
+                match base {
+                    None => walk.members_of(TOP, 0, shown.members(), &Before::default()),
+                    Some(_) => {
+                        let found: Vec<Member<'_>> = shown.members().collect();
+                        walk.children(TOP, 0, raw, &found, base);
+                    }
+                }
+            }
             raw => walk.place(TOP, 0, Span::default(), "", Some(raw), base),
         }
         tree
@@ -189,7 +178,7 @@ impl Tree {
         let pointer = self.pointer(index)?;
         let raw = self.text(line, line.value);
         let base = self.base.as_ref().map_or("", Document::text);
-        let was = self.was.get(&number(index)).and_then(|was| base.get(was.range()));
+        let was = self.was.get(&number(index)).map(|was| was.piece(base));
         let was = was.filter(|was| !(is_object(was) && is_object(raw)));
         let size = self.sizes.get(&number(index)).copied();
         Some(TreeRow {
@@ -233,7 +222,7 @@ impl Tree {
 
     fn text(&self, line: &Line, span: Span) -> &str {
         let document = if line.change == Change::Removed { &self.base } else { &self.shown };
-        document.as_ref().and_then(|document| document.text().get(span.range())).unwrap_or_default()
+        document.as_ref().map_or("", |document| span.piece(document.text()))
     }
 }
 
@@ -270,8 +259,20 @@ impl<'w> Walk<'w> {
     /// The members of a container, whose text is given too, and those that the one before had besides.
     fn children(&mut self, parent: u32, depth: u16, raw: &str, found: &[Member<'w>], base: Option<&'w str>) {
         let before = base.filter(|base| is_array(base) == is_array(raw)).map(Before::of).unwrap_or_default();
-        for (index, member) in found.iter().enumerate() {
-            let old = before.at(index, member);
+        self.members_of(parent, depth, found.iter().copied(), &before);
+        if is_array(raw) || before.list.is_empty() || self.tree.is_cut {
+            return;
+        }
+        let here: HashSet<Cow<'_, str>> = found.iter().map(Member::name).collect();
+        for (index, member) in before.list.iter().enumerate().filter(|(_, member)| !here.contains(&member.name())) {
+            let name = self.span(member.raw_name, index, self.base);
+            self.place(parent, depth, name, member.raw_name, None, Some(member.value));
+        }
+    }
+
+    fn members_of(&mut self, parent: u32, depth: u16, found: impl Iterator<Item = Member<'w>>, before: &Before<'w>) {
+        for (index, member) in found.enumerate() {
+            let old = before.at(index, &member);
             let name = self.span(member.raw_name, index, self.text);
             self.place(parent, depth, name, member.raw_name, Some(member.value), old);
             if self.tree.is_cut {
@@ -280,14 +281,6 @@ impl<'w> Walk<'w> {
             if parent == TOP && self.enough.is_some() {
                 self.look_for_end(Some(&member.name()));
             }
-        }
-        if is_array(raw) || before.list.is_empty() {
-            return;
-        }
-        let here: HashSet<Cow<'_, str>> = found.iter().map(Member::name).collect();
-        for (index, member) in before.list.iter().enumerate().filter(|(_, member)| !here.contains(&member.name())) {
-            let name = self.span(member.raw_name, index, self.base);
-            self.place(parent, depth, name, member.raw_name, None, Some(member.value));
         }
     }
 

@@ -6,9 +6,12 @@ use std::{
 };
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 
-use crate::model::json;
+use crate::model::{
+    json,
+    members::{self, Member, Span, members},
+};
 
 /// A document, shared by its clones. It dereferences to its value, which is made of its text when somebody looks at it
 /// first: a megabyte of text may be ten of values, and most of a record's readers show a screen of it, or compare it
@@ -23,6 +26,8 @@ pub struct Document(Arc<Inner>);
 struct Inner {
     text: OnceLock<String>,
     value: OnceLock<Value>,
+    /// The raw names and the values of its members, as places in the text.
+    top: OnceLock<Vec<(Span, Span)>>,
 }
 
 /// Texts up to this many bytes are parsed at once.
@@ -35,17 +40,22 @@ impl Document {
     /// A document as it lies in a file; `None` where it is none. Its text is looked at once, and kept as it is.
     pub fn read(text: String) -> Option<Self> {
         // Half of a surrogate pair is a sound text and no value.
-        if text.len() <= SMALL || text.contains("\\u") || json::nesting(&text) > DEEP {
-            let value: Value = serde_json::from_str(&text).ok()?;
-            return Some(Self(Arc::new(Inner { text: text.into(), value: value.into() })));
-        }
-        serde_json::from_str::<&RawValue>(&text).ok()?;
-        Some(Self(Arc::new(Inner { text: text.into(), value: OnceLock::new() })))
+        let top = (text.len() > SMALL && !text.contains("\\u")).then(|| shallow(&text)).flatten();
+        let value = if top.is_some() { None } else { Some(serde_json::from_str::<Value>(&text).ok()?) };
+        let (top, value) = (top.map_or_else(OnceLock::new, Into::into), value.map_or_else(OnceLock::new, Into::into));
+        Some(Self(Arc::new(Inner { text: text.into(), value, top })))
     }
 
     /// As JSON: what it was read from, or the value written out.
     pub fn text(&self) -> &str {
         self.0.text.get_or_init(|| self.value().to_string())
+    }
+
+    /// What it has on its first level, where it is a container; cut once.
+    pub fn members(&self) -> impl ExactSizeIterator<Item = Member<'_>> {
+        let text = self.text();
+        let top = self.0.top.get_or_init(|| spans(&members(text.trim()), text));
+        top.iter().map(|(name, value)| Member { raw_name: name.piece(text), value: value.piece(text) })
     }
 
     pub fn value(&self) -> &Value {
@@ -73,6 +83,18 @@ impl Document {
     }
 }
 
+/// The first level of a container that is JSON and not too deep.
+fn shallow(text: &str) -> Option<Vec<(Span, Span)>> {
+    let found = members::read(text.trim()).ok()?;
+    // Each level takes two brackets.
+    let is_deep = |value: &str| value.len() / 2 >= DEEP && json::nesting(value) >= DEEP;
+    (!found.iter().any(|member| is_deep(member.value))).then(|| spans(&found, text))
+}
+
+fn spans(found: &[Member<'_>], text: &str) -> Vec<(Span, Span)> {
+    found.iter().map(|member| (Span::of(member.raw_name, text), Span::of(member.value, text))).collect()
+}
+
 impl Deref for Document {
     type Target = Value;
 
@@ -83,7 +105,7 @@ impl Deref for Document {
 
 impl From<Value> for Document {
     fn from(value: Value) -> Self {
-        Self(Arc::new(Inner { text: OnceLock::new(), value: value.into() }))
+        Self(Arc::new(Inner { value: value.into(), ..Inner::default() }))
     }
 }
 

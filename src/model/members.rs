@@ -52,16 +52,38 @@ pub fn is_empty_container(raw: &str) -> bool {
 /// The members of a container in their order; none of a scalar, or of what is no JSON. Of a name that is there twice the
 /// last value counts, at the place of the first, as everywhere.
 pub fn members(raw: &str) -> Vec<Member<'_>> {
-    if !is_object(raw) && !is_array(raw) {
-        return Vec::new();
-    }
+    if is_object(raw) || is_array(raw) { read(raw).unwrap_or_default() } else { Vec::new() }
+}
+
+/// The same; an error for what is no JSON, or no container.
+pub fn read(raw: &str) -> serde_json::Result<Vec<Member<'_>>> {
     let room = if raw.len() > LARGE { raw.len() / 64 } else { 0 };
     let mut deserializer = serde_json::Deserializer::from_str(raw);
-    let Ok(found) = deserializer.deserialize_any(Members { room }) else { return Vec::new() };
-    if deserializer.end().is_err() {
-        return Vec::new();
+    let found = deserializer.deserialize_any(Members { room })?;
+    deserializer.end()?;
+    Ok(if is_object(raw) { once_each(found) } else { found })
+}
+
+/// A piece of a text, as its place. Documents have 16 MiB at most.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span {
+    pub from: u32,
+    pub bytes: u32,
+}
+
+impl Span {
+    /// Of a piece of this text.
+    pub fn of(piece: &str, text: &str) -> Self {
+        let from = (piece.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Self { from: number(from), bytes: number(piece.len()) }
     }
-    if is_object(raw) { once_each(found) } else { found }
+
+    /// The piece; nothing where the text is another one.
+    pub fn piece(self, text: &str) -> &str {
+        let from = self.from as usize;
+        text.get(from..from + self.bytes as usize).unwrap_or_default()
+    }
 }
 
 fn once_each(found: Vec<Member<'_>>) -> Vec<Member<'_>> {

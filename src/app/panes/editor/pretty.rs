@@ -2,21 +2,27 @@
 
 use serde_json::Value;
 
-use crate::model::members::{Member, is_array, is_object, members};
+use crate::model::{
+    document::Document,
+    members::{Member, is_array, is_object, members},
+};
 
 /// A container is written on one line up to this many characters.
 const SHORT: usize = 60;
 
 /// The text of a value. The outermost container always has lines of its own.
 pub fn pretty(value: &Value) -> String {
-    pretty_text(&value.to_string())
+    let json = value.to_string();
+    let mut text = String::with_capacity(json.len() * 2);
+    write(&json, &members(&json), 0, &mut text);
+    text
 }
 
-/// The same of a value that is a text already: it is laid out without being parsed.
-pub fn pretty_text(json: &str) -> String {
-    let raw = json.trim();
+/// The same of a document: its text is laid out without being parsed.
+pub fn pretty_document(document: &Document) -> String {
+    let raw = document.text().trim();
     let mut text = String::with_capacity(raw.len() * 2);
-    write(raw, &members(raw), 0, &mut text);
+    write(raw, &document.members().collect::<Vec<_>>(), 0, &mut text);
     text
 }
 
@@ -120,16 +126,20 @@ mod tests {
         assert_eq!(pretty(&json!({"a": 1})), "{\n  \"a\": 1\n}");
     }
 
+    fn pretty_read(text: &str) -> String {
+        pretty_document(&Document::read(text.to_owned()).unwrap())
+    }
+
     #[test]
     fn a_text_is_laid_out_as_its_value_whatever_its_spelling() {
         let text = "\n{ \"s\":\"a\\u00e9\\/b\\n\", \"n\" : [ 1E2 , -0, 1.50,true ], \"e\": { }, \"l\": [ ],\n \"a\": 1, \"a\": \"last\",
             \"\\u00e9\":{\"x\":[[1,2],[3,[\"a rather long text, so that it does not stay on its line\"]]]}} ";
         let value: Value = serde_json::from_str(text).unwrap();
-        assert_eq!(pretty_text(text), pretty(&value));
-        assert_eq!(serde_json::from_str::<Value>(&pretty_text(text)).unwrap().to_string(), value.to_string());
+        assert_eq!(pretty_read(text), pretty(&value));
+        assert_eq!(serde_json::from_str::<Value>(&pretty_read(text)).unwrap().to_string(), value.to_string());
         for scalar in ["7", " \"\\u0041\" ", "null", "[]", "{ }", "1e5"] {
             let value: Value = serde_json::from_str(scalar).unwrap();
-            assert_eq!(pretty_text(scalar), value.to_string());
+            assert_eq!(pretty_read(scalar), value.to_string());
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
     find::Find,
     lines::Lines,
     merging::{Rebase, Standing, ThreeWay},
-    pretty::{pretty, pretty_text},
+    pretty::{pretty, pretty_document},
 };
 use crate::{
     app::{
@@ -238,7 +238,7 @@ impl Sheet {
         self.set_base(document, revision);
         let pointer = self.pointer();
         let text = match &self.base {
-            Some(document) if pointer.is_root() => pretty_text(document.text()),
+            Some(document) if pointer.is_root() => pretty_document(document),
             None if pointer.is_root() => EMPTY_RECORD.to_owned(),
             document => match document.as_ref().and_then(|document| pointer.get(document)) {
                 Some(Value::String(text)) => {
@@ -261,7 +261,7 @@ impl Sheet {
     }
 
     pub(super) fn set_base(&mut self, base: Option<Document>, revision: Option<Revision>) {
-        let base_lines = base.as_ref().filter(|_| !self.is_field()).map(|base| Lines::of(pretty_text(base.text())));
+        let base_lines = base.as_ref().filter(|_| !self.is_field()).map(|base| Lines::of(pretty_document(base)));
         self.base_lines = base_lines.unwrap_or_default();
         self.base_normal = OnceCell::new();
         self.base = base;

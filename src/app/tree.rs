@@ -118,7 +118,7 @@ impl Tree {
         // A line takes some twenty bytes of the text, or more.
         let lines = Vec::with_capacity((shown.text().len() / 16).min(MOST));
         let mut tree = Self { shown: Some(shown.clone()), base: base.cloned(), lines, ..Self::default() };
-        let base = base.map(Document::text).map(str::trim);
+        let base = base.map(Document::text);
         let mut walk = Walk {
             tree: &mut tree,
             text: shown.text(),
@@ -129,6 +129,7 @@ impl Tree {
             enough,
         };
         walk.look_for_end(None);
+        let base = base.map(str::trim);
         match shown.text().trim() {
             raw if is_object(raw) || is_array(raw) => {
                 // Where nothing is compared and little is wanted, most of them are not looked at.
@@ -537,6 +538,10 @@ mod tests {
             assert_eq!(tree.len(), 8);
             assert!((0..8).all(|index| tree.position(&tree.pointer(index).unwrap()) == Some(index)));
         }
+        let (now, before) = (read(r#"{"a":1,"b":"x"}"#), read("\n\n {\"a\": 2, \"b\": \"x\", \"gone\": \"é\"}"));
+        let tree = Tree::of(&now, Some(&before), &BTreeSet::new());
+        let (changed, gone) = (tree.row(0).unwrap(), tree.row(2).unwrap());
+        assert_eq!((changed.was.as_deref(), gone.name.as_str(), gone.value.as_str()), (Some("2"), "gone", "\"é\""));
         let folded = read(&format!("{{\"a\":[{}0]}}", "[],".repeat(9_999)));
         assert_eq!(Tree::of(&folded, None, &BTreeSet::new()).row(0).unwrap().value, "[10000]");
     }

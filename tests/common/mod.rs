@@ -91,7 +91,12 @@ pub fn seed(default: u64) -> u64 {
 /// part of its names, cut off at its end, and in a narrow window a fact cut off at the right. Works on masked rows.
 pub fn agree_on_the_place(left: &mut [String], right: &mut [String]) {
     let (Some(one), Some(other)) = (left.first_mut(), right.first_mut()) else { return };
-    let shown = |row: &str| row.replace(" (firebase)", "").split(['…', '·']).next().unwrap_or("").trim().to_owned();
+    let shown = |row: &str| {
+        let row = row.replace(" (firebase)", "");
+        let words: Vec<&str> = row.split(['…', '·']).next().unwrap_or("").split_whitespace().collect();
+        let words = words.join(" ");
+        words.strip_prefix("ebbtide | ").unwrap_or(&words).to_owned()
+    };
     let (mine, theirs) = (shown(one), shown(other));
     let (short, long) = if mine.len() < theirs.len() { (mine, theirs) } else { (theirs, mine) };
     if long.starts_with(&short) || long.ends_with(&short) {

@@ -331,7 +331,12 @@ fn a_record_that_is_only_shown_comes_without_the_texts_of_large_drafts() {
     assert_eq!((&shown.heads, shown.mark), (&whole.heads, whole.mark));
     assert_eq!(reader.draft_keys().unwrap(), keys(&whole.drafts));
     assert_eq!(reader.draft(&large).unwrap().as_ref(), whole.drafts.first());
-    assert_eq!(reader.draft(&DraftKey { record: tasks().record("b"), ..large }).unwrap(), None);
+    assert_eq!(reader.draft(&DraftKey { record: tasks().record("b"), ..large.clone() }).unwrap(), None);
+    drop(reader);
+    let journal = rusqlite::Connection::open(world.dir.path().join("journal.db")).unwrap();
+    journal.execute("UPDATE drafts SET snapshot = x'ff' WHERE target = 'field:/n'", []).unwrap();
+    let whole = world.reader().record(&tasks().record("a")).unwrap();
+    assert!(whole.is_whole() && keys(&whole.drafts) == [large, asked], "one that cannot be read is nowhere shown");
 }
 
 #[test]

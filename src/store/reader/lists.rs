@@ -118,7 +118,8 @@ impl Reader {
         // Nothing behind the texts of a row is read, which lie on a chain of pages: the index knows who is asked for.
         let mut select = self.connection.prepare_cached(
             "SELECT c.source, c.name, d.record, d.target, v.version, d.id, EXISTS (SELECT 1 FROM main.drafts r \
-             INDEXED BY drafts_requested WHERE r.id = d.id AND r.commit_requested IS NOT NULL) FROM main.drafts d JOIN main.collections c ON c.id = d.collection \
+             INDEXED BY drafts_requested WHERE r.id = d.id AND r.commit_requested IS NOT NULL) \
+             FROM main.drafts d JOIN main.collections c ON c.id = d.collection \
              LEFT JOIN main.draft_versions v ON v.draft = d.id WHERE d.collection = ?1 AND d.key = ?2",
         )?;
         let found = select.query_map((collection, key), |row| {

@@ -341,7 +341,7 @@ impl Reader {
         let mirror = self.mirror_collection(&key.collection)?.unwrap_or(-1);
         let chain = self.chain_by_key(journal, &row_key)?;
         let base = self.base(mirror, &row_key)?;
-        let heads = self.draft_heads(journal, &row_key)?;
+        let mut heads = self.draft_heads(journal, &row_key)?;
         let drafts = match heads.is_empty() {
             true => Vec::new(),
             false => self.drafts_where(
@@ -350,6 +350,10 @@ impl Reader {
                 params![journal, row_key, sql(most)],
             )?,
         };
+        if most == usize::MAX {
+            // A draft that cannot be read stays in its table and is nowhere shown.
+            heads.retain(|head| drafts.iter().any(|draft| draft.key == head.key));
+        }
         let conflict = self.open_conflict(journal, &row_key)?;
         let marks: i64 = self
             .connection

@@ -414,16 +414,6 @@ fn preview_of(raw: &str, room: usize, size: Option<usize>) -> String {
     serde_json::from_str(raw).map_or_else(|_| raw.to_owned(), |value: Value| preview(&value, room))
 }
 
-pub fn kind(value: &Value) -> Kind {
-    match value {
-        Value::Object(_) => Kind::Object,
-        Value::Array(_) => Kind::Array,
-        Value::String(_) => Kind::String,
-        Value::Number(_) => Kind::Number,
-        _ => Kind::Literal,
-    }
-}
-
 /// A value on one line: scalars as JSON, short arrays of scalars whole, other containers as their size.
 pub fn preview(value: &Value, room: usize) -> String {
     match value {

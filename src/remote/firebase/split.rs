@@ -9,7 +9,7 @@ use serde_json::{Value, value::RawValue};
 
 use crate::model::{
     ids::RecordId,
-    json::Limits,
+    json::{Limits, nesting},
     rtdb,
     wire::{RemoteChange, RemoteRecord},
 };
@@ -69,26 +69,6 @@ fn record(id: String, raw: &RawValue) -> Result<RemoteRecord, String> {
         return Err(format!("the record `{id}` cannot be read: {error}"));
     }
     Ok(RemoteRecord { id: RecordId(id), revision: None, text: text.to_owned() })
-}
-
-/// How many brackets are open at the deepest place of a valid text.
-fn nesting(text: &str) -> usize {
-    let (mut open, mut deepest) = (0_usize, 0);
-    let mut bytes = text.bytes();
-    let mut in_string = false;
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'\\' if in_string => drop(bytes.next()),
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => {
-                open += 1;
-                deepest = deepest.max(open);
-            }
-            b'}' | b']' if !in_string => open = open.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
 }
 
 fn visit<'de, V: Visitor<'de>>(text: &'de str, visitor: V) -> Result<(), String> {

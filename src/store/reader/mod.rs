@@ -327,15 +327,16 @@ impl Reader {
     }
 
     pub fn record(&mut self, key: &RecordKey) -> Result<RecordView, StoreError> {
-        self.look("reading a record", |reader| reader.view(key, usize::MAX))
+        self.look("reading a record", |reader| reader.view(key, None))
     }
 
     /// The same without the texts of large drafts.
     pub fn shown(&mut self, key: &RecordKey) -> Result<RecordView, StoreError> {
-        self.look("reading a record", |reader| reader.view(key, RecordView::SMALL_DRAFT))
+        self.look("reading a record", |reader| reader.view(key, Some(RecordView::SMALL_DRAFT)))
     }
 
-    fn view(&self, key: &RecordKey, most: usize) -> Result<RecordView> {
+    /// `most`: larger drafts are left out.
+    fn view(&self, key: &RecordKey, most: Option<usize>) -> Result<RecordView> {
         let row_key = keys::of(&key.id);
         let journal = self.journal_collection(&key.collection)?.unwrap_or(-1);
         let mirror = self.mirror_collection(&key.collection)?.unwrap_or(-1);
@@ -347,10 +348,10 @@ impl Reader {
             false => self.drafts_where(
                 "d.collection = ?1 AND d.key = ?2 \
                  AND octet_length(d.snapshot) + coalesce(octet_length(d.base), 0) <= ?3",
-                params![journal, row_key, sql(most)],
+                params![journal, row_key, sql(most.unwrap_or(usize::MAX))],
             )?,
         };
-        if most == usize::MAX {
+        if most.is_none() {
             // A draft that cannot be read stays in its table and is nowhere shown.
             heads.retain(|head| drafts.iter().any(|draft| draft.key == head.key));
         }

@@ -9,7 +9,7 @@ use crate::app::{
 };
 
 /// Who asks. `None` is the app itself.
-type Owner = Option<PaneName>;
+pub type Owner = Option<PaneName>;
 
 #[derive(Debug, Clone, Default)]
 pub struct Loads {
@@ -89,8 +89,16 @@ impl Loads {
 
     /// The open questions.
     pub fn waiting(&self) -> Vec<(Ticket, Need)> {
-        let waiting = self.asked.values().filter(|asked| asked.waiting);
-        waiting.map(|asked| (asked.ticket, asked.need.clone())).collect()
+        self.waiting_of(|_| true)
+    }
+
+    /// The open questions of some, and of others where they ask the same.
+    pub fn waiting_of(&self, is_wanted: impl Fn(Owner) -> bool) -> Vec<(Ticket, Need)> {
+        let waiting = || self.asked.iter().filter(|(_, asked)| asked.waiting);
+        let wanted: Vec<&Need> =
+            waiting().filter(|((owner, _), _)| is_wanted(*owner)).map(|(_, asked)| &asked.need).collect();
+        let found = waiting().filter(|(_, asked)| wanted.contains(&&asked.need));
+        found.map(|(_, asked)| (asked.ticket, asked.need.clone())).collect()
     }
 }
 

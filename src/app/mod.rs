@@ -245,10 +245,22 @@ impl App {
         self.pending_loads().into_iter().map(|(_, need)| need).collect()
     }
 
-    /// The loads asked for and not answered. Before the first frame: answer these with `Loaded` until none is left
-    /// (answers may bring new ones), ignoring the `Load` effects handed out meanwhile; they are the same.
+    /// The loads asked for and not answered.
     pub fn pending_loads(&self) -> Vec<(Ticket, Need)> {
         self.loads.waiting()
+    }
+
+    /// Of these, the ones that the frame as it stands shows. Before the first frame: answer these with `Loaded` until none
+    /// is left (answers may bring new ones), ignoring the `Load` effects handed out meanwhile; they are the same. What is
+    /// pending then is of panes that are covered, and may be answered later.
+    pub fn first_loads(&self) -> Vec<(Ticket, Need)> {
+        let layout = self.layout();
+        self.loads.waiting_of(|owner| {
+            // The outbox answers for the header.
+            owner.is_none_or(|pane| {
+                pane == PaneName::Outbox || self.screen.overlays.contains(&pane) || layout.place(pane).is_some()
+            })
+        })
     }
 
     /// The only way state changes. Never fails: problems arrive as events. The effects are carried out after the commit

@@ -95,6 +95,7 @@ impl Dashboard {
         let keys: Vec<CollectionKey> = sources.iter().flat_map(|source| source.keys()).collect();
         let planner = Planner::new(&sources, std::sync::Arc::clone(&self.clock) as std::sync::Arc<dyn Clock>);
         bootstrap(&mut self.app, &self.clock, &mut reader, &keys, &planner);
+        self.loads = self.app.pending_loads();
         self.commits = Commits::new(self.store.clone(), name.clone(), &self.data_dir);
         let left = std::mem::replace(&mut self.session, lock);
         let ended = self.store.end_session(&left.name);

@@ -139,6 +139,7 @@ impl Dashboard {
         });
         let loader = Loader::start(reader, keys, planner, report.clone());
         let commits = Commits::new(store.clone(), session.name.clone(), &data_dir);
+        let loads = app.pending_loads();
         Ok(Self {
             app,
             clock,
@@ -163,7 +164,7 @@ impl Dashboard {
             demo,
             edits: Vec::new(),
             committing: Vec::new(),
-            loads: Vec::new(),
+            loads,
             uncommitted: true,
             dirty: true,
             signals: Some(signals),
@@ -205,7 +206,8 @@ pub(super) fn kept_drafts(reader: &mut Reader, saved: &SavedSession) -> Result<K
     Ok(KeptDrafts { keys: reader.draft_keys()?, texts: open.into_iter().flatten().collect() })
 }
 
-/// Performs the loads of the first frame at once, and those that its answers ask for in turn.
+/// Performs the loads of the first frame at once, and those that its answers ask for in turn. What is pending then is for
+/// panes that are covered.
 pub(super) fn bootstrap(
     app: &mut App,
     clock: &SystemClock,
@@ -229,7 +231,7 @@ pub(super) fn answer_loads(
 ) {
     const ROUNDS: usize = 6;
     for _ in 0..ROUNDS {
-        let loads = app.pending_loads();
+        let loads = app.first_loads();
         if loads.is_empty() {
             return;
         }

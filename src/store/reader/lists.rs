@@ -158,7 +158,7 @@ impl Reader {
                 key,
                 snapshot: row.get(5)?,
                 edits: Vec::new(),
-                base: row.get::<_, Option<String>>(6)?.and_then(Document::read),
+                base: row.get_ref(6)?.as_str_or_null()?.and_then(|text| self.documents.read(text)),
                 base_revision: row.get::<_, Option<String>>(7)?.map(Revision),
                 version: DraftVersion(row.get::<_, Option<i64>>(10)?.unwrap_or_default()),
                 commit_requested: row.get::<_, Option<String>>(8)?.and_then(|id| id.parse().ok()).map(OpId),

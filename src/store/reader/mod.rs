@@ -25,7 +25,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{
     model::{
-        document::Document,
+        document::{Document, Documents},
         draft::Draft,
         ids::{CollectionKey, RecordId, RecordKey, Revision},
         json::Pointer,
@@ -56,6 +56,7 @@ pub struct Reader {
     /// The same while a statement may be interrupted at it; else never.
     armed: Arc<AtomicU64>,
     nudge: Option<Nudge>,
+    documents: Documents,
     path: std::path::PathBuf,
 }
 
@@ -112,7 +113,16 @@ impl Reader {
             deadline != u64::MAX && micros(at.at().mono) > deadline
         };
         connection.progress_handler(20_000, Some(late)).map_err(StoreError::from)?;
-        Ok(Self { connection, locks, clock, deadline: Cell::new(u64::MAX), armed, nudge, path })
+        Ok(Self {
+            connection,
+            locks,
+            clock,
+            deadline: Cell::new(u64::MAX),
+            armed,
+            nudge,
+            documents: Documents::default(),
+            path,
+        })
     }
 
     /// Several questions about one and the same instant. Keeps checkpoints waiting as long as it lasts.
@@ -269,14 +279,17 @@ impl Reader {
     }
 
     fn base(&self, mirror: i64, key: &[u8]) -> Result<Option<Base>> {
-        let found: Option<(String, Option<String>, i64)> = self
+        let read = |row: &rusqlite::Row<'_>| {
+            let (revision, at): (Option<String>, i64) = (row.get(1)?, row.get(2)?);
+            let document = self.documents.read(row.get_ref(0)?.as_str()?);
+            Ok(document.map(|document| Base { document, revision: revision.map(Revision), received_at: Timestamp(at) }))
+        };
+        Ok(self
             .connection
             .prepare_cached("SELECT body, revision, received_at FROM m.records WHERE collection = ?1 AND key = ?2")?
-            .query_row((mirror, key), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .optional()?;
-        Ok(found.and_then(|(body, revision, at)| {
-            Some(Base { document: Document::read(body)?, revision: revision.map(Revision), received_at: Timestamp(at) })
-        }))
+            .query_row((mirror, key), read)
+            .optional()?
+            .flatten())
     }
 
     /// A window of a list, overlaid with pending edits: creates stand at their place, deletes keep their row with its

@@ -18,7 +18,7 @@ use crate::{
         panes::conflicts::work::Work,
         text::{
             TextBuffer, TextInput,
-            buffer::{Pos, Step, View},
+            buffer::{Damaged, Pos, Snapshot, Step, View},
         },
     },
     model::{
@@ -124,7 +124,7 @@ pub struct SheetSession {
 
 /// A draft's snapshot: the buffer's own, with what stands beside it.
 #[derive(Serialize, Deserialize)]
-struct Saved<'s> {
+struct Saved<B> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     id: Option<String>,
     #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
@@ -133,8 +133,7 @@ struct Saved<'s> {
     work: Option<Work>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     rebases: Vec<Rebase>,
-    #[serde(borrow)]
-    buffer: &'s RawValue,
+    buffer: B,
 }
 
 /// An appended edit that is not a step of the buffer.
@@ -201,17 +200,16 @@ impl Sheet {
 
     /// Brings a saved draft back. What cannot be read is said, never thrown away.
     pub fn adopt(&mut self, draft: &Draft) {
-        let saved = serde_json::from_str::<Saved<'_>>(&draft.snapshot);
         let (steps, beside): (Vec<String>, Vec<Beside>) = split(&draft.edits);
-        let snapshot = saved.as_ref().map_or(draft.snapshot.as_str(), |saved| saved.buffer.get());
-        match TextBuffer::from_snapshot(snapshot, &steps) {
+        let (buffer, saved) = read_snapshot(&draft.snapshot, &steps);
+        match buffer {
             Ok(buffer) => self.buffer = buffer,
             Err(damaged) => {
                 self.damaged = Some(damaged.to_string());
                 self.buffer = *damaged.text;
             }
         }
-        if let Ok(saved) = saved {
+        if let Some(saved) = saved {
             self.reading = saved.reading.unwrap_or(self.reading);
             self.id = saved.id.as_deref().map_or_else(|| std::mem::take(&mut self.id), TextInput::new);
             self.work = saved.work.unwrap_or_default();
@@ -446,7 +444,7 @@ impl Sheet {
             reading: self.is_field().then_some(self.reading),
             work: (!self.work.is_empty()).then(|| self.work.clone()),
             rebases: self.rebases.clone(),
-            buffer: &buffer,
+            buffer: &*buffer,
         };
         DraftWrite::Snapshot {
             key: self.key.clone(),
@@ -495,6 +493,28 @@ impl Sheet {
             created_at: at.wall,
             author: String::new(),
         })
+    }
+}
+
+/// The buffer of a draft, and what was saved beside it where that can be read.
+fn read_snapshot(snapshot: &str, steps: &[String]) -> (Result<TextBuffer, Damaged>, Option<Saved<()>>) {
+    match serde_json::from_str::<Saved<Snapshot>>(snapshot) {
+        Ok(saved) if !saved.buffer.is_newer() => {
+            let (saved, buffer) = saved.split();
+            (TextBuffer::replayed(buffer, steps), Some(saved))
+        }
+        // What is wrong with the buffer is said of the buffer alone, and what stands beside it is kept.
+        _ => match serde_json::from_str::<Saved<&RawValue>>(snapshot).map(Saved::split) {
+            Ok((saved, buffer)) => (TextBuffer::from_snapshot(buffer.get(), steps), Some(saved)),
+            Err(_) => (TextBuffer::from_snapshot(snapshot, steps), None),
+        },
+    }
+}
+
+impl<B> Saved<B> {
+    fn split(self) -> (Saved<()>, B) {
+        let Self { id, reading, work, rebases, buffer } = self;
+        (Saved { id, reading, work, rebases, buffer: () }, buffer)
     }
 }
 

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use edit::Step;
 pub use find::Found;
 pub use keys::Handled;
-pub use snapshot::Damaged;
+pub use snapshot::{Damaged, Snapshot};
 
 use super::cells;
 use edit::{Group, Typing};

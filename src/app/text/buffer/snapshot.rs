@@ -6,8 +6,9 @@ use super::{Caret, Scroll, Step, TextBuffer, edit::Group};
 
 const VERSION: u32 = 1;
 
+/// A snapshot as it was read.
 #[derive(Serialize, Deserialize)]
-struct Saved {
+pub struct Snapshot {
     version: u32,
     text: String,
     caret: Caret,
@@ -16,6 +17,13 @@ struct Saved {
     undo: Vec<Group>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     redo: Vec<Group>,
+}
+
+impl Snapshot {
+    /// Written by a newer program: not to be understood by this one.
+    pub fn is_newer(&self) -> bool {
+        self.version > VERSION
+    }
 }
 
 /// A draft that could not be read to its end. Nothing typed is thrown away: `text` is what could be read.
@@ -32,7 +40,7 @@ pub struct Damaged {
 impl TextBuffer {
     /// Everything that must come back, as JSON.
     pub fn snapshot(&self) -> String {
-        let saved = Saved {
+        let saved = Snapshot {
             version: VERSION,
             text: self.text(),
             caret: self.caret,
@@ -46,10 +54,15 @@ impl TextBuffer {
     /// The buffer a snapshot was made of, with the steps appended since made again.
     pub fn from_snapshot(snapshot: &str, steps: &[String]) -> Result<Self, Damaged> {
         let unreadable = |reason: String| Damaged { step: None, reason, text: Box::new(Self::new(snapshot)) };
-        let saved: Saved = serde_json::from_str(snapshot).map_err(|error| unreadable(error.to_string()))?;
-        if saved.version > VERSION {
+        let saved: Snapshot = serde_json::from_str(snapshot).map_err(|error| unreadable(error.to_string()))?;
+        if saved.is_newer() {
             return Err(unreadable(format!("version {} is newer than this program's {VERSION}", saved.version)));
         }
+        Self::replayed(saved, steps)
+    }
+
+    /// The buffer of a snapshot that is not [newer](Snapshot::is_newer), with the steps made again.
+    pub fn replayed(saved: Snapshot, steps: &[String]) -> Result<Self, Damaged> {
         let mut buffer = Self::new(&saved.text);
         buffer.undo = saved.undo;
         buffer.redo = saved.redo;

@@ -2,20 +2,8 @@
 
 use std::time::Duration;
 
+pub use crate::model::numbers::{count, grouped};
 use crate::model::time::{Timestamp, age};
-
-/// `48210` → `48,210`.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
 
 /// At most five characters: `9,999` is `9999`, `10,482` is `10k`.
 pub fn short(number: u64) -> String {
@@ -42,11 +30,6 @@ pub fn bytes(count: u64) -> String {
         unit = next;
     }
     if value < 9.95 { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
-}
-
-/// `1 conflict`, `2 conflicts`.
-pub fn count(number: u64, one: &str, many: &str) -> String {
-    format!("{} {}", grouped(number), if number == 1 { one } else { many })
 }
 
 /// The age of an instant, `now` below a minute.
@@ -96,9 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_grouped_and_sizes_kept_short() {
-        assert_eq!((grouped(0), grouped(999), grouped(1_204)), ("0".into(), "999".into(), "1,204".into()));
-        assert_eq!(grouped(1_000_000), "1,000,000");
+    fn sizes_are_kept_short() {
         assert_eq!((bytes(412), bytes(3_210), bytes(18_000_000)), ("412 B".into(), "3.2 kB".into(), "18 MB".into()));
         assert_eq!(bytes(999_999), "1.0 MB");
     }

@@ -5,7 +5,8 @@ use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
-use crate::model::display;
+pub(super) use crate::model::numbers::grouped;
+use crate::model::{display, numbers};
 
 /// stdout, buffered. Flush it at the end with [`Data::finish`].
 pub(super) struct Data {
@@ -120,25 +121,9 @@ pub(super) fn cut(text: &str, widest: usize) -> String {
     kept
 }
 
-/// `1,204`
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// `1 edit`, `1,204 edits`
 pub(super) fn count(number: u64, thing: &str) -> String {
-    match number {
-        1 => format!("1 {thing}"),
-        _ => format!("{} {thing}s", grouped(number)),
-    }
+    numbers::count(number, thing, &format!("{thing}s"))
 }
 
 #[cfg(test)]
@@ -155,11 +140,5 @@ mod tests {
     fn long_cells_are_cut_between_characters() {
         assert_eq!(cut("abcdef", 4), "abc…");
         assert_eq!(cut("田中太郎", 5), "田中…");
-    }
-
-    #[test]
-    fn numbers_are_grouped() {
-        assert_eq!(count(1, "edit"), "1 edit");
-        assert_eq!(count(1_204_000, "record"), "1,204,000 records");
     }
 }

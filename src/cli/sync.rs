@@ -155,7 +155,8 @@ async fn drive(
 ) -> Result<Ended, Failure> {
     let mut stop = Stop::listen().map_err(|error| Failure::io("could not listen for signals", &error))?;
     let (report, mut events) = unbounded_channel();
-    let answering = !answers.is_empty();
+    // What a comparison found is printed as its result.
+    let answering = answers.iter().any(|answer| !matches!(answer, SyncRequest::Verify { .. }));
     let setup = EngineSetup {
         sources: config.sources.clone(),
         settings: config.sync.clone(),
@@ -325,10 +326,10 @@ fn report_verified(
         if !world.json {
             let counts = format!("missing {}, differing {}, extra {}", found.missing, found.differing, found.extra);
             data.line(&format!(
-                "{}  {} records, {} differences ({counts}), {} healed",
+                "{}  {}, {} ({counts}), {} healed",
                 overview.key,
-                grouped(found.checked),
-                found.count(),
+                count(found.checked, "record"),
+                count(found.count(), "difference"),
                 found.healed
             ))?;
         }

@@ -53,9 +53,16 @@ pub fn add_source(existing: &str, config: &Config, source: &NewSource) -> Result
     }
     let text = if existing.trim().is_empty() { HEADER } else { existing };
     let mut document: DocumentMut = text.parse().map_err(|error| EditError::Syntax(format!("{error}")))?;
+    let mut table = table(source);
+    if document.as_table().is_empty() {
+        // What a file without a key says is said above the first.
+        let above = document.trailing().as_str().unwrap_or_default().trim_end().to_owned();
+        document.set_trailing("");
+        table.decor_mut().set_prefix(format!("{above}\n\n"));
+    }
     let sources = document.entry("source").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
     let sources = sources.as_array_of_tables_mut().ok_or(EditError::Inline)?;
-    sources.push(table(source));
+    sources.push(table);
     Ok(document.to_string())
 }
 

@@ -229,6 +229,7 @@ fn adding_a_source_keeps_everything_else_as_it_is() {
     assert_eq!(read.sources[1].collections[1].name.as_str(), "people");
     assert_eq!(add_source(&after, &read, &new), Err(EditError::Duplicate("b".to_owned())));
     let fresh = add_source("", &Config::default(), &new).unwrap();
+    assert!(fresh.starts_with("# ebbtide's configuration") && fresh.contains("prints.\n\n[[source]]\n"), "{fresh}");
     assert_eq!(parse(&fresh, Path::new("c")).unwrap().sources.len(), 1);
 }
 

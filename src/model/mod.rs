@@ -11,6 +11,7 @@ pub mod edit;
 pub mod ids;
 pub mod json;
 pub mod members;
+pub mod numbers;
 pub mod op;
 pub mod outcome;
 pub mod plan;

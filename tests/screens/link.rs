@@ -103,3 +103,25 @@ fn edits_of_another_account_are_asked_about_where_they_wait() {
         assert!(bench.screen().contains("No edit waits for another account"), "{}", bench.screen());
     }
 }
+
+#[test]
+fn what_the_user_holds_back_is_not_called_stalled() {
+    for size in SIZES {
+        for (name, word) in [("forced", "forced offline"), ("paused", "paused")] {
+            let mut bench = Bench::new(setup(size), few(), NOW);
+            let mut statuses = offline();
+            let acme = &mut statuses[0];
+            match name {
+                "forced" => acme.connectivity.state = ConnectivityState::ForcedOffline,
+                _ => acme.paused = true,
+            }
+            acme.push.waiting_for = Some(word.to_owned());
+            bench.status(statuses);
+            bench.press("6z");
+            let shown = cut(&bench);
+            kept("panes/sync", &format!("{name}_{}x{}", size.0, size.1), &shown);
+            assert!(shown.contains(&format!("50%  {word}")) && !shown.contains("STALLED"), "{shown}");
+            assert!(shown.contains("goes on when you end that") && !shown.contains("by itself"), "{shown}");
+        }
+    }
+}

@@ -19,7 +19,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Pull, REFUSED_REST, Stage};
+use super::{Pull, REFUSED_REST, Stage, verify::compared};
 use crate::{
     model::{
         activity::Severity,
@@ -426,8 +426,7 @@ impl Pull {
         self.audit.window = FIRST;
         self.audit.due = Some(cx.at.mono + self.settings.audit_every);
         if found.count() > 0 {
-            let (checked, count) = (found.checked, found.count());
-            let text = format!("`{}` compared in the background: {checked} records, {count} differences", self.key);
+            let text = format!("`{}` compared in the background: {}", self.key, compared(&found));
             cx.log(Severity::Warning, "sync", text, None);
         }
         self.checkpoint.verified = Some(found);

@@ -17,6 +17,7 @@ use super::{Phase, Pull, Stage};
 use crate::{
     model::{
         activity::Severity,
+        numbers,
         sync_status::{GuardAnswer, GuardFound, GuardReason},
     },
     sync::{
@@ -264,7 +265,8 @@ impl Pull {
         }
         match result {
             Ok(count) => {
-                let text = format!("{count} records of `{}` are queued to be uploaded again", self.key);
+                let records = numbers::count(count, "record", "records");
+                let text = format!("queued to be uploaded again: {records} of `{}`", self.key);
                 cx.log(Severity::Info, "sync", text, None);
                 // Every missing row has a pending create now and is kept by the sweep that follows.
                 self.take_origin();

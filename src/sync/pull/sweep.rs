@@ -11,7 +11,7 @@ use crate::{
     model::{
         activity::Severity,
         ids::RecordId,
-        rtdb,
+        numbers, rtdb,
         source::PullMode,
         time::Timestamp,
         wire::{Exchange, ReadError, RemoteChange, RemoteRecord},
@@ -390,7 +390,8 @@ impl Pull {
         self.shown.total = Some(self.shown.done);
         if !self.checkpoint.whole {
             self.checkpoint.whole = true;
-            let text = format!("`{}`: all {} records are here", self.key, self.shown.done);
+            let records = numbers::count(self.shown.done, "record", "records");
+            let text = format!("`{}`: everything is here, {records}", self.key);
             cx.log(Severity::Info, "sync", text, None);
         }
         self.recount_at = Some(cx.at.mono + self.settings.sweep_every);

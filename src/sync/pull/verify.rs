@@ -5,12 +5,18 @@
 
 use super::{Mode, Pull, Stage};
 use crate::{
-    model::{activity::Severity, sync_status::Verified},
+    model::{activity::Severity, numbers, sync_status::Verified},
     sync::{effect::Ticket, event::AppliedPage, lane::Cx},
 };
 
 /// Differing records named in a report at most.
 const NAMED: usize = 100;
+
+/// What a comparison came to, for the log.
+pub(super) fn compared(found: &Verified) -> String {
+    let records = numbers::count(found.checked, "record", "records");
+    format!("{records}, {}", numbers::count(found.count(), "difference", "differences"))
+}
 
 impl Pull {
     /// Compare everything with the server as soon as nothing else is read.
@@ -66,7 +72,7 @@ impl Pull {
         found.at = cx.at.wall;
         let differences = found.count();
         let severity = if differences == 0 { Severity::Info } else { Severity::Warning };
-        let text = format!("`{}` verified: {} records, {differences} differences", self.key, found.checked);
+        let text = format!("`{}` verified: {}", self.key, compared(&found));
         cx.log(severity, "sync", text, None);
         for id in &found.differences {
             let text = format!("`{}/{id}` was not as it is on the server; it is now", self.key);

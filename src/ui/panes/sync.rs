@@ -10,7 +10,7 @@ use crate::{
     },
     model::{
         ids::CollectionKey,
-        sync_status::{CollectionStatus, GuardFound, GuardReason, PullPhase},
+        sync_status::{CollectionStatus, ConnectivityState, GuardFound, GuardReason, PullPhase},
     },
     ui::{
         canvas::{Border, Canvas},
@@ -91,10 +91,23 @@ fn phase(app: &App, key: &CollectionKey) -> (String, Role) {
         PullPhase::Settled => (format!("ok  {}", ago.unwrap_or_default()).trim_end().to_owned(), Role::Text),
         PullPhase::Stalled => {
             let percent = percent(status).map(|percent| format!("{percent}  ")).unwrap_or_default();
-            (format!("{percent}STALLED"), Role::Degraded)
+            match held_by_user(app, key) {
+                Some(word) => (format!("{percent}{word}"), Role::Dim),
+                None => (format!("{percent}STALLED"), Role::Degraded),
+            }
         }
         PullPhase::Stopped(_) => ("STOPPED".to_owned(), Role::Problem),
         PullPhase::Detached => ("DETACHED".to_owned(), Role::Dim),
+    }
+}
+
+/// What the user did that keeps the source from going on.
+fn held_by_user(app: &App, key: &CollectionKey) -> Option<&'static str> {
+    let status = app.world().status_of(&key.source)?;
+    match status.connectivity.state {
+        _ if status.paused => Some("paused"),
+        ConnectivityState::ForcedOffline => Some("forced offline"),
+        _ => None,
     }
 }
 
@@ -119,7 +132,8 @@ fn detail(app: &App, key: &CollectionKey, room: usize, full: bool, canvas: &Canv
         lines.push((if fits { format!("{counts}{size}") } else { counts }, Role::Text));
     }
     if status.phase == PullPhase::Stalled {
-        lines.push(("goes on by itself".to_owned(), Role::Dim));
+        let goes_on = held_by_user(app, key).map(|word| format!("{word}: goes on when you end that"));
+        lines.push((goes_on.unwrap_or_else(|| "goes on by itself".to_owned()), Role::Dim));
     }
     if let PullPhase::Stopped(found) = &status.phase {
         lines.extend(text::wrap(found, room).into_iter().map(|line| (line, Role::Problem)));

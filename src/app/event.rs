@@ -79,10 +79,10 @@ pub enum Event {
         text: String,
         hint: Option<String>,
     },
-    /// The rule holds from now on; `place` says where it is kept, `None`: nowhere, it ends with this run.
+    /// The rule holds from now on; `place` says where it is kept.
     RuleKept {
         rule: Box<Rule>,
-        place: Option<String>,
+        place: String,
     },
     /// Local data changed under the panes (a pull, an acknowledgement, another process): reload what is visible.
     Changed(Changed),

@@ -85,7 +85,7 @@ impl App {
                 self.mark_changed(true);
             }
             Event::Refused { topic, text, hint } => self.say(Severity::Warning, topic, text, hint),
-            Event::RuleKept { rule, place } => self.rule_kept(&rule, place.as_deref(), effects),
+            Event::RuleKept { rule, place } => self.rule_kept(&rule, &place, effects),
             Event::Changed(changed) => self.loads.mark(&changed),
             Event::Status { sources, leadership } => {
                 self.world.sources = sources;

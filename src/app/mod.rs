@@ -75,6 +75,8 @@ pub struct Setup {
     pub zone_offset: i32,
     /// Where things are kept, for the help and welcome screens: (what, path).
     pub places: Vec<(String, String)>,
+    /// How a command line on the same files begins.
+    pub command: String,
     /// Terminal size at start, columns × rows.
     pub size: (u16, u16),
     /// NO_COLOR is set or the terminal has no colours.

@@ -10,7 +10,7 @@ use crate::{
 
 impl App {
     /// The rule holds: for what is shown, for the sync, and for the open conflicts that it settles.
-    pub(super) fn rule_kept(&mut self, rule: &Rule, place: Option<&str>, effects: &mut Vec<Effect>) {
+    pub(super) fn rule_kept(&mut self, rule: &Rule, place: &str, effects: &mut Vec<Effect>) {
         let Rule { collection, lesson } = rule;
         let source = self.setup.sources.iter_mut().find(|source| source.name == collection.source);
         let spec =
@@ -22,10 +22,7 @@ impl App {
         effects.push(Effect::Sync(SyncRequest::Learn { collection: collection.clone(), pattern, rule }));
         let answers = self.conflicts.learn(collection, lesson);
         let written = format!("`\"{}\" = \"{}\"`", lesson.pattern, lesson.rule.word());
-        let text = match place {
-            Some(place) => format!("{written} is kept in {place}"),
-            None => format!("{written} holds until you quit: the demo keeps no settings"),
-        };
+        let text = format!("{written} is kept in {place}");
         if answers.is_empty() {
             return self.say(Severity::Info, "conflicts", text, None);
         }

@@ -28,6 +28,9 @@ pub(super) struct DashboardArgs {
 ///
 /// What you change there is kept for the next time. In the dashboard, the palette (`:`) can cut the network and let
 /// somebody else edit, so that offline work, the outbox, conflicts and recovery can be seen in a minute.
+///
+/// Its folder (`ebbtide paths` names it as `demo`) has a config.toml, so that other commands can look at it too:
+/// `ebbtide --data-dir DEMO --config DEMO/config.toml outbox list`.
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
     /// Start over: the demo's data is removed first

@@ -113,7 +113,7 @@ pub(super) fn refused(error: EditError, path: &Path) -> Failure {
         EditError::Duplicate(_) => Failure::usage(message).hint("choose another name with --name"),
         EditError::Inline => Failure::usage(message)
             .hint(format!("write them as [[source]] in `{}`, then run this again", path.display())),
-        EditError::Unknown(_) | EditError::Syntax(_) => {
+        EditError::Unknown(_) | EditError::NoSource(_) | EditError::Syntax(_) => {
             Failure::usage(message).hint("correct the file, then run this again")
         }
     }

@@ -17,8 +17,9 @@ use std::{
 
 use serde_json::json;
 
+use super::init;
 use crate::{
-    config::{ConfigErrors, HomeUnknown},
+    config::{ConfigErrors, HomeUnknown, NotWritten},
     model::display,
     remote::RemoteError,
     runtime::RunError,
@@ -211,6 +212,17 @@ impl From<ConfigErrors> for Failure {
     }
 }
 
+impl From<NotWritten> for Failure {
+    fn from(error: NotWritten) -> Self {
+        match error {
+            NotWritten::Edit { path, source } => init::refused(source, &path),
+            NotWritten::Invalid(errors) => errors.into(),
+            NotWritten::Read { path, source } => Self::io(format!("could not read `{}`", path.display()), &source),
+            NotWritten::Write { path, source } => Self::io(format!("could not write `{}`", path.display()), &source),
+        }
+    }
+}
+
 impl From<HomeUnknown> for Failure {
     fn from(error: HomeUnknown) -> Self {
         Self::usage(error.to_string()).hint("set HOME, or name both places with --config and --data-dir")
@@ -254,6 +266,8 @@ impl From<RunError> for Failure {
             RunError::Terminal(source) => Self::io("could not use the terminal", &source),
             RunError::Server(source) => source.into(),
             RunError::Remote(source) => source.into(),
+            RunError::Config(source) => source.into(),
+            RunError::NotWritten(source) => source.into(),
             RunError::File { what, path, source } => {
                 Self::io(format!("could not {what} `{}`", path.display()), &source)
             }

@@ -10,7 +10,7 @@ use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, TableLike, value};
 
 use super::{Config, ConfigErrors, parse, sources::check_url};
 use crate::model::{
-    ids::CollectionKey,
+    ids::{CollectionKey, SourceName},
     rules::{FieldRule, Pattern},
     source::SourceKind,
 };
@@ -37,6 +37,8 @@ pub enum EditError {
     Inline,
     #[error("the collection `{0}` is not in the file")]
     Unknown(CollectionKey),
+    #[error("the source `{0}` is not in the file")]
+    NoSource(SourceName),
     #[error("{0}")]
     Syntax(String),
 }
@@ -66,17 +68,17 @@ pub fn add_source(existing: &str, config: &Config, source: &NewSource) -> Result
     Ok(document.to_string())
 }
 
-/// Why a rule is not in the file; the file is as it was.
+/// Why something is not in the file; the file is as it was.
 #[derive(Debug, thiserror::Error)]
-pub enum RuleError {
+pub enum NotWritten {
     #[error("could not read `{path}`")]
     Read {
         path: PathBuf,
         #[source]
         source: io::Error,
     },
-    #[error(transparent)]
-    Edit(#[from] EditError),
+    #[error("{source}")]
+    Edit { path: PathBuf, source: EditError },
     #[error(transparent)]
     Invalid(#[from] ConfigErrors),
     #[error("could not write `{path}`")]
@@ -88,11 +90,24 @@ pub enum RuleError {
 }
 
 /// Keeps a rule for a field of a collection in the file; everything else in it stays, comments included.
-pub fn keep_rule(path: &Path, collection: &CollectionKey, pattern: &Pattern, rule: FieldRule) -> Result<(), RuleError> {
-    let existing = std::fs::read_to_string(path).map_err(|source| RuleError::Read { path: path.to_owned(), source })?;
-    let text = set_rule(&existing, collection, pattern, rule)?;
+pub fn keep_rule(path: &Path, key: &CollectionKey, pattern: &Pattern, rule: FieldRule) -> Result<(), NotWritten> {
+    change(path, |text| set_rule(text, key, pattern, rule))
+}
+
+/// Gives a source another address; where it has that one, the file is not touched.
+pub fn keep_url(path: &Path, source: &SourceName, url: &str) -> Result<(), NotWritten> {
+    change(path, |text| set_url(text, source, url))
+}
+
+fn change(path: &Path, edit: impl FnOnce(&str) -> Result<String, EditError>) -> Result<(), NotWritten> {
+    let existing =
+        std::fs::read_to_string(path).map_err(|source| NotWritten::Read { path: path.to_owned(), source })?;
+    let text = edit(&existing).map_err(|source| NotWritten::Edit { path: path.to_owned(), source })?;
+    if text == existing {
+        return Ok(());
+    }
     parse(&text, path)?;
-    replace(path, &text).map_err(|source| RuleError::Write { path: path.to_owned(), source })
+    replace(path, &text).map_err(|source| NotWritten::Write { path: path.to_owned(), source })
 }
 
 /// Replaces the file in one step, for the user's eyes alone (0600), following a link to where it points. A file that
@@ -126,16 +141,28 @@ pub(super) fn set_rule(
     let table = named(collections, collection.collection.as_str())?.ok_or_else(unknown)?;
     let fields = table.entry("fields").or_insert_with(|| value(toml_edit::InlineTable::new()));
     let fields = fields.as_table_like_mut().ok_or_else(unknown)?;
-    let place = pattern.to_string();
-    match fields.get_mut(&place).and_then(Item::as_value_mut) {
+    set(fields, &pattern.to_string(), rule.word());
+    Ok(document.to_string())
+}
+
+fn set_url(existing: &str, source: &SourceName, url: &str) -> Result<String, EditError> {
+    let mut document: DocumentMut = existing.parse().map_err(|error| EditError::Syntax(format!("{error}")))?;
+    let unknown = || EditError::NoSource(source.clone());
+    let sources = document.get_mut("source").ok_or_else(unknown)?;
+    set(named(sources, source.as_str())?.ok_or_else(unknown)?, "url", url);
+    Ok(document.to_string())
+}
+
+/// Sets a value; what stands around a value that was there stays.
+fn set(table: &mut dyn TableLike, name: &str, word: &str) {
+    match table.get_mut(name).and_then(Item::as_value_mut) {
         Some(known) => {
             let decor = known.decor().clone();
-            *known = rule.word().into();
+            *known = word.into();
             *known.decor_mut() = decor;
         }
-        None => _ = fields.insert(&place, value(rule.word())),
+        None => _ = table.insert(name, value(word)),
     }
-    Ok(document.to_string())
 }
 
 /// The table of an array of tables that has this name.

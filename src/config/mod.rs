@@ -16,7 +16,7 @@ mod paths;
 mod sections;
 mod sources;
 
-pub use edit::{EditError, NewSource, RuleError, add_source, keep_rule, replace};
+pub use edit::{EditError, NewSource, NotWritten, add_source, keep_rule, keep_url, replace};
 pub use paths::{HomeUnknown, Paths};
 
 use crate::{

@@ -48,6 +48,29 @@ impl Paths {
         ]
     }
 
+    /// A command line on the same files, for a hint: `ebbtide`, with the options it needs where these are not the places
+    /// that `ebbtide` would find by itself.
+    pub fn command(&self) -> String {
+        let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+        let usual = Self::find(variable("EBBTIDE_CONFIG"), variable("EBBTIDE_DATA_DIR"));
+        self.command_beside(usual.ok().as_ref())
+    }
+
+    fn command_beside(&self, usual: Option<&Self>) -> String {
+        let mut words = vec!["ebbtide".to_owned()];
+        let places = [
+            ("--config", &self.config, usual.map(|usual| &usual.config)),
+            ("--data-dir", &self.data_dir, usual.map(|usual| &usual.data_dir)),
+        ];
+        for (option, place, usual) in places {
+            if Some(place) != usual {
+                let place = std::path::absolute(place).unwrap_or_else(|_| place.clone());
+                words.extend([option.to_owned(), place.to_string_lossy().into_owned()]);
+            }
+        }
+        shell_words::join(words)
+    }
+
     pub fn log_dir(&self) -> PathBuf {
         self.data_dir.join("log")
     }
@@ -68,5 +91,16 @@ mod tests {
         assert_eq!(given, Paths { config: "c.toml".into(), data_dir: "data".into() });
         let found = Paths::find(Some("c.toml".into()), Some("".into())).unwrap();
         assert!(found.data_dir.ends_with("ebbtide"), "{found:?}");
+    }
+
+    #[test]
+    fn a_command_names_the_places_that_are_not_the_usual_ones() {
+        let paths = |config: &str, data_dir: &str| Paths { config: config.into(), data_dir: data_dir.into() };
+        let usual = paths("/h/config.toml", "/h/data");
+        assert_eq!(usual.command_beside(Some(&usual)), "ebbtide");
+        let other = paths("/h/config.toml", "/h/my data");
+        assert_eq!(other.command_beside(Some(&usual)), "ebbtide --data-dir '/h/my data'");
+        let demo = paths("/d/config.toml", "/d");
+        assert_eq!(demo.command_beside(None), "ebbtide --config /d/config.toml --data-dir /d");
     }
 }

@@ -299,7 +299,7 @@ fn a_rule_is_kept_in_the_file_and_a_file_that_cannot_be_written_stays_as_it_is()
     let place: crate::model::rules::Pattern = "/stock".parse().unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
     let refused = keep_rule(&path, &key, &place, FieldRule::Theirs);
-    assert!(matches!(refused, Err(RuleError::Write { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(NotWritten::Write { .. })), "{refused:?}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     keep_rule(&path, &key, &place, FieldRule::Theirs).unwrap();
@@ -308,5 +308,5 @@ fn a_rule_is_kept_in_the_file_and_a_file_that_cannot_be_written_stays_as_it_is()
     let rules = &load(&path).unwrap().sources[0].collections[0].conflicts;
     assert_eq!(rules.rule_of(&place), Some(FieldRule::Theirs));
     let gone = keep_rule(&dir.path().join("none.toml"), &key, &place, FieldRule::Theirs);
-    assert!(matches!(gone, Err(RuleError::Read { .. })), "{gone:?}");
+    assert!(matches!(gone, Err(NotWritten::Read { .. })), "{gone:?}");
 }

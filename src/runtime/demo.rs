@@ -68,18 +68,41 @@ pub fn run(options: DemoOptions) -> Result<ExitCode, RunError> {
     }
     create(&data_dir)?;
     let world = World::start(&data_dir)?;
-    let mut config = config::parse(CONFIG, Path::new("assets/demo/config.toml"))
-        .expect("the demo's configuration is checked by a test of this module");
-    for source in &mut config.sources {
-        source.url = format!("http://{}", world.gateway);
-    }
-    world.watch(&config, &data_dir);
     let paths = Paths { config: data_dir.join("config.toml"), data_dir };
+    let config = match configure(&paths.config, world.gateway, world.is_host) {
+        Ok(config) => config,
+        Err(error) => {
+            world.stop();
+            return Err(error);
+        }
+    };
+    world.watch(&config, &paths.data_dir);
     let control: Box<dyn DemoControl> = Box::new(Control(world.commands.clone()));
     let options = DashboardOptions { paths, config, session, fresh, read_only: false, offline };
     let result = dashboard::run_with(options, Some(control));
     world.stop();
     result
+}
+
+/// The demo's configuration, a file in its data dir: rules are kept there, and commands can be pointed at it. The address in
+/// it is that of the demo which runs the backend; another one beside it has its own network.
+fn configure(path: &Path, gateway: SocketAddr, is_host: bool) -> Result<Config, RunError> {
+    if !path.exists() {
+        config::replace(path, CONFIG).map_err(|source| RunError::File {
+            what: "write",
+            path: path.to_owned(),
+            source,
+        })?;
+    }
+    let url = format!("http://{gateway}");
+    let mut config = config::load(path)?;
+    for source in &mut config.sources {
+        if is_host {
+            config::keep_url(path, &source.name, &url)?;
+        }
+        source.url.clone_from(&url);
+    }
+    Ok(config)
 }
 
 /// Removes what the demo made, and only that: files it does not know stay, and so does the directory then.
@@ -89,6 +112,7 @@ fn remove(data_dir: &Path) -> Result<(), RunError> {
             remove_file(&data_dir.join(format!("{name}{suffix}")))?;
         }
     }
+    remove_file(&data_dir.join("config.toml"))?;
     remove_file(&data_dir.join("demo.json"))
 }
 
@@ -119,6 +143,8 @@ enum Command {
 /// The backend and the network of the demo.
 struct World {
     gateway: SocketAddr,
+    /// The backend runs here, not in another demo on the same data dir.
+    is_host: bool,
     commands: mpsc::UnboundedSender<Command>,
     thread: std::thread::JoinHandle<()>,
 }
@@ -149,7 +175,7 @@ impl World {
             runtime.block_on(async {
                 match backend(&data_dir).await {
                     Ok((server, gateway, address)) => {
-                        let _ = ready.send(Ok(gateway.address()));
+                        let _ = ready.send(Ok((gateway.address(), server.is_some())));
                         serve_commands(data_dir, server, gateway, address, incoming).await;
                     }
                     Err(error) => drop(ready.send(Err(error))),
@@ -157,8 +183,8 @@ impl World {
             });
         };
         let thread = std::thread::Builder::new().name("demo".to_owned()).spawn(serve).expect("a thread can be started");
-        let gateway = started.recv().expect("the demo's thread answers before it ends")?;
-        Ok(Self { gateway, commands, thread })
+        let (gateway, is_host) = started.recv().expect("the demo's thread answers before it ends")?;
+        Ok(Self { gateway, is_host, commands, thread })
     }
 
     fn watch(&self, config: &Config, data_dir: &Path) {
@@ -370,5 +396,28 @@ mod tests {
         assert!(collections.len() >= 3);
         let records: usize = collections.iter().map(|path| seed[path].as_object().unwrap().len()).sum();
         assert!((1_800..=2_500).contains(&records), "{records} records");
+    }
+
+    #[test]
+    fn its_configuration_is_a_file_that_keeps_what_is_put_into_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.toml");
+        let (first, second) = (loopback(4001), loopback(4002));
+        assert_eq!(configure(&path, first, true).unwrap().sources[0].url, "http://127.0.0.1:4001");
+        let url = || config::load(&path).unwrap().sources[0].url.clone();
+        assert_eq!(url(), "http://127.0.0.1:4001");
+        let vessels = crate::model::ids::CollectionKey::new("demo", "vessels");
+        let (place, rule) = ("/flag".parse().unwrap(), crate::model::rules::FieldRule::Theirs);
+        config::keep_rule(&path, &vessels, &place, rule).unwrap();
+        // Another demo beside the one that runs the backend.
+        assert_eq!(configure(&path, second, false).unwrap().sources[0].url, "http://127.0.0.1:4002");
+        assert_eq!(url(), "http://127.0.0.1:4001");
+        let again = configure(&path, second, true).unwrap();
+        assert_eq!(url(), "http://127.0.0.1:4002");
+        let kept = again.sources[0].collection(&vessels.collection).unwrap().conflicts.rule_of(&place);
+        assert_eq!(kept, Some(rule));
+        std::fs::write(&path, "[[source]\n").unwrap();
+        assert!(matches!(configure(&path, first, true), Err(RunError::Config(_))));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "[[source]\n");
     }
 }

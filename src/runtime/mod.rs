@@ -16,7 +16,12 @@ mod signals;
 
 use std::path::PathBuf;
 
-use crate::{remote::RemoteError, server::ServerError, store::StoreError};
+use crate::{
+    config::{ConfigErrors, NotWritten},
+    remote::RemoteError,
+    server::ServerError,
+    store::StoreError,
+};
 
 /// Why the dashboard or the demo could not run.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +40,10 @@ pub enum RunError {
     Server(#[from] ServerError),
     #[error("could not use the source")]
     Remote(#[from] RemoteError),
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    #[error(transparent)]
+    NotWritten(#[from] NotWritten),
     #[error("could not {what} `{path}`")]
     File {
         what: &'static str,

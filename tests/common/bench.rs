@@ -101,6 +101,7 @@ pub fn setup(size: (u16, u16)) -> Setup {
         ],
         size,
         no_color: false,
+        command: "ebbtide".to_owned(),
     }
 }
 
@@ -294,13 +295,12 @@ impl Bench {
                     events.push(Event::Refused { topic: "outbox", text, hint: None });
                 }
                 Effect::KeepRule(rule) => {
-                    let place = (!self.setup.demo).then(|| "config.toml".to_owned());
                     let source =
                         self.setup.sources.iter_mut().find(|source| source.name == rule.collection.source).unwrap();
                     let mut specs = source.collections.iter_mut();
                     let spec = specs.find(|spec| spec.name == rule.collection.collection).unwrap();
                     spec.conflicts.learn(rule.lesson.pattern.clone(), rule.lesson.rule);
-                    events.push(Event::RuleKept { rule, place });
+                    events.push(Event::RuleKept { rule, place: "config.toml".to_owned() });
                 }
                 Effect::SettleAll { answers, text } => {
                     let many = answers.len();

@@ -129,7 +129,8 @@ impl Pane for Recovery {
             }
             Action::ShowKeptCopy => match self.kept() {
                 Some(id) => {
-                    let line = format!("ebbtide session show {} --moment {id}", cx.setup.session);
+                    let session = shell_words::quote(cx.setup.session.as_str());
+                    let line = format!("{} session show {session} --moment {id}", cx.setup.command);
                     Outcome::used().notice(Severity::Info, "session", format!("It is kept in the journal: `{line}`"))
                 }
                 None => Outcome::used().notice(Severity::Info, "session", "There was nothing of it to keep"),

@@ -8,12 +8,11 @@ use crate::{
     cli::{
         DONE, Outcome,
         edit::wake,
-        init,
         output::{self, Data, count, table, talk},
         report::Failure,
         world::{self, World},
     },
-    config::{self, RuleError},
+    config,
     merge::{self, Foreseen, Lesson},
     model::{
         conflict::Conflict,
@@ -130,7 +129,7 @@ pub(super) fn run(world: &World, args: &TeachArgs) -> Outcome {
     let foreseen = merge::foresee(&lesson, &target.collection.conflicts, &open);
     let settled: Vec<&Foreseen> = foreseen.iter().filter(|each| each.document.is_some()).collect();
     if args.apply {
-        write_rule(world, &collection, &lesson)?;
+        config::keep_rule(&world.paths.config, &collection, &lesson.pattern, lesson.rule)?;
         let store = world.store()?;
         for each in &settled {
             let Some(conflict) = open.iter().find(|conflict| conflict.id == each.conflict) else { continue };
@@ -165,16 +164,6 @@ pub(super) fn run(world: &World, args: &TeachArgs) -> Outcome {
         false => talk(&format!("it would settle {settles} of {open}; nothing was changed, --apply keeps the rule")),
     }
     Ok(DONE)
-}
-
-fn write_rule(world: &World, collection: &CollectionKey, lesson: &Lesson) -> Result<(), Failure> {
-    let path = &world.paths.config;
-    config::keep_rule(path, collection, &lesson.pattern, lesson.rule).map_err(|error| match error {
-        RuleError::Edit(error) => init::refused(error, path),
-        RuleError::Invalid(errors) => errors.into(),
-        RuleError::Read { source, .. } => Failure::io(format!("could not read `{}`", path.display()), &source),
-        RuleError::Write { source, .. } => Failure::io(format!("could not write `{}`", path.display()), &source),
-    })
 }
 
 fn shape(each: &Foreseen) -> Value {

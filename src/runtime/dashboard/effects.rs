@@ -111,17 +111,16 @@ impl Dashboard {
         }));
     }
 
-    /// Writes a rule into the configuration, on a thread of its own: disks take their time. The demo has no file.
+    /// Writes a rule into the configuration, on a thread of its own: disks take their time.
     pub(super) fn keep_rule(&mut self, rule: Box<Rule>) {
-        let path = self.demo.is_none().then(|| self.config_file.clone());
+        let path = self.config_file.clone();
         self.replies.push(Box::pin(async move {
-            let Some(path) = path else { return vec![Event::RuleKept { rule, place: None }] };
             let place = path.display().to_string();
             let written = tokio::task::spawn_blocking(move || {
                 config::keep_rule(&path, &rule.collection, &rule.lesson.pattern, rule.lesson.rule).map(|()| rule)
             });
             match written.await {
-                Ok(Ok(rule)) => vec![Event::RuleKept { rule, place: Some(place) }],
+                Ok(Ok(rule)) => vec![Event::RuleKept { rule, place }],
                 Ok(Err(error)) => vec![not_kept(&error, &place)],
                 Err(error) => vec![not_kept(&error, &place)],
             }

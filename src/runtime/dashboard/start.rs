@@ -88,6 +88,7 @@ impl Dashboard {
             demo: demo.is_some(),
             zone_offset: zone_offset(),
             places: places(&paths),
+            command: paths.command(),
             size,
             no_color: has_no_color(),
         };

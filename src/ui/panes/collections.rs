@@ -32,7 +32,11 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
     let pane = app.collections();
     let items = pane.items(&cx);
     if items.is_empty() {
-        return say(canvas, inner, &["No source is configured", "`ebbtide init URL` writes a configuration"]);
+        return say(
+            canvas,
+            inner,
+            &["No source is configured", "`ebbtide init URL --kind firebase` writes a configuration"],
+        );
     }
     let cursor = pane.cursor(&cx);
     let top = pane.top(&cx, usize::from(inner.height));

@@ -37,6 +37,7 @@ fn setup() -> Setup {
         places: Vec::new(),
         size: (120, 36),
         no_color: false,
+        command: "ebbtide".to_owned(),
     }
 }
 

@@ -520,7 +520,7 @@ fn commands_that_do_not_fit_say_why_and_change_nothing() {
     assert!(why.contains("may have reached the server"), "{why}");
     assert_eq!(world.state(a), OpState::Queued, "nothing of a refused command stays");
     assert!(refused(world.store.command(vec![a], OpCommand::Release, at(20)).wait()).contains("not held"));
-    assert!(refused(world.store.command(vec![Seq(99)], OpCommand::Hold, at(20)).wait()).contains("no change 99"));
+    assert!(refused(world.store.command(vec![Seq(99)], OpCommand::Hold, at(20)).wait()).contains("no op 99"));
     assert_eq!(world.store.command(vec![a], OpCommand::Hold, at(20)).wait().unwrap(), [a]);
     assert_eq!(world.window("is:held", Anchor::First, 5).rows[0].mark, RecordMark::Held);
     let later = world.queue("a", Some(json!(2)));

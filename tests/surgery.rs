@@ -314,7 +314,7 @@ fn what_is_sent_now_goes_first_with_what_stands_before_it() {
     assert_eq!(world.rows(), before);
     world.command(first, OpCommand::Hold).unwrap();
     let why = words(world.command(second, OpCommand::Send));
-    assert!(why.contains(&format!("stands behind change {first}, which is held")), "{why}");
+    assert!(why.contains(&format!("stands behind op {first}, which is held")), "{why}");
     world.command(first, OpCommand::Send).unwrap();
     assert_eq!(world.op(first).state, OpState::Queued, "sending releases");
 }
@@ -352,7 +352,7 @@ fn a_step_whose_op_was_sent_meanwhile_says_so_and_makes_way() {
     world.settle(made, Outcome::Acked);
     let before = world.rows();
     let Some(Undone::TooLate { what, why, .. }) = world.undo_step() else { panic!("it was taken back") };
-    assert_eq!((what.as_str(), why), ("edit", format!("change {made} was sent meanwhile")));
+    assert_eq!((what.as_str(), why), ("edit", format!("op {made} was sent meanwhile")));
     assert_eq!(world.rows(), before);
     assert!(matches!(world.undo_step(), Some(Undone::Step { what, .. }) if what == "hold"));
     assert_eq!(world.op(held).state, OpState::Queued);

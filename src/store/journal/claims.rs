@@ -45,7 +45,7 @@ pub(in crate::store) fn claim(journal: &Journal, claim: &Claim) -> Result<Option
     if head.state == OpState::InDoubt && head.precondition.as_ref().is_some_and(|stored| *stored != claim.precondition)
     {
         return Err(StoreError::Refused(format!(
-            "change {} is in doubt: it may only be repeated with the precondition it was sent with",
+            "op {} is in doubt: it may only be repeated with the precondition it was sent with",
             head.seq
         )));
     }
@@ -150,7 +150,7 @@ pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()>
         return match (&settle.outcome, op.state) {
             (Outcome::Acked, OpState::Acked) | (Outcome::Discarded { .. }, OpState::Discarded) => Ok(()),
             (Outcome::Decided(_), OpState::Superseded | OpState::Discarded) => Ok(()),
-            _ => Err(StoreError::Refused(format!("change {} is {} already", op.seq, op.state.label()))),
+            _ => Err(StoreError::Refused(format!("op {} is {} already", op.seq, op.state.label()))),
         };
     }
     let place = journal.place(&op.record)?;
@@ -176,7 +176,7 @@ pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()>
         // Every pending op was acknowledged above.
         Outcome::Acked => return Ok(()),
         Outcome::Queued { .. } if !matches!(op.state, OpState::InFlight | OpState::InDoubt | OpState::Queued) => {
-            return Err(StoreError::Refused(format!("change {} is {} meanwhile", op.seq, op.state.label())));
+            return Err(StoreError::Refused(format!("op {} is {} meanwhile", op.seq, op.state.label())));
         }
         Outcome::Queued { error, next_attempt_at, counts } => {
             let back = if sent && !counts { -1 } else { 0 };

@@ -36,7 +36,7 @@ pub(in crate::store) fn command(
         }
         let op = journal.expect_op(*seq)?;
         let place = journal.place(&op.record)?;
-        let refuse = |why: &str| Err(StoreError::Refused(format!("change {seq} {why}")));
+        let refuse = |why: &str| Err(StoreError::Refused(format!("op {seq} {why}")));
         if !op.state.is_pending() {
             return refuse(&format!("is {} already", op.state.label()));
         }
@@ -100,9 +100,9 @@ fn note(journal: &Journal, command: OpCommand, changed: &[Seq], at: Timestamp) -
     let numbers: Vec<String> = changed.iter().take(5).map(|seq| format!("#{seq}")).collect();
     let more = changed.len().saturating_sub(5);
     let text = match (changed.len(), more) {
-        (1, _) => format!("change {} {word}", numbers[0]),
-        (n, 0) => format!("{n} changes {word}: {}", numbers.join(" ")),
-        (n, _) => format!("{n} changes {word}: {} and {more} more", numbers.join(" ")),
+        (1, _) => format!("op {} {word}", numbers[0]),
+        (n, 0) => format!("{n} ops {word}: {}", numbers.join(" ")),
+        (n, _) => format!("{n} ops {word}: {} and {more} more", numbers.join(" ")),
     };
     let row = Activity::new(at, Severity::Info, "outbox", text);
     let row = match hint {
@@ -119,7 +119,7 @@ fn discard(journal: &Journal, op: &Op, reason: VaultReason, at: Timestamp) -> Re
     let doomed: Vec<Op> = journal.chain(&place)?.into_iter().skip_while(|other| other.seq != op.seq).collect();
     if let Some(sent) = doomed.iter().find(|op| op.state.may_be_applied()) {
         return Err(StoreError::Refused(format!(
-            "change {} may have reached the server; it can be discarded once that is known",
+            "op {} may have reached the server; it can be discarded once that is known",
             sent.seq
         )));
     }
@@ -169,7 +169,7 @@ pub(in crate::store) fn undo(journal: &Journal, op_id: OpId, at: Timestamp) -> R
     }
     if !may_stand {
         discard(journal, &op, VaultReason::Undone, at)?;
-        let row = Activity::new(at, Severity::Info, "outbox", format!("change #{newest} of {} taken back", op.record))
+        let row = Activity::new(at, Severity::Info, "outbox", format!("op {newest} of {} taken back", op.record))
             .with_hint("the vault keeps it");
         activity::note(journal, &[row])?;
         return Ok(Some(Undone::Edit(newest)));
@@ -197,7 +197,7 @@ pub(in crate::store) fn undo(journal: &Journal, op_id: OpId, at: Timestamp) -> R
     };
     let queued = journal.queue(&inverse, Some(newest))?;
     accounts::inherit(journal, newest, queued.seq)?;
-    let text = format!("change #{newest} of {} may have been sent: its reverse is queued", op.record);
+    let text = format!("op {newest} of {} may have been sent: its reverse is queued", op.record);
     activity::note(journal, &[Activity::new(at, Severity::Info, "outbox", text)])?;
     Ok(Some(Undone::Reversed { seq: newest, by: queued.seq }))
 }

@@ -183,7 +183,7 @@ impl Journal {
     }
 
     pub fn expect_op(&self, seq: Seq) -> Result<Op> {
-        self.op(seq)?.ok_or_else(|| StoreError::Refused(format!("there is no change {seq} in the outbox")))
+        self.op(seq)?.ok_or_else(|| StoreError::Refused(format!("there is no op {seq} in the outbox")))
     }
 
     /// The pending ops of a record, in order.

@@ -239,7 +239,7 @@ pub(in crate::store) fn undo(journal: &Journal, at: Timestamp) -> Result<Option<
 fn misfit(journal: &Journal, changes: &[RowChange]) -> Result<Option<String>> {
     for change in changes {
         let Some(now) = columns(journal, change.table, change.id)? else {
-            return Ok(Some(format!("change {} is gone", change.id)));
+            return Ok(Some(format!("op {} is gone", change.id)));
         };
         if change.table != Table::Ops {
             continue;
@@ -247,14 +247,14 @@ fn misfit(journal: &Journal, changes: &[RowChange]) -> Result<Option<String>> {
         let word = |columns: &Columns| columns.get("state").and_then(Value::as_str).and_then(OpState::parse);
         let (Some(was), Some(is)) = (word(&change.after), word(&now)) else { continue };
         if is.may_be_applied() {
-            return Ok(Some(format!("change {} is {} now", change.id, is.label())));
+            return Ok(Some(format!("op {} is {} now", change.id, is.label())));
         }
         if now.get("attempts") != change.after.get("attempts") {
-            return Ok(Some(format!("change {} was sent meanwhile", change.id)));
+            return Ok(Some(format!("op {} was sent meanwhile", change.id)));
         }
         let waits = |state| matches!(state, OpState::Queued | OpState::Blocked | OpState::Auth);
         if is != was && !(waits(is) && waits(was)) {
-            return Ok(Some(format!("change {} is {} now", change.id, is.label())));
+            return Ok(Some(format!("op {} is {} now", change.id, is.label())));
         }
     }
     Ok(None)

@@ -27,7 +27,7 @@ use crate::{
 };
 
 fn refuse<T>(seq: Seq, why: &str) -> Result<T> {
-    Err(StoreError::Refused(format!("change {seq} {why}")))
+    Err(StoreError::Refused(format!("op {seq} {why}")))
 }
 
 /// The op, where it may be replaced by another.
@@ -148,7 +148,7 @@ pub(in crate::store) fn send(journal: &Journal, op: &Op, place: &Place) -> Resul
     for earlier in going.iter().filter(|earlier| earlier.seq != op.seq) {
         if matches!(earlier.state, OpState::Held | OpState::Conflict | OpState::Rejected) {
             let (earlier, state) = (earlier.seq, earlier.state.label());
-            return refuse(op.seq, &format!("stands behind change {earlier}, which is {state}"));
+            return refuse(op.seq, &format!("stands behind op {earlier}, which is {state}"));
         }
     }
     let on_the_wire = going.iter().any(|earlier| earlier.state.may_be_applied());

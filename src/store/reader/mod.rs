@@ -455,7 +455,7 @@ impl Reader {
                 findings.push(format!("{lonely} rows that name something that is not there"));
             }
             for (seq, why) in mend::unreadable(&reader.connection)? {
-                findings.push(format!("change {seq} cannot be read: {why}"));
+                findings.push(format!("op {seq} cannot be read: {why}"));
             }
             for (table, column, n) in mend::odd_values(&reader.connection)? {
                 findings.push(format!("{n} rows of `{table}` whose `{column}` is of the wrong kind"));

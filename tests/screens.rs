@@ -1349,3 +1349,21 @@ mod random {
         }
     }
 }
+
+#[test]
+fn help_runs_what_it_lists_and_nothing_else() {
+    let mut bench = Bench::new(setup((120, 36)), few(), NOW);
+    // A command of another pane is not listed here, and not run.
+    bench.press("2?hold<enter>");
+    assert!(bench.effects.is_empty() && bench.screen().contains("Search: hold"), "{}", bench.screen());
+    bench.press("<esc>drafts<enter>");
+    assert!(bench.screen().contains("Drafts") && !bench.screen().contains("Search:"), "{}", bench.screen());
+    // Another pane's page is for reading: its commands need its pane.
+    bench.press("<esc>2?<tab>mark<enter>");
+    assert!(bench.effects.is_empty(), "{:?}", bench.effects);
+    // The editor types what are keys elsewhere.
+    bench.press("<esc><esc><esc>e<f1>");
+    let screen = bench.screen();
+    assert!(screen.contains("Help: Editor") && screen.contains("F2"), "{screen}");
+    assert!(!screen.contains("take mine") && !screen.contains(" u   "), "{screen}");
+}

@@ -253,6 +253,26 @@ fn a_session_is_switched_renamed_and_left_again_in_the_running_program() {
 }
 
 #[test]
+fn keys_typed_after_a_switch_are_meant_for_the_screen_it_leads_to() {
+    let (workspace, _serve, _dir) = workspace();
+    let mut pty = workspace.dashboard(120, 36, &["--offline"]);
+    pty.wait_text("Person 3");
+    pty.send("gs");
+    pty.wait_text("this one");
+    pty.send("anight\r/Person 2\r");
+    pty.wait("the new session", |frame| frame.contains("session night") && frame.contains("FILTER Person 2"));
+    pty.send("gs");
+    pty.wait("the other", |frame| frame.contains("default") && frame.contains("this one"));
+    // One that is open elsewhere is not switched to, and the keys are this one's.
+    let other = workspace.dashboard(120, 36, &["--offline", "--session", "default"]);
+    other.wait("the one that was left", |frame| frame.contains("Person 3") && !frame.contains("FILTER"));
+    pty.send("gg\r");
+    pty.wait_text("`default` is open in another window");
+    pty.send("/ x\r");
+    pty.wait("the keys that follow", |frame| frame.contains("FILTER Person 2 x") && frame.contains("session night"));
+}
+
+#[test]
 fn the_command_line_renames_copies_and_refuses_what_is_open() {
     let (workspace, _serve, _dir) = workspace();
     let mut pty = workspace.dashboard(120, 36, &["--offline"]);

@@ -117,6 +117,11 @@ impl Keymap {
         Vec::new()
     }
 
+    /// True where the scope does something with these keys, as shown to people.
+    pub fn is_bound(&self, scope: Scope, keys: &str) -> bool {
+        self.table(scope).iter().any(|(sequence, _)| show(sequence) == keys)
+    }
+
     pub fn first_key(&self, action: Action, scopes: &[Scope]) -> Option<String> {
         self.keys_of(action, scopes).into_iter().next()
     }

@@ -306,6 +306,8 @@ pub enum Request {
     },
     /// Bring the earlier screen back that is chosen in the pane that asks.
     StepBack,
+    /// Run the first command that help lists.
+    RunListed,
     /// Run another action as if it had been chosen, with its argument.
     Run(Action, Option<String>),
 }

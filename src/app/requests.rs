@@ -63,6 +63,14 @@ impl App {
             Request::Confirm(question) => self.confirm = Some(*question),
             Request::Queue { op, draft } => self.queue(*op, draft, effects),
             Request::StepBack => self.step_back(effects),
+            Request::RunListed => {
+                let [here, everywhere] = self.help.listed(&self.keymap, self.setup.demo);
+                let first = here.first().filter(|_| self.help.is_at_home()).or(everywhere.first());
+                if let Some(action) = first.map(|(command, _)| command.action) {
+                    self.close(by);
+                    self.act(action, None, effects);
+                }
+            }
             Request::Run(action, argument) => self.act(action, argument.as_deref(), effects),
         }
     }

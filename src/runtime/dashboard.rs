@@ -45,7 +45,7 @@ use crate::{
         session_lock,
         signals::{Received, Signals},
     },
-    store::Store,
+    store::{Store, StoreError},
     terminal::{self, Guard, Inputs, Screen},
 };
 
@@ -151,6 +151,8 @@ struct Dashboard {
     moments: Moments,
     /// Another session, about to be shown.
     switch: Option<Box<session::Switch>>,
+    /// Another session was asked for: what is typed meanwhile is meant for its screen, and waits for that so long.
+    opening: Option<tokio::time::Instant>,
     /// A key was handled since the start of the session / what it led to was painted, or the start ran for a while.
     has_input: bool,
     is_proved: bool,
@@ -165,6 +167,7 @@ enum Shell {
     EditorSaved(PathBuf),
     Engine(EngineEvent),
     SessionOpened(Box<session::Switch>),
+    SessionNotOpened(StoreError),
 }
 
 impl Dashboard {
@@ -207,7 +210,7 @@ impl Dashboard {
                     self.commit_settled(outcome);
                     retry.as_mut().reset(tokio::time::Instant::now() + RETRY);
                 }
-                input = next_input(&mut self.inputs) => match input {
+                input = next_input(&mut self.inputs), if self.opening.is_none() => match input {
                     Some(event) => {
                         self.handle(event);
                         self.drain_ready();
@@ -215,6 +218,7 @@ impl Dashboard {
                     }
                     None => self.end = Some(End::TerminalGone),
                 },
+                () = sleep_until(self.opening), if self.opening.is_some() => self.opening = None,
                 Some(message) = self.shell.recv() => self.handle_shell(message),
                 Some(event) = self.events.recv() => {
                     self.handle(event);
@@ -252,7 +256,7 @@ impl Dashboard {
     /// Handles whatever else is ready, so that a burst of events costs one commit and one frame.
     fn drain_ready(&mut self) {
         for _ in 0..256 {
-            let input = self.inputs.as_mut().and_then(Inputs::ready);
+            let input = self.inputs.as_mut().filter(|_| self.opening.is_none()).and_then(Inputs::ready);
             let Some(event) = input.or_else(|| self.events.try_recv().ok()) else { return };
             self.handle(event);
         }
@@ -288,6 +292,10 @@ impl Dashboard {
             Shell::Written => {}
             Shell::TerminalGone => self.end = Some(End::TerminalGone),
             Shell::SessionOpened(switch) => self.switch = Some(switch),
+            Shell::SessionNotOpened(error) => {
+                self.opening = None;
+                self.handle(Event::Refused { topic: "session", text: error.to_string(), hint: None });
+            }
             Shell::EditorEnded(run) => self.editor_ended(run),
             Shell::EditorSaved(path) => {
                 if let Some(event) = self.edited.saved(&path) {
@@ -378,6 +386,13 @@ impl Dashboard {
 async fn next_input(inputs: &mut Option<Inputs>) -> Option<Event> {
     match inputs {
         Some(inputs) => inputs.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(instant: Option<tokio::time::Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
         None => std::future::pending().await,
     }
 }

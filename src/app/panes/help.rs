@@ -6,10 +6,14 @@ use crate::app::{
     action::Action,
     command::{COMMANDS, Command, Scope},
     event::MouseKind,
+    keymap::Keymap,
     pane::{Cx, Outcome, Pane, PaneName, Request, Seen},
     screen::Screen,
     text::TextInput,
 };
+
+/// A command and its keys.
+pub type Listed = (&'static Command, Vec<String>);
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Help {
@@ -19,6 +23,8 @@ pub struct Help {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HelpSession {
+    /// The pane it was opened on: its commands can be run from here.
+    on: Option<PaneName>,
     about: Option<PaneName>,
     search: TextInput,
     scroll: usize,
@@ -27,6 +33,11 @@ pub struct HelpSession {
 impl Help {
     pub fn about(&self) -> PaneName {
         self.session.about.unwrap_or(PaneName::Records)
+    }
+
+    /// Its own page: what is listed there works where help was opened.
+    pub fn is_at_home(&self) -> bool {
+        self.session.on.is_none_or(|on| on == self.about())
     }
 
     pub fn search(&self) -> &TextInput {
@@ -38,17 +49,45 @@ impl Help {
     }
 
     pub fn open(&mut self, about: PaneName) {
-        self.session = HelpSession { about: Some(about), ..HelpSession::default() };
+        self.session = HelpSession { on: Some(about), about: Some(about), ..HelpSession::default() };
+    }
+
+    /// What is listed: the commands of the pane, and those of everywhere, that match the search, each with its keys there.
+    pub fn listed(&self, keymap: &Keymap, demo: bool) -> [Vec<Listed>; 2] {
+        let here = scopes(self.about());
+        let mut lists = [Vec::<Listed>::new(), Vec::new()];
+        for (list, scope) in here.iter().map(|scope| (0, *scope)).chain([(1, Scope::Global)]) {
+            for command in self.commands_of(scope, demo) {
+                let mut keys = keymap.keys_of(command.action, &[scope]);
+                if scope == Scope::Global {
+                    // What the pane does with a key goes before what is done everywhere.
+                    keys.retain(|key| !self.takes(keymap, key));
+                }
+                let is_known = lists[list].iter().any(|(known, _)| known.title == command.title);
+                if !is_known && (!keys.is_empty() || scope == Scope::Global && self.about() != PaneName::Editor) {
+                    lists[list].push((command, keys));
+                }
+            }
+        }
+        lists
+    }
+
+    /// True where the pane has another use for a key that works everywhere.
+    fn takes(&self, keymap: &Keymap, key: &str) -> bool {
+        let begins = key.split(' ').next().unwrap_or_default();
+        let is_typed = self.about() == PaneName::Editor && begins.chars().count() == 1;
+        let is_bound = |scope: &Scope| keymap.is_bound(*scope, key) || keymap.is_bound(*scope, begins);
+        is_typed || scopes(self.about()).iter().any(is_bound)
     }
 
     /// The commands of a scope that match the search.
-    pub fn commands_of<'a>(&'a self, scopes: &'a [Scope], demo: bool) -> impl Iterator<Item = &'static Command> + 'a {
+    fn commands_of(&self, scope: Scope, demo: bool) -> impl Iterator<Item = &'static Command> {
         let words: Vec<String> =
             self.session.search.text().to_lowercase().split_whitespace().map(str::to_owned).collect();
         COMMANDS.iter().filter(move |command| {
             let text = format!("{} {} {}", command.name, command.title, command.help).to_lowercase();
             (demo || !command.demo)
-                && command.scopes.iter().any(|scope| scopes.contains(scope))
+                && command.scopes.contains(&scope)
                 && words.iter().all(|word| text.contains(word.as_str()))
         })
     }
@@ -59,6 +98,26 @@ impl Help {
         let next = (if forward { at + 1 } else { at + panes.len() - 1 }) % panes.len();
         self.session.about = Some(panes[next]);
         self.session.scroll = 0;
+    }
+}
+
+/// The tables whose keys work in a pane, beside the global one.
+fn scopes(about: PaneName) -> Vec<Scope> {
+    match about {
+        PaneName::Collections => vec![Scope::Collections, Scope::List],
+        PaneName::Records => vec![Scope::Records, Scope::List],
+        PaneName::Record => vec![Scope::Record, Scope::List],
+        PaneName::Outbox => vec![Scope::Outbox, Scope::List],
+        PaneName::Connectivity => vec![Scope::Connectivity, Scope::List],
+        PaneName::Sync => vec![Scope::Sync, Scope::List],
+        PaneName::Conflicts => vec![Scope::Conflicts, Scope::List],
+        PaneName::Editor => vec![Scope::Editor],
+        PaneName::Sessions => vec![Scope::Sessions, Scope::List],
+        PaneName::Vault => vec![Scope::Vault, Scope::List],
+        PaneName::Recovery => vec![Scope::Recovery, Scope::List],
+        PaneName::Drafts => vec![Scope::Drafts, Scope::List],
+        PaneName::Palette | PaneName::Goto | PaneName::Help => vec![Scope::Input],
+        PaneName::Log | PaneName::Welcome | PaneName::History => vec![Scope::List],
     }
 }
 
@@ -101,12 +160,7 @@ impl Pane for Help {
                 if self.session.search.is_empty() {
                     return Outcome::used();
                 }
-                let scopes = Scope::ALL;
-                let first = self.commands_of(&scopes, cx.setup.demo).next().map(|command| command.action);
-                return match first {
-                    Some(action) => Outcome::used().request(Request::Close).request(Request::Run(action, None)),
-                    None => Outcome::used(),
-                };
+                return Outcome::used().request(Request::RunListed);
             }
             _ => return Outcome::ignored(),
         }

@@ -91,11 +91,18 @@ impl Sync {
             return Outcome::used().notice(Severity::Info, "sync", "No collection has stopped to ask");
         };
         let effect = Effect::Sync(SyncRequest::AnswerGuard { collection: key.clone(), answer });
-        if answer != GuardAnswer::Accept {
-            return Outcome::used().effect(effect);
-        }
         let guard = cx.world.collection_status(&key).and_then(|status| status.guard.clone());
         let (title, kept, yes) = match guard.map(|guard| guard.reason) {
+            // It is left as it is, and attached again by the same key.
+            _ if answer == GuardAnswer::Detach => return Outcome::used().effect(effect),
+            reason if answer == GuardAnswer::Reupload => (
+                format!("Upload the records of {key} again?"),
+                match reason {
+                    Some(GuardReason::OlderRecords) => "What is here and older there is queued as new edits, and sent",
+                    _ => "What is here and gone there is queued as new edits, and sent",
+                },
+                "upload them",
+            ),
             Some(GuardReason::OtherServer) => (
                 format!("Go on with the other server for {key}?"),
                 "Edits that wait are sent to it; before much is deleted here you are asked again",

@@ -11,7 +11,7 @@ use crate::{
         time::Clock,
     },
     runtime::{
-        commits::Commits,
+        commits::{Commits, PATIENCE},
         moments::Moments,
         plan::Planner,
         session_lock::{self, SessionLock},
@@ -59,18 +59,17 @@ impl Dashboard {
         // A start that names none comes back to it.
         let chosen = (!self.is_named).then(|| self.store.choose_session(&name));
         let tell = self.tell.clone();
+        self.opening = Some(tokio::time::Instant::now() + PATIENCE);
         self.replies.push(Box::pin(async move {
             let begun = match (begun.await, chosen) {
                 (Ok(saved), Some(chosen)) => chosen.await.map(|()| saved),
                 (begun, _) => begun,
             };
-            match begun {
-                Ok(saved) => {
-                    let _ = tell.send(Shell::SessionOpened(Box::new(Switch { lock, saved })));
-                    Vec::new()
-                }
-                Err(error) => vec![Event::Refused { topic: "session", text: error.to_string(), hint: None }],
-            }
+            let _ = tell.send(match begun {
+                Ok(saved) => Shell::SessionOpened(Box::new(Switch { lock, saved })),
+                Err(error) => Shell::SessionNotOpened(error),
+            });
+            Vec::new()
         }));
     }
 
@@ -80,6 +79,7 @@ impl Dashboard {
             return;
         }
         let Some(switch) = self.switch.take() else { return };
+        self.opening = None;
         let Switch { lock, saved } = *switch;
         let at = self.clock.at();
         let read = self.store.reader().and_then(|mut reader| Ok((kept_drafts(&mut reader, &saved)?, reader)));

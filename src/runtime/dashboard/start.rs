@@ -177,6 +177,7 @@ impl Dashboard {
             leadership: Leadership::None,
             moments: Moments::new(at.mono),
             switch: None,
+            opening: None,
             has_input: false,
             is_proved: read_only,
         })

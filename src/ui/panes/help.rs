@@ -3,9 +3,8 @@
 use crate::{
     app::{
         App,
-        command::Scope,
         geometry::{Area, Place},
-        pane::PaneName,
+        panes::help::Listed,
     },
     ui::{
         canvas::{Border, Canvas},
@@ -22,8 +21,7 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
     let title = format!("Help: {} pane", pane.about().title());
     let inner = place.area.inner();
     let wide = inner.width >= 96;
-    let here = section(app, &scopes(pane.about()));
-    let everywhere = section(app, &[Scope::Global]);
+    let [here, everywhere] = pane.listed(app.keymap(), app.setup().demo).map(lines);
     let count = format!("{} commands, from your keymap", here.len() + everywhere.len());
     let body = Area::new(inner.x, inner.y + 2, inner.width, inner.height.saturating_sub(2));
     let notes = if wide { 2 } else { 0 };
@@ -56,38 +54,9 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
     }
 }
 
-/// The tables whose keys work in a pane, beside the global one.
-fn scopes(about: PaneName) -> Vec<Scope> {
-    match about {
-        PaneName::Collections => vec![Scope::Collections, Scope::List],
-        PaneName::Records => vec![Scope::Records, Scope::List],
-        PaneName::Record => vec![Scope::Record, Scope::List],
-        PaneName::Outbox => vec![Scope::Outbox, Scope::List],
-        PaneName::Connectivity => vec![Scope::Connectivity, Scope::List],
-        PaneName::Sync => vec![Scope::Sync, Scope::List],
-        PaneName::Conflicts => vec![Scope::Conflicts, Scope::List],
-        PaneName::Editor => vec![Scope::Editor, Scope::Merge],
-        PaneName::Sessions => vec![Scope::Sessions, Scope::List],
-        PaneName::Vault => vec![Scope::Vault, Scope::List],
-        PaneName::Recovery => vec![Scope::Recovery, Scope::List],
-        PaneName::Drafts => vec![Scope::Drafts, Scope::List],
-        PaneName::Palette | PaneName::Goto | PaneName::Help => vec![Scope::Input],
-        PaneName::Log | PaneName::Welcome | PaneName::History => vec![Scope::List],
-    }
-}
-
-fn section(app: &App, scopes: &[Scope]) -> Vec<Line> {
-    let mut lines = Vec::new();
-    for scope in scopes {
-        for command in app.help().commands_of(std::slice::from_ref(scope), app.setup().demo) {
-            let keys = app.keymap().keys_of(command.action, std::slice::from_ref(scope));
-            let known = lines.iter().any(|(_, title, _): &Line| title == command.title);
-            if !known && (!keys.is_empty() || *scope == Scope::Global) {
-                lines.push((keys.join("  "), command.title.to_owned(), Role::HintKey));
-            }
-        }
-    }
-    lines
+fn lines(listed: Vec<Listed>) -> Vec<Line> {
+    let line = |(command, keys): Listed| (keys.join("  "), command.title.to_owned(), Role::HintKey);
+    listed.into_iter().map(line).collect()
 }
 
 fn legend() -> Vec<Line> {

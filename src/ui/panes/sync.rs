@@ -83,12 +83,14 @@ fn phase(app: &App, key: &CollectionKey) -> (String, Role) {
     match &status.phase {
         // The machine has not looked at its checkpoint yet where the way was never open: the mirror knows better.
         PullPhase::NeverSynced => ago.map_or(never, |ago| (ago, Role::Dim)),
-        PullPhase::Waiting => (ago.map_or_else(|| "waiting".to_owned(), |ago| format!("waiting  {ago}")), Role::Dim),
+        PullPhase::Waiting => waiting_since(ago),
         PullPhase::Backfill => (percent(status).unwrap_or_else(|| "pulling".to_owned()), Role::Sending),
         PullPhase::Sweep => ("sweeping".to_owned(), Role::Sending),
         PullPhase::Delta => ("updating".to_owned(), Role::Sending),
         PullPhase::Live => ("live".to_owned(), Role::Online),
         PullPhase::Settled => (format!("ok  {}", ago.unwrap_or_default()).trim_end().to_owned(), Role::Text),
+        // Only the news waits: all of it was here once.
+        PullPhase::Stalled if !is_in_parts(status) => waiting_since(ago),
         PullPhase::Stalled => {
             let percent = percent(status).map(|percent| format!("{percent}  ")).unwrap_or_default();
             match held_by_user(app, key) {
@@ -98,6 +100,18 @@ fn phase(app: &App, key: &CollectionKey) -> (String, Role) {
         }
         PullPhase::Stopped(_) => ("STOPPED".to_owned(), Role::Problem),
         PullPhase::Detached => ("DETACHED".to_owned(), Role::Dim),
+    }
+}
+
+fn waiting_since(ago: Option<String>) -> (String, Role) {
+    (ago.map_or_else(|| "waiting".to_owned(), |ago| format!("waiting  {ago}")), Role::Dim)
+}
+
+/// A part of the collection is here, and the rest of it is not.
+fn is_in_parts(status: &CollectionStatus) -> bool {
+    match status.total {
+        Some(total) => status.done < total,
+        None => status.done > 0,
     }
 }
 
@@ -119,8 +133,8 @@ fn percent(status: &CollectionStatus) -> Option<String> {
 fn detail(app: &App, key: &CollectionKey, room: usize, full: bool, canvas: &Canvas<'_>) -> Vec<(String, Role)> {
     let Some(status) = app.world().collection_status(key) else { return Vec::new() };
     let mut lines = Vec::new();
-    let pulling = matches!(status.phase, PullPhase::Backfill | PullPhase::Stalled);
-    if pulling {
+    let is_stalled = status.phase == PullPhase::Stalled && is_in_parts(status);
+    if status.phase == PullPhase::Backfill || is_stalled {
         if let Some(total) = status.total.filter(|total| *total > 0) {
             lines.push((canvas.bar(status.done as f64 / total as f64, room.min(42)), Role::Sending));
         }
@@ -131,7 +145,7 @@ fn detail(app: &App, key: &CollectionKey, room: usize, full: bool, canvas: &Canv
         let fits = text::width(&counts) + text::width(&size) <= room;
         lines.push((if fits { format!("{counts}{size}") } else { counts }, Role::Text));
     }
-    if status.phase == PullPhase::Stalled {
+    if is_stalled {
         let goes_on = held_by_user(app, key).map(|word| format!("{word}: goes on when you end that"));
         lines.push((goes_on.unwrap_or_else(|| "goes on by itself".to_owned()), Role::Dim));
     }
@@ -269,7 +283,11 @@ fn line(app: &App, canvas: &mut Canvas<'_>, area: Area, focused: bool) {
         x += canvas.put(x, area.y, key.collection.as_str(), room(x), Role::Text);
         x += canvas.put(x, area.y, " ", room(x), Role::Text);
         let status = app.world().collection_status(&key);
-        let pulling = status.filter(|it| matches!(it.phase, PullPhase::Backfill | PullPhase::Stalled));
+        let pulling = status.filter(|it| match it.phase {
+            PullPhase::Backfill => true,
+            PullPhase::Stalled => is_in_parts(it),
+            _ => false,
+        });
         if let Some(total) = pulling.and_then(|status| status.total).filter(|total| *total > 0) {
             let done = status.map_or(0, |status| status.done);
             let bar = canvas.bar(done as f64 / total as f64, 12);

@@ -59,6 +59,14 @@ name! {
     SessionName
 }
 
+impl Revision {
+    /// The mark of a creation whose record was there before, under a revision nobody needs any more: another can have made
+    /// it anew as well, so that its being there proves nothing about this one.
+    pub fn of_what_was_there() -> Self {
+        Self(String::new())
+    }
+}
+
 impl SessionName {
     /// A name as a person gives it: up to 64 letters, digits, `-`, `_` and `.`, so that it can be part of a file name
     /// and of a command.

@@ -221,6 +221,12 @@ impl Op {
         self.state.is_pending() && now.since(self.created_at) > OLD
     }
 
+    /// As [`OpState::may_be_applied`], also while it waits for something else: credentials, another account.
+    pub fn may_be_applied(&self) -> bool {
+        let waits = matches!(self.state, OpState::Auth | OpState::Queued | OpState::Held | OpState::Blocked);
+        self.state.may_be_applied() || (waits && self.was_in_doubt && self.attempts > 0)
+    }
+
     /// True for ops a claim may merge with their neighbours: never attempted, waiting.
     pub fn is_untouched(&self) -> bool {
         self.attempts == 0 && self.state == OpState::Queued

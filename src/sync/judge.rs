@@ -73,10 +73,13 @@ pub struct Meeting<'a> {
 impl Meeting<'_> {
     pub fn judge(&self) -> Judgement {
         let (mine, theirs) = (normal(self.kind, self.mine), normal(self.kind, self.theirs));
-        let base = if self.op.kind == OpKind::Create { None } else { normal(self.kind, self.op.base.as_ref()) };
+        let base = match self.doubted {
+            true => made_on(self.op).cloned(),
+            false => seen_on(self.op),
+        };
+        let base = normal(self.kind, base.as_ref());
         let merged = if self.doubted {
-            let was_there = self.op.base_revision.is_some();
-            let ours = self.op.kind == OpKind::Create && !was_there && is_made_here(self.op);
+            let ours = !self.was_there() && is_made_here(self.op);
             let base = if ours { mine.as_ref() } else { base.as_ref() };
             let paths = set_paths(self.op, base, mine.as_ref());
             match merge::judge_repeat(base, mine.as_ref(), theirs.as_ref(), &paths, &self.settling.rules) {
@@ -108,6 +111,11 @@ impl Meeting<'_> {
                 lost,
             })),
         }
+    }
+
+    /// The record was there before this edit: another can have made it anew as well.
+    fn was_there(&self) -> bool {
+        self.op.kind != OpKind::Create || self.op.base_revision.is_some()
     }
 
     /// What the policy says of the undecided places; `None`: a person is to be asked.
@@ -179,7 +187,10 @@ impl Meeting<'_> {
             changes: edit::diff(theirs.as_ref(), document.as_ref()),
             document,
             base: theirs,
-            base_revision: self.revision.cloned(),
+            base_revision: match kind {
+                OpKind::Create => self.was_there().then(Revision::of_what_was_there),
+                _ => self.revision.cloned(),
+            },
             created_at: self.op.created_at,
             author: self.op.author.clone(),
         }
@@ -234,15 +245,30 @@ pub(super) fn without_server_owned(
     Some(kept)
 }
 
+/// The document an op stands on in the outbox; nothing for a create.
+fn made_on(op: &Op) -> Option<&Value> {
+    if op.kind == OpKind::Create { None } else { op.base.as_ref() }
+}
+
+/// What the person saw when the edit was made. Behind another edit of the record that is not what the op stands on: a pull
+/// may have brought news in between, which were on the screen, and which that edit's document does not have.
+pub fn seen_on(op: &Op) -> Option<Value> {
+    match op.kind {
+        OpKind::Create => None,
+        OpKind::Update => edit::apply(merge::intended(op), &edit::invert(&op.changes)),
+        OpKind::Delete => op.base.clone(),
+    }
+}
+
 /// The places at which `theirs` differs from what the op was made on.
 pub(super) fn moved_places(kind: SourceKind, op: &Op, theirs: Option<&Value>) -> Vec<Pointer> {
-    let (base, theirs) = (normal(kind, op.base.as_ref()), normal(kind, theirs));
+    let (base, theirs) = (normal(kind, seen_on(op).as_ref()), normal(kind, theirs));
     edit::diff(base.as_ref(), theirs.as_ref()).into_iter().map(|change| change.pointer).collect()
 }
 
 /// The places that need a person, or all that both sides changed where none does.
 pub(super) fn disputed(kind: SourceKind, settling: &Settling, op: &Op, theirs: Option<&Value>) -> Vec<Pointer> {
-    let base = if op.kind == OpKind::Create { None } else { normal(kind, op.base.as_ref()) };
+    let base = normal(kind, seen_on(op).as_ref());
     let (mine, theirs) = (normal(kind, merge::intended(op)), normal(kind, theirs));
     let merged = merge::merge_fields(base.as_ref(), mine.as_ref(), theirs.as_ref(), &settling.rules);
     let undecided = merged.fields.iter().filter(|field| field.how == How::Undecided);

@@ -5,6 +5,7 @@ mod conflicts;
 mod guards;
 mod late;
 mod link;
+mod order;
 mod own;
 mod unread;
 mod wish;

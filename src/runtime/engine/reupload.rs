@@ -6,7 +6,7 @@ use super::carry::words;
 use crate::{
     model::{
         edit,
-        ids::{CollectionKey, OpId, RecordId},
+        ids::{CollectionKey, OpId, RecordId, Revision},
         json::Pointer,
         op::{NewOp, OpKind},
         query::{Anchor, Filter, ListQuery, Sort},
@@ -44,7 +44,7 @@ pub(super) async fn reupload(
         missing_there(&mut reading.reader()?, &key, &there, &at, &author)
     });
     let ops = ops.await.map_err(|error| error.to_string())?.map_err(words)?;
-    let queued = store.queue_many(ops).await.map_err(words)?;
+    let queued = store.queue_beside(ops).await.map_err(words)?;
     Ok(older + queued.len() as u64)
 }
 
@@ -86,9 +86,8 @@ async fn renew(
             });
             changes.push(RemoteChange::Upsert(there));
         }
-        count += ops.len() as u64;
         if !ops.is_empty() {
-            store.queue_many(ops).await.map_err(words)?;
+            count += store.queue_beside(ops).await.map_err(words)?.len() as u64;
             let page = PullPage {
                 collection: collection.clone(),
                 changes,
@@ -142,7 +141,7 @@ fn missing_there(
                 changes: edit::diff(None, Some(&base.document)),
                 document: Some(base.document.into_value()),
                 base: None,
-                base_revision: None,
+                base_revision: Some(Revision::of_what_was_there()),
                 created_at: at.wall,
                 author: author.to_owned(),
             });

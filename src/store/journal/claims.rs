@@ -75,7 +75,8 @@ pub(in crate::store) fn claim(journal: &Journal, claim: &Claim) -> Result<Option
     }
     // A record that is there while no request to make it is in doubt was made by something else.
     if claim.kind == OpKind::Create && head.state == OpState::Queued && head.base_revision.is_none() {
-        head.base_revision = journal.base(&place)?.map(|base| Revision(base.revision.unwrap_or_default()));
+        head.base_revision =
+            journal.base(&place)?.map(|base| base.revision.map_or_else(Revision::of_what_was_there, Revision));
     }
     // What is sent is the op's own document, nearly always: it is not written a second time, so that the row keeps its
     // size and its page.
@@ -333,8 +334,11 @@ pub(in crate::store) fn release_auth(journal: &Journal, source: &SourceName) -> 
     for (place, seq) in &found {
         journal
             .connection
-            .prepare_cached("UPDATE ops SET state = ?2, next_attempt_at = NULL WHERE seq = ?1")?
-            .execute(params![seq.0, OpState::Queued.word()])?;
+            .prepare_cached(
+                "UPDATE ops SET state = CASE WHEN was_in_doubt THEN 'in_doubt' ELSE 'queued' END, \
+                 next_attempt_at = NULL WHERE seq = ?1",
+            )?
+            .execute([seq.0])?;
         shadow::restate(journal, place)?;
     }
     Ok(found.len() as u64)

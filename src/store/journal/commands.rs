@@ -6,7 +6,7 @@ use crate::{
     model::{
         activity::{Activity, Severity},
         edit,
-        ids::{OpId, Seq},
+        ids::{OpId, Revision, Seq},
         op::{NewOp, Op, OpCommand, OpKind, OpState},
         time::Timestamp,
     },
@@ -97,7 +97,7 @@ fn note(journal: &Journal, command: OpCommand, changed: &[Seq], at: Timestamp) -
         OpCommand::Send => ("sent first", None),
         OpCommand::Discard => ("discarded", Some("the vault keeps them")),
     };
-    let numbers: Vec<String> = changed.iter().take(5).map(|seq| format!("#{seq}")).collect();
+    let numbers: Vec<String> = changed.iter().take(5).map(|seq| seq.to_string()).collect();
     let more = changed.len().saturating_sub(5);
     let text = match (changed.len(), more) {
         (1, _) => format!("op {} {word}", numbers[0]),
@@ -115,15 +115,13 @@ fn note(journal: &Journal, command: OpCommand, changed: &[Seq], at: Timestamp) -
 /// Takes an op and the record's ops after it out. The vault keeps what each would have made.
 fn discard(journal: &Journal, op: &Op, reason: VaultReason, at: Timestamp) -> Result<Vec<Seq>> {
     let place = journal.place(&op.record)?;
-    let from = journal.place_of(op.seq)?;
     let doomed: Vec<Op> = journal.chain(&place)?.into_iter().skip_while(|other| other.seq != op.seq).collect();
-    if let Some(sent) = doomed.iter().find(|op| op.state.may_be_applied()) {
+    if let Some(sent) = doomed.iter().find(|op| op.may_be_applied()) {
         return Err(StoreError::Refused(format!(
             "op {} may have reached the server; it can be discarded once that is known",
             sent.seq
         )));
     }
-    let _ = from;
     for op in &doomed {
         claims::keep(journal, &place, op, reason, at)?;
         journal.set_state(op.seq, OpState::Discarded, at)?;
@@ -162,7 +160,7 @@ pub(in crate::store) fn undo(journal: &Journal, op_id: OpId, at: Timestamp) -> R
     let Some((newest, _)) = newest else { return Ok(None) };
     let newest = Seq(newest);
     let op = journal.expect_op(newest)?;
-    let may_stand = op.state.may_be_applied() || (op.attempts > 0 && op.was_in_doubt);
+    let may_stand = op.may_be_applied() || (op.attempts > 0 && op.was_in_doubt);
     if !may_stand && let Some(conflict) = conflicts::answered_by(journal, &op)? {
         conflicts::reopen(journal, &conflict, Some(&op), at)?;
         return Ok(Some(Undone::Edit(newest)));
@@ -191,7 +189,7 @@ pub(in crate::store) fn undo(journal: &Journal, op_id: OpId, at: Timestamp) -> R
         changes: if kind == OpKind::Update { changes } else { edit::diff(local.as_ref(), document.as_ref()) },
         document,
         base: local,
-        base_revision: None,
+        base_revision: (kind == OpKind::Create).then(Revision::of_what_was_there),
         created_at: at,
         author: op.author.clone(),
     };

@@ -180,7 +180,10 @@ pub(in crate::store) fn resolve(journal: &Journal, resolve: &Resolve) -> Result<
             changes: edit::diff(theirs, wanted),
             document: wanted.cloned(),
             base: conflict.theirs.clone(),
-            base_revision: conflict.theirs_revision.clone(),
+            base_revision: match theirs {
+                Some(_) => conflict.theirs_revision.clone(),
+                None => Some(Revision::of_what_was_there()),
+            },
             created_at: at,
             author: resolve.author.clone(),
         };
@@ -199,14 +202,17 @@ pub(in crate::store) fn resolve(journal: &Journal, resolve: &Resolve) -> Result<
     Ok(made)
 }
 
-/// Mine with what the answer took from the server: what the user put there himself needs no judging.
+/// Mine with what the answer made of places the server changed: an edit behind it that changes one of them was made
+/// without knowing that, and is judged. What the user put elsewhere himself needs no judging.
 fn taken_from_the_server(conflict: &Conflict, wanted: Option<&Value>) -> Option<Value> {
     let mine = conflict.mine.as_ref();
-    let is_taken = |change: &Change| {
-        let answered = wanted.and_then(|wanted| change.pointer.get(wanted));
-        merge::same_document(answered, change.to.as_ref())
+    let at = |document: &Option<Value>, change: &Change| {
+        document.as_ref().and_then(|document| change.pointer.get(document)).cloned()
     };
-    let taken: Vec<Change> = edit::diff(mine, conflict.theirs.as_ref()).into_iter().filter(is_taken).collect();
+    let is_theirs = |change: &Change| {
+        !merge::same_document(at(&conflict.base, change).as_ref(), at(&conflict.theirs, change).as_ref())
+    };
+    let taken: Vec<Change> = edit::diff(mine, wanted).into_iter().filter(is_theirs).collect();
     edit::apply(mine, &taken)
 }
 
@@ -241,9 +247,10 @@ pub(in crate::store) fn answered_by(journal: &Journal, op: &Op) -> Result<Option
     }
 }
 
-/// The op `o` was made by the answer to the conflict `f`: at the same instant, at the place of the op it answered.
+/// The op `o` was made by the answer to the conflict `f`: at the same instant, after the op it answered. Not by its place:
+/// an answer that is to go first has another one.
 const ANSWERS: &str = "o.collection = f.collection AND o.key = f.key AND o.seq > f.seq AND o.created_at = f.resolved_at \
-     AND f.resolution IS NOT NULL AND o.place = (SELECT w.place FROM ops w WHERE w.seq = f.seq)";
+     AND f.resolution IS NOT NULL";
 
 /// The edit that the answer to a conflict made; `None` where there was nothing to send.
 pub(in crate::store) fn answer_to(journal: &Journal, conflict: i64) -> Result<Option<Op>> {
@@ -285,6 +292,7 @@ pub(in crate::store) fn reopen(
     journal.rebase_behind(&place, standing, conflict.mine.as_ref(), None, &Moved::Here)?;
     journal.settle_order(&place, at)?;
     shadow::refresh(journal, &place)?;
+    steps::validate(journal, &place)?;
     let text = format!("the answer to conflict c{} of {} is taken back", conflict.id, conflict.record);
     let row = Activity::new(at, Severity::Info, "conflict", text).with_hint("it waits for an answer again");
     activity::note(journal, &[row])

@@ -251,7 +251,8 @@ impl Journal {
         }
         let Followed { kind, changes, document } =
             merge::follow(local, op.kind, op.changes.clone(), op.document.as_ref());
-        Ok(Some(NewOp { kind, changes, document, base: local.cloned(), base_revision: None, ..op.clone() }))
+        let base_revision = (kind == OpKind::Create && op.kind != kind).then(Revision::of_what_was_there);
+        Ok(Some(NewOp { kind, changes, document, base: local.cloned(), base_revision, ..op.clone() }))
     }
 
     /// Writes the row. The caller refreshes the shadow.
@@ -336,10 +337,15 @@ impl Journal {
             Moved::There(theirs) => Some(theirs.clone()),
         };
         let mut revision = revision.map(Revision::as_str);
+        let standing = self.standing(place)?;
         for op in self.chain(place)? {
-            let at = self.place_of(op.seq)?;
-            if at <= behind {
+            let stored = standing.iter().find(|other| other.seq == op.seq);
+            if stored.is_none_or(|stored| stored.place <= behind) {
                 continue;
+            }
+            // A row that cannot be read stays as it is.
+            if stored.is_some_and(|stored| stored.state != op.state) {
+                break;
             }
             let is_moved = |theirs: &Option<Value>| !merge::stands_on(op.base.as_ref(), &op.changes, theirs.as_ref());
             if op.attempts > 0 || theirs.as_ref().is_some_and(is_moved) {
@@ -350,9 +356,12 @@ impl Journal {
             let Followed { kind, changes, document } =
                 merge::follow(base.as_ref(), op.kind, op.changes, op.document.as_ref());
             local = document;
+            let anew = (kind == OpKind::Create && op.kind != kind).then(Revision::of_what_was_there);
+            let revision = revision.take().or(anew.as_ref().map(Revision::as_str));
             self.connection
                 .prepare_cached(
-                    "UPDATE ops SET kind = ?2, changes = ?3, document = ?4, base = ?5, base_revision = ?6 WHERE seq = ?1",
+                    "UPDATE ops SET kind = ?2, changes = ?3, document = ?4, base = ?5, base_revision = ?6, \
+                     sent_document = NULL, request_hash = NULL, precondition = NULL WHERE seq = ?1",
                 )?
                 .execute((
                     op.seq.0,
@@ -362,7 +371,6 @@ impl Journal {
                     text_of(base.as_ref()),
                     revision,
                 ))?;
-            revision = None;
         }
         Ok(())
     }

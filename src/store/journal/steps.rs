@@ -303,7 +303,7 @@ fn stand_again(journal: &Journal, place: &Place, last_seq: i64, at: Timestamp) -
 
 /// Nothing stands before an op that may be applied (I3), and nothing overtakes one in trouble. What is shown was just
 /// computed from the ops (I1).
-fn validate(journal: &Journal, place: &Place) -> Result<()> {
+pub(in crate::store) fn validate(journal: &Journal, place: &Place) -> Result<()> {
     let chain = journal.chain(place)?;
     let broken =
         |what: &str| Err(StoreError::Refused(format!("the changes of `{}` would not fit any more: {what}", place.id)));

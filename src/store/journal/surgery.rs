@@ -35,7 +35,7 @@ fn changeable(journal: &Journal, seq: Seq, verb: &str) -> Result<Op> {
     let op = journal.expect_op(seq)?;
     match op.state {
         state if !state.is_pending() => refuse(seq, &format!("is {} already", state.label())),
-        OpState::InFlight | OpState::InDoubt => {
+        _ if op.may_be_applied() => {
             refuse(seq, &format!("may have reached the server; it can be {verb} once that is known"))
         }
         OpState::Conflict => refuse(seq, "is in conflict; resolve it"),
@@ -76,6 +76,13 @@ pub(in crate::store) fn edit(journal: &Journal, seq: Seq, op_id: OpId, document:
 /// Puts an edit that was typed into an op's place.
 pub(in crate::store) fn replace(journal: &Journal, seq: Seq, new: &NewOp) -> Result<Queued> {
     let Some(document) = &new.document else { return refuse(seq, "cannot become a deletion; delete the record") };
+    // Typed on what it was: it followed the server since, and would take that back.
+    if journal.known(new.op_id)?.is_none() {
+        let op = journal.expect_op(seq)?;
+        if new.base.is_some() && !merge::same_document(merge::intended(&op), new.base.as_ref()) {
+            return refuse(seq, "is another one since you began to edit it; open its draft again to merge that in");
+        }
+    }
     let seq = edit(journal, seq, new.op_id, document, new.created_at)?;
     Ok(Queued { seq, op_id: new.op_id })
 }

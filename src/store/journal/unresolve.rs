@@ -6,7 +6,7 @@ use crate::{
         activity::{Activity, Severity},
         conflict::Conflict,
         edit,
-        ids::OpId,
+        ids::{OpId, Revision},
         op::{NewOp, Op, OpKind, OpState},
         time::Timestamp,
     },
@@ -78,7 +78,7 @@ fn reverse(
         changes: edit::diff(local.as_ref(), document.as_ref()),
         document,
         base: local,
-        base_revision: None,
+        base_revision: (kind == OpKind::Create).then(Revision::of_what_was_there),
         created_at: at,
         author: made.author.clone(),
     };

@@ -55,6 +55,19 @@ impl Store {
 
     /// Many edits in transactions of at most 100 rows (`import`).
     pub fn queue_many(&self, edits: Vec<NewOp>) -> Reply<Vec<Queued>> {
+        self.queue_all(edits, |_, _| Ok(true))
+    }
+
+    /// The same of records without an edit that waits, as it is when they are queued: another one goes its own way.
+    pub fn queue_beside(&self, edits: Vec<NewOp>) -> Reply<Vec<Queued>> {
+        self.queue_all(edits, |journal, op| Ok(journal.standing(&journal.place(&op.record)?)?.is_empty()))
+    }
+
+    fn queue_all(
+        &self,
+        edits: Vec<NewOp>,
+        fits: impl Fn(&Journal, &NewOp) -> Result<bool> + Clone + Send + 'static,
+    ) -> Reply<Vec<Queued>> {
         let writers = match self.writers() {
             Ok(writers) => writers,
             Err(error) => return Reply::ready(Err(error)),
@@ -76,12 +89,18 @@ impl Store {
                 intent: "saving edits",
             };
             let (stopped, gathered) = (Arc::clone(&gathered), Arc::clone(&gathered));
+            let fits = fits.clone();
             let work = move |journal: &Journal| {
                 if stopped.lock().unwrap_or_else(PoisonError::into_inner).sender.is_none() {
                     // An earlier part failed, and the caller knows.
                     return Ok(Vec::new());
                 }
-                let queued = part.iter().map(|op| journal.queue(op, None)).collect::<Result<Vec<_>>>()?;
+                let mut queued = Vec::with_capacity(part.len());
+                for op in &part {
+                    if fits(journal, op)? {
+                        queued.push(journal.queue(op, None)?);
+                    }
+                }
                 journal.nudge.journal_changed();
                 Ok(queued)
             };

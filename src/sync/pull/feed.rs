@@ -195,7 +195,13 @@ impl Pull {
             match self.echoes.hear(change, push.sent(&record), is_read) {
                 Heard::Echo => {}
                 Heard::Unclear => self.touch(record.id),
-                Heard::News(change) => self.incoming.push(change),
+                Heard::News(change) => {
+                    self.incoming.push(change);
+                    // An answer that is older may come after it, and would cover it.
+                    if is_read || push.is_working_on(&record) {
+                        self.touch(record.id);
+                    }
+                }
             }
         }
         self.flush_incoming(cx);

@@ -469,7 +469,9 @@ impl Pull {
 
     fn start_touches(&mut self, cx: &mut Cx<'_>, push: &Push) {
         while self.touching.len() < MAX_TOUCHES {
-            let free = |id: &&RecordId| !push.is_working_on(&self.key.record((*id).clone()));
+            // One reading of a record at a time: answers may overtake each other.
+            let is_read = |id: &RecordId| self.touching.values().any(|(touched, _)| touched == id);
+            let free = |id: &&RecordId| !is_read(id) && !push.is_working_on(&self.key.record((*id).clone()));
             let Some(id) = self.touched.iter().find(free).cloned() else { return };
             self.touched.remove(&id);
             let ticket = cx.ticket();

@@ -220,7 +220,7 @@ impl Push {
         };
         cx.log(Severity::Warning, "conflict", text, hint);
         let head = self.jobs.get(record).and_then(|job| job.ops.first());
-        let base = head.filter(|head| head.kind != OpKind::Create).and_then(|head| head.base.clone());
+        let base = head.and_then(judge::seen_on);
         Outcome::Conflict { theirs: theirs.cloned(), theirs_revision: revision.cloned(), base, note }
     }
 

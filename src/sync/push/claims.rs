@@ -298,7 +298,8 @@ impl Push {
         match result {
             Ok(Some(op)) => {
                 self.store_failures = 0;
-                job.ops.retain(|known| known.seq > op.seq && known.state != OpState::Superseded);
+                // What took the place of another has a greater number than what stands behind it.
+                job.ops.retain(|known| known.seq != op.seq);
                 job.ops.insert(0, *op);
                 job.stage = Stage::WantsSend(request);
             }

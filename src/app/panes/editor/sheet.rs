@@ -489,7 +489,10 @@ impl Sheet {
             changes: if anew { edit::diff(None, Some(&document)) } else { self.check.changes.clone() },
             document: Some(document),
             base: self.base.as_deref().filter(|_| !anew).cloned(),
-            base_revision: self.base_revision.clone().filter(|_| !anew),
+            base_revision: match anew {
+                true => self.base.as_ref().map(|_| Revision::of_what_was_there()),
+                false => self.base_revision.clone(),
+            },
             created_at: at.wall,
             author: String::new(),
         })

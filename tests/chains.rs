@@ -1,0 +1,646 @@
+//! Several edits of one record behind each other, while others change it on the server: a small server with ETags, the real
+//! plan, the real judge and the real store. Nothing the user typed is dropped, nothing of others is overwritten unseen.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use ebbtide::{
+    merge::{self, Pick},
+    model::{
+        conflict::Take,
+        edit,
+        ids::{CollectionKey, OpId, Revision, Seq},
+        json::{self, Pointer},
+        op::{NewOp, Op, OpCommand, OpError, OpKind, OpState, Precondition},
+        rtdb,
+        rules::{ConflictRules, FieldRule},
+        source::SourceKind,
+        time::{At, Clock, Timestamp},
+        wire::{RemoteChange, RemoteRecord},
+    },
+    store::{Claim, NewBase, OpenMode, Outcome, PullPage, QueueEdit, Reader, Resolve, Settle, Store, StoreError},
+    sync::{
+        judge::{self, Judgement, Meeting, Settling},
+        plan::{self, Next},
+    },
+};
+use serde_json::{Value, json};
+
+const KIND: SourceKind = SourceKind::Firebase;
+
+#[derive(Default)]
+struct Ticking(AtomicU64);
+
+impl Clock for Ticking {
+    fn at(&self) -> At {
+        At::test(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+struct World {
+    dir: tempfile::TempDir,
+    store: Store,
+    now: u64,
+    server: BTreeMap<String, Value>,
+    settling: Settling,
+}
+
+fn tasks() -> CollectionKey {
+    CollectionKey::new("office", "tasks")
+}
+
+fn etag(value: &Value) -> Revision {
+    Revision::from(json::canonical(value).into_owned())
+}
+
+impl World {
+    fn new(rules: ConflictRules) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), OpenMode::ReadWrite, Arc::new(Ticking::default())).unwrap();
+        Self { dir, store, now: 10, server: BTreeMap::new(), settling: Settling { rules, updated_at: None } }
+    }
+
+    fn at(&mut self) -> At {
+        self.now += 1;
+        At::test(self.now)
+    }
+
+    fn wall(&mut self) -> Timestamp {
+        self.at().wall
+    }
+
+    fn reader(&self) -> Reader {
+        self.store.reader().unwrap()
+    }
+
+    /// Somebody else writes; `pulled`: the feed brings it here.
+    fn foreign(&mut self, id: &str, document: Option<Value>, pulled: bool) {
+        match &document {
+            Some(document) => self.server.insert(id.to_owned(), document.clone()),
+            None => self.server.remove(id),
+        };
+        if pulled {
+            self.pull(id);
+        }
+    }
+
+    fn pull(&mut self, id: &str) {
+        let change = match self.server.get(id) {
+            Some(document) => RemoteChange::Upsert(RemoteRecord {
+                id: id.into(),
+                revision: Some(etag(document)),
+                text: document.to_string(),
+            }),
+            None => RemoteChange::Tombstone { id: id.into() },
+        };
+        let at = self.wall();
+        let page = PullPage {
+            collection: tasks(),
+            changes: vec![change],
+            checkpoint: None,
+            sweep: None,
+            stamps: None,
+            protected: Default::default(),
+            at,
+        };
+        self.store.apply_page(page).wait().unwrap();
+    }
+
+    fn local(&self, id: &str) -> Option<Value> {
+        self.reader().record(&tasks().record(id)).unwrap().local.as_deref().cloned()
+    }
+
+    /// As the command line does it: the edit is made on what is shown.
+    fn edit(&mut self, id: &str, to: Option<Value>) -> Seq {
+        let base = self.local(id);
+        let kind = match (&base, &to) {
+            (None, _) => OpKind::Create,
+            (_, None) => OpKind::Delete,
+            _ => OpKind::Update,
+        };
+        let at = self.at();
+        let op = NewOp {
+            op_id: OpId::new(&at),
+            record: tasks().record(id),
+            kind,
+            changes: edit::diff(base.as_ref(), to.as_ref()),
+            document: to,
+            base,
+            base_revision: None,
+            created_at: at.wall,
+            author: String::new(),
+        };
+        self.store.queue(QueueEdit { op, draft: None, session: None, activity: None }).wait().unwrap().seq
+    }
+
+    fn command(&mut self, seq: Seq, command: OpCommand) -> Result<Vec<Seq>, StoreError> {
+        let at = self.wall();
+        self.store.command(vec![seq], command, at).wait()
+    }
+
+    fn chain(&self, id: &str) -> Vec<Op> {
+        self.reader().chain(&tasks().record(id)).unwrap().map(|chain| chain.ops).unwrap_or_default()
+    }
+
+    fn states(&self, id: &str) -> Vec<(i64, OpState)> {
+        self.chain(id).into_iter().map(|op| (op.seq.0, op.state)).collect()
+    }
+
+    fn settle(&mut self, seq: Seq, outcome: Outcome) {
+        let at = self.wall();
+        self.store.settle(Settle { seq, outcome, at }).wait().unwrap();
+    }
+
+    fn acknowledge(&mut self, id: &str, document: Option<Value>) {
+        let at = self.wall();
+        let revision = document.as_ref().map(etag);
+        let record = tasks().record(id);
+        self.store.acknowledge(vec![NewBase { record, document, revision, at }]).wait().unwrap();
+    }
+
+    /// The head of a chain meets what is there.
+    fn judge(&mut self, head: &Op, doubted: bool) -> String {
+        let id = head.record.id.as_str().to_owned();
+        let theirs = self.server.get(&id).cloned();
+        let revision = theirs.as_ref().map(etag);
+        let (at, settling) = (self.at(), self.settling.clone());
+        let meeting = Meeting {
+            kind: KIND,
+            settling: &settling,
+            at: &at,
+            op: head,
+            mine: merge::intended(head),
+            theirs: theirs.as_ref(),
+            revision: revision.as_ref(),
+            doubted,
+            server_clock: None,
+        };
+        let (word, outcome) = match meeting.judge() {
+            Judgement::Applied => ("applied", Outcome::Acked),
+            Judgement::Rebased(op) => ("rebased", Outcome::Rebased { op }),
+            Judgement::Decided(decided) => ("decided", Outcome::Decided(decided)),
+            Judgement::Conflict => {
+                let base = judge::seen_on(head);
+                let (theirs, theirs_revision) = (theirs.clone(), revision.clone());
+                ("conflict", Outcome::Conflict { theirs, theirs_revision, base, note: None })
+            }
+        };
+        self.acknowledge(&id, theirs);
+        self.settle(head.seq, outcome);
+        format!("{word} {}", head.seq)
+    }
+
+    fn claim(
+        &mut self,
+        head: &Op,
+        kind: OpKind,
+        document: Option<Value>,
+        absorbs: Vec<Seq>,
+        precondition: Precondition,
+    ) {
+        let at = self.wall();
+        let claim = Claim {
+            head: head.seq,
+            absorbs,
+            kind,
+            sent_document: document,
+            precondition,
+            request_hash: "hash".to_owned(),
+            at,
+        };
+        assert!(self.store.claim(claim).wait().unwrap().is_some());
+    }
+
+    fn fits(&self, id: &str, precondition: &Precondition) -> bool {
+        match (precondition, self.server.get(id)) {
+            (Precondition::Absent, None) => true,
+            (Precondition::Revision(revision), Some(there)) => *revision == etag(there),
+            _ => false,
+        }
+    }
+
+    /// Sends what can go, until nothing can.
+    fn drain(&mut self) -> Vec<String> {
+        let mut told = Vec::new();
+        for _ in 0..30 {
+            let now = self.wall();
+            let chains = self.reader().ready(&"office".into(), now, &[], 10).unwrap();
+            let Some(chain) = chains.into_iter().next() else { return told };
+            let head = chain.ops[0].clone();
+            let id = head.record.id.as_str().to_owned();
+            let rules = self.settling.rules.clone();
+            let mut next = plan::next(KIND, &rules, &chain.ops, chain.base.as_ref()).unwrap();
+            if let Next::Lookup(_) = next {
+                let current = self.server.get(&id).cloned();
+                let revision = current.as_ref().map(etag);
+                next = plan::after_lookup(KIND, &rules, &chain.ops, current, revision).unwrap();
+            }
+            let doubted = head.state == OpState::InDoubt || head.was_in_doubt;
+            let (kind, document, absorbs, precondition) = match next {
+                Next::Drop { ops } => {
+                    told.push(format!("drop {ops:?}"));
+                    self.settle(ops[0], Outcome::Discarded { with: ops[1..].to_vec() });
+                    continue;
+                }
+                Next::Claim(write, precondition) => (write.kind, write.document, write.absorbs, precondition),
+                Next::Repeat(request) => (request.kind, request.document, Vec::new(), request.precondition),
+                Next::Moved { .. } => {
+                    told.push(self.judge(&head, doubted));
+                    continue;
+                }
+                other => panic!("{other:?}"),
+            };
+            self.claim(&head, kind, document.clone(), absorbs, precondition.clone());
+            if self.fits(&id, &precondition) {
+                told.push(format!("sent {} {}", head.seq, document.clone().unwrap_or(Value::Null)));
+                match &document {
+                    Some(document) => self.server.insert(id.clone(), document.clone()),
+                    None => self.server.remove(&id),
+                };
+                self.acknowledge(&id, document);
+                self.settle(head.seq, Outcome::Acked);
+            } else {
+                let head = self.reader().op(head.seq).unwrap().unwrap();
+                told.push(self.judge(&head, doubted));
+            }
+        }
+        panic!("it never ends: {told:?}");
+    }
+
+    fn open_conflict(&self) -> ebbtide::model::conflict::Conflict {
+        self.reader().conflicts(false).unwrap().remove(0)
+    }
+
+    fn resolve(&mut self, take: Take, document: Option<Value>) -> Option<Seq> {
+        let conflict = self.open_conflict();
+        let at = self.at();
+        let resolve = Resolve {
+            conflict: conflict.id,
+            take,
+            document,
+            op_id: OpId::new(&at),
+            at: at.wall,
+            author: String::new(),
+        };
+        self.store.resolve(resolve).wait().unwrap()
+    }
+
+    fn lost(&mut self) -> OpError {
+        OpError { at: self.wall(), status: None, message: "no answer".to_owned() }
+    }
+}
+
+fn rule(place: &str, rule: FieldRule) -> ConflictRules {
+    ConflictRules { fields: vec![(place.parse().unwrap(), rule)], ..ConflictRules::default() }
+}
+
+#[test]
+fn an_edit_that_puts_a_pulled_value_back_behind_a_pending_edit_is_sent() {
+    let mut world = World::new(ConflictRules::default());
+    world.foreign("a", Some(json!({"title": "one", "done": false})), true);
+    let first = world.edit("a", Some(json!({"title": "uno", "done": false})));
+    world.command(first, OpCommand::Hold).unwrap();
+    world.foreign("a", Some(json!({"title": "one", "done": true})), true);
+    assert_eq!(world.local("a"), Some(json!({"title": "uno", "done": true})), "the pull shows");
+    world.edit("a", Some(json!({"title": "uno", "done": false})));
+    assert_eq!(world.local("a"), Some(json!({"title": "uno", "done": false})));
+    world.command(first, OpCommand::Release).unwrap();
+    let told = world.drain();
+    let asks = !world.reader().conflicts(false).unwrap().is_empty();
+    assert!(asks || world.server["a"] == json!({"title": "uno", "done": false}), "{told:?} {:?}", world.server);
+}
+
+#[test]
+fn what_was_added_here_is_not_added_twice_behind_a_pending_edit() {
+    let mut world = World::new(rule("/n", FieldRule::Add));
+    world.foreign("a", Some(json!({"title": "one", "n": 1})), true);
+    let first = world.edit("a", Some(json!({"title": "uno", "n": 1})));
+    world.command(first, OpCommand::Hold).unwrap();
+    world.foreign("a", Some(json!({"title": "one", "n": 9})), true);
+    world.edit("a", Some(json!({"title": "uno", "n": 10})));
+    world.command(first, OpCommand::Release).unwrap();
+    let told = world.drain();
+    assert_eq!(world.server["a"], json!({"title": "uno", "n": 10}), "{told:?}");
+}
+
+#[test]
+fn a_later_edit_does_not_undo_what_an_answer_merged() {
+    for (rules, mine, later, theirs, wanted) in [
+        (rule("/n", FieldRule::Add), json!(11), json!(12), json!(12), json!(14)),
+        (
+            rule("/n", FieldRule::Union),
+            json!(["x", "a"]),
+            json!(["x", "a", "c"]),
+            json!(["x", "b"]),
+            json!(["x", "b", "a", "c"]),
+        ),
+    ] {
+        let base = if mine.is_array() { json!(["x"]) } else { json!(10) };
+        let mut world = World::new(rules.clone());
+        world.foreign("a", Some(json!({"title": "one", "n": base})), true);
+        let first = world.edit("a", Some(json!({"title": "mine", "n": mine})));
+        world.foreign("a", Some(json!({"title": "theirs", "n": theirs})), true);
+        assert_eq!(world.drain(), [format!("conflict {first}")]);
+        world.edit("a", Some(json!({"title": "mine", "n": later})));
+        let merged = merge::merge_conflict(&world.open_conflict(), &rules);
+        let picks = BTreeMap::from([(Pointer::parse("/title"), Pick::Mine)]);
+        let document = merged.document(&picks).unwrap();
+        world.resolve(Take::Merged, document);
+        let told = world.drain();
+        let asks = !world.reader().conflicts(false).unwrap().is_empty();
+        assert!(asks || world.server["a"]["n"] == wanted, "{told:?} {:?}", world.server);
+    }
+}
+
+#[test]
+fn an_answer_that_was_sent_first_is_taken_back() {
+    let mut world = World::new(ConflictRules::default());
+    world.foreign("a", Some(json!({"title": "one"})), true);
+    let first = world.edit("a", Some(json!({"title": "mine"})));
+    world.foreign("a", Some(json!({"title": "theirs"})), true);
+    world.drain();
+    let conflict = world.open_conflict();
+    let made = world.resolve(Take::Mine, Some(json!({"title": "mine"}))).unwrap();
+    world.command(made, OpCommand::Send).unwrap();
+    let at = world.at();
+    world.store.unresolve(conflict.id, OpId::new(&at), at.wall).wait().unwrap();
+    assert_eq!(world.states("a"), [(first.0, OpState::Conflict)], "the answer is out of the outbox");
+    assert_eq!(world.drain(), Vec::<String>::new(), "an answer that was taken back is not sent");
+}
+
+#[test]
+fn an_edit_that_makes_a_record_anew_is_not_taken_for_arrived_because_another_made_it_anew() {
+    let mut world = World::new(ConflictRules::default());
+    let at = world.at();
+    let id = rtdb::push_id(&at);
+    world.foreign(&id, Some(json!({"title": "one"})), true);
+    let first = world.edit(&id, Some(json!({"title": "mine"})));
+    // Deleted by another; the edit meets that and asks.
+    world.foreign(&id, None, false);
+    assert_eq!(world.drain(), [format!("conflict {first}")]);
+    let made = world.resolve(Take::Mine, Some(json!({"title": "mine"}))).unwrap();
+    // Sent; it never arrives, and no answer comes.
+    let head = world.chain(&id).remove(0);
+    assert_eq!((head.seq, head.kind), (made, OpKind::Create));
+    world.claim(&head, OpKind::Create, head.document.clone(), Vec::new(), Precondition::Absent);
+    let error = world.lost();
+    world.settle(made, Outcome::InDoubt { error, next_attempt_at: None });
+    // The other takes the deletion back.
+    world.foreign(&id, Some(json!({"title": "one"})), false);
+    let told = world.drain();
+    let asks = !world.reader().conflicts(false).unwrap().is_empty();
+    assert!(asks || world.server[&id] == json!({"title": "mine"}), "the edit is lost: {told:?}");
+}
+
+#[test]
+fn an_answer_taken_back_and_given_anew_is_what_is_sent() {
+    let mut world = World::new(rule("/stamp", FieldRule::ServerOwned));
+    world.foreign("a", Some(json!({"title": "one", "price": 1, "stamp": 1})), true);
+    let first = world.edit("a", Some(json!({"title": "mine", "price": 1, "stamp": 1})));
+    world.foreign("a", Some(json!({"title": "theirs", "price": 1, "stamp": 1})), true);
+    assert_eq!(world.drain(), [format!("conflict {first}")]);
+    let second = world.edit("a", Some(json!({"title": "mine", "price": 2, "stamp": 5})));
+    let conflict = world.open_conflict();
+    assert_eq!(world.resolve(Take::Theirs, None), None);
+    // Claimed, but the link is down: nothing was sent.
+    let chain = world.reader().chain(&tasks().record("a")).unwrap().unwrap();
+    assert_eq!(chain.ops[0].seq, second);
+    let rules = world.settling.rules.clone();
+    let Some(Next::Claim(write, precondition)) = plan::next(KIND, &rules, &chain.ops, chain.base.as_ref()) else {
+        panic!()
+    };
+    world.claim(&chain.ops[0], write.kind, write.document, write.absorbs, precondition);
+    world.settle(second, Outcome::Queued { error: None, next_attempt_at: None, counts: false });
+    let at = world.at();
+    world.store.unresolve(conflict.id, OpId::new(&at), at.wall).wait().unwrap();
+    world.resolve(Take::Mine, Some(json!({"title": "mine", "price": 1, "stamp": 1}))).unwrap();
+    let told = world.drain();
+    assert_eq!(world.server["a"]["title"], json!("mine"), "{told:?}");
+}
+
+#[test]
+fn what_may_be_applied_is_not_discarded_while_it_waits_for_an_account() {
+    let mut world = World::new(rule("/n", FieldRule::Add));
+    world.store.sign_in("office".into(), "ann".to_owned(), At::test(5).wall).wait().unwrap();
+    world.foreign("a", Some(json!({"n": 10})), true);
+    let first = world.edit("a", Some(json!({"n": 11})));
+    let head = world.chain("a").remove(0);
+    world.claim(&head, head.kind, head.document.clone(), vec![], Precondition::Revision(etag(&json!({"n": 10}))));
+    // It arrived; the answer did not.
+    world.server.insert("a".to_owned(), json!({"n": 11}));
+    let error = world.lost();
+    world.settle(first, Outcome::InDoubt { error, next_attempt_at: None });
+    world.store.sign_in("office".into(), "bob".to_owned(), At::test(6).wall).wait().unwrap();
+    assert_eq!(world.states("a"), [(first.0, OpState::Auth)]);
+    let at = world.at();
+    let edited = world.store.edit_op(first, OpId::new(&at), json!({"n": 12}), at.wall).wait();
+    if edited.is_ok() {
+        world.store.confirm_author("office".into(), At::test(7).wall).wait().unwrap();
+        let told = world.drain();
+        let asks = !world.reader().conflicts(false).unwrap().is_empty();
+        assert!(asks || world.server["a"] == json!({"n": 12}), "{told:?} {:?}", world.server);
+    }
+}
+
+#[test]
+fn released_credentials_keep_the_doubt() {
+    let mut world = World::new(ConflictRules::default());
+    world.store.sign_in("office".into(), "ann".to_owned(), At::test(5).wall).wait().unwrap();
+    world.foreign("a", Some(json!({"n": 10})), true);
+    let first = world.edit("a", Some(json!({"n": 11})));
+    let head = world.chain("a").remove(0);
+    world.claim(&head, head.kind, head.document.clone(), vec![], Precondition::Revision(etag(&json!({"n": 10}))));
+    let error = world.lost();
+    world.settle(first, Outcome::InDoubt { error, next_attempt_at: None });
+    world.store.sign_in("office".into(), "bob".to_owned(), At::test(6).wall).wait().unwrap();
+    world.store.sign_in("office".into(), "ann".to_owned(), At::test(7).wall).wait().unwrap();
+    world.store.release_auth("office".into()).wait().unwrap();
+    assert_eq!(world.states("a"), [(first.0, OpState::InDoubt)]);
+}
+
+#[test]
+fn an_answer_taken_back_does_not_stand_before_what_is_on_the_wire() {
+    let mut world = World::new(ConflictRules::default());
+    world.foreign("a", Some(json!({"title": "one", "n": 1})), true);
+    world.edit("a", Some(json!({"title": "mine", "n": 1})));
+    world.foreign("a", Some(json!({"title": "theirs", "n": 1})), true);
+    world.drain();
+    let conflict = world.open_conflict();
+    world.resolve(Take::Theirs, None);
+    world.edit("a", Some(json!({"title": "theirs", "n": 2})));
+    let head = world.chain("a").remove(0);
+    let revision = etag(&world.server["a"]);
+    world.claim(&head, head.kind, head.document.clone(), vec![], Precondition::Revision(revision));
+    let at = world.at();
+    // Refused, or in an order that can be sent.
+    let _ = world.store.unresolve(conflict.id, OpId::new(&at), at.wall).wait();
+    assert!(world.chain("a").iter().skip(1).all(|op| !op.state.may_be_applied()), "I3: {:?}", world.states("a"));
+}
+
+#[test]
+fn the_same_while_a_conflict_waits() {
+    let mut world = World::new(ConflictRules::default());
+    world.foreign("a", Some(json!({"title": "one", "done": false})), true);
+    let first = world.edit("a", Some(json!({"title": "mine", "done": false})));
+    world.foreign("a", Some(json!({"title": "theirs", "done": true})), true);
+    assert_eq!(world.drain(), [format!("conflict {first}")]);
+    assert_eq!(world.local("a"), Some(json!({"title": "mine", "done": true})), "what the server changed shows");
+    world.edit("a", Some(json!({"title": "mine", "done": false})));
+    world.resolve(Take::Merged, Some(json!({"title": "mine", "done": true})));
+    let told = world.drain();
+    let asks = !world.reader().conflicts(false).unwrap().is_empty();
+    assert!(asks || world.server["a"]["done"] == json!(false), "{told:?} {:?}", world.server);
+}
+
+#[test]
+fn uploading_again_does_not_undo_an_edit_made_meanwhile() {
+    let mut world = World::new(ConflictRules::default());
+    let mirror = json!({"title": "one"});
+    world.foreign("a", Some(mirror.clone()), true);
+    // The server was emptied; "upload mine again" has read the row, then the user edits it, then the create is queued.
+    world.foreign("a", None, false);
+    let at = world.at();
+    let create = NewOp {
+        op_id: OpId::new(&at),
+        record: tasks().record("a"),
+        kind: OpKind::Create,
+        changes: edit::diff(None, Some(&mirror)),
+        document: Some(mirror),
+        base: None,
+        base_revision: None,
+        created_at: at.wall,
+        author: String::new(),
+    };
+    world.edit("a", Some(json!({"title": "mine"})));
+    world.store.queue_beside(vec![create]).wait().unwrap();
+    let mut told = world.drain();
+    if !world.reader().conflicts(false).unwrap().is_empty() {
+        world.resolve(Take::Mine, Some(json!({"title": "mine"}))).unwrap();
+        told.extend(world.drain());
+    }
+    assert_eq!(world.server["a"], json!({"title": "mine"}));
+}
+
+#[test]
+fn a_row_that_cannot_be_read_stays_as_it_is() {
+    let mut world = World::new(ConflictRules::default());
+    world.foreign("a", Some(json!({"a": 1, "b": 1, "c": 1})), true);
+    world.edit("a", Some(json!({"a": 2, "b": 1, "c": 1})));
+    let second = world.edit("a", Some(json!({"a": 2, "b": 1, "c": 2})));
+    let journal = rusqlite::Connection::open(world.dir.path().join("journal.db")).unwrap();
+    journal.execute("UPDATE ops SET changes = '[{damaged' WHERE seq = ?1", [second.0]).unwrap();
+    let row = |column: &str| -> Option<String> {
+        journal.query_row(&format!("SELECT {column} FROM ops WHERE seq = ?1"), [second.0], |row| row.get(0)).unwrap()
+    };
+    world.foreign("a", Some(json!({"a": 1, "b": 9, "c": 1})), true);
+    let told = world.drain();
+    assert_eq!(row("document"), Some(r#"{"a":2,"b":1,"c":2}"#.to_owned()), "{told:?}");
+}
+
+#[test]
+fn an_answer_is_not_overwritten_by_an_edit_made_before_it() {
+    let mut world = World::new(ConflictRules::default());
+    world.foreign("a", Some(json!({"a": 1})), true);
+    world.edit("a", Some(json!({"a": 2})));
+    world.edit("a", Some(json!({"a": 3})));
+    world.foreign("a", Some(json!({"a": 9})), true);
+    world.drain();
+    world.resolve(Take::Merged, Some(json!({"a": 7})));
+    let told = world.drain();
+    let asks = !world.reader().conflicts(false).unwrap().is_empty();
+    assert!(asks || world.server["a"] == json!({"a": 7}), "{told:?} {:?}", world.server);
+}
+
+#[test]
+fn random_chains_lose_nothing_and_overwrite_nothing_unseen() {
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut dice = move |n: u64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed >> 11) % n
+    };
+    // No value comes twice: what is where tells whose it is.
+    let mut last = 0;
+    let mut fresh = move || {
+        last += 1;
+        last
+    };
+    let places = ["a", "b", "c"];
+    let mut wrong = Vec::new();
+    for case in 0..120 {
+        let mut world = World::new(ConflictRules::default());
+        let base = json!({"a": 0, "b": 0, "c": 0});
+        world.foreign("r", Some(base.clone()), true);
+        let mut theirs = base.clone();
+        for place in places {
+            if dice(2) == 0 {
+                theirs[place] = json!(fresh());
+            }
+        }
+        let (steps, when, pulled) = (1 + dice(4), dice(5), dice(3) > 0);
+        let mut story = vec![format!("theirs {theirs} after {when} edits, pulled {pulled}")];
+        // By place: values the user set not having seen theirs, and having seen it.
+        let mut unseen: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+        let mut seen: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+        let mut is_there = false;
+        let mut shown_first: BTreeMap<&str, Value> = BTreeMap::new();
+        for step in 0..=steps {
+            if step == when.min(steps) {
+                world.foreign("r", Some(theirs.clone()), pulled);
+                is_there = true;
+            }
+            if step == steps {
+                break;
+            }
+            let mut local = world.local("r").unwrap();
+            let was = local.clone();
+            for place in places {
+                if dice(2) == 0 {
+                    local[place] = json!(fresh());
+                }
+            }
+            if was == local {
+                continue;
+            }
+            for place in places {
+                if was[place] != local[place] {
+                    if is_there && pulled {
+                        shown_first.entry(place).or_insert(was[place].clone());
+                    }
+                    let list = if is_there && pulled { &mut seen } else { &mut unseen };
+                    list.entry(place).or_default().push(local[place].as_u64().unwrap());
+                }
+            }
+            story.push(format!("{was} -> {local}"));
+            world.edit("r", Some(local));
+        }
+        let shown = world.local("r").unwrap();
+        let told = world.drain();
+        story.extend(told);
+        let asks = !world.reader().conflicts(false).unwrap().is_empty();
+        let server = world.server["r"].clone();
+        story.push(format!("shown {shown} server {server} asks {asks}"));
+        for place in places {
+            let moved = theirs[place] != base[place];
+            let (before, after) = (unseen.get(place), seen.get(place));
+            let last = after.or(before).and_then(|list| list.last()).map(|n| json!(n));
+            // Where he set it unseen, then again after the pull, his own value was shown, not theirs.
+            let saw = shown_first.get(place) == Some(&theirs[place]);
+            let overwritten = moved && !saw && !asks && server[place] != theirs[place];
+            let dropped = !asks && last.as_ref().is_some_and(|last| server[place] != *last);
+            // An edit and its reverse, unseen: nothing of his is left to keep.
+            let is_nothing = before.is_some() && after.is_none() && last.as_ref() == Some(&base[place]);
+            if overwritten || (dropped && !is_nothing) {
+                wrong
+                    .push(format!("case {case} place {place} overwritten {overwritten} dropped {dropped}: {story:#?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong[..wrong.len().min(3)].join("\n"));
+}

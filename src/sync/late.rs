@@ -41,11 +41,18 @@ struct Feared {
 }
 
 impl Late {
-    /// From now on, or still; what is over already is looked at with the next [`Late::pass`].
+    /// From now on.
     pub(super) fn fear(&mut self, at: &At, guard: &LateOriginal) {
         let left = guard.until.since(at.wall).min(LATE_ORIGINAL);
         let feared = Feared { content: guard.content.clone(), until: guard.until, ends: at.mono + left };
         self.feared.entry(guard.record.clone()).or_default().push(feared);
+    }
+
+    /// Still, as an earlier run wrote it down: for the whole time again. How much of it has passed is known by the clock on
+    /// the wall only, which may have been set meanwhile.
+    pub(super) fn fear_still(&mut self, at: &At, guard: &LateOriginal) {
+        let until = guard.until.max(at.wall.plus(LATE_ORIGINAL));
+        self.fear(at, &LateOriginal { until, ..guard.clone() });
     }
 
     /// Holds the record's next op back where `document` is what a late original waits for: until when.

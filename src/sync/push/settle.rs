@@ -68,7 +68,7 @@ impl Push {
     /// Takes up what the leaders before were guarding.
     pub(in crate::sync) fn remember_guards(&mut self, cx: &Cx<'_>, guards: &[LateOriginal]) {
         for guard in guards.iter().filter(|guard| guard.record.collection.source == self.source) {
-            self.late.fear(cx.at, guard);
+            self.late.fear_still(cx.at, guard);
         }
     }
 

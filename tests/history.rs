@@ -147,6 +147,17 @@ fn one_damaged_pane_is_a_line_not_a_screen() {
 }
 
 #[test]
+fn without_a_screen_that_was_set_aside_nothing_leads_to_the_recovery_screen() {
+    for words in ["previous good screen", "where it is kept"] {
+        let mut bench = morning((120, 36));
+        bench.press(&format!(":{words}"));
+        let offered = bench.screen();
+        bench.press("<enter>");
+        assert!(!bench.screen().contains("Recovery"), "{offered}\n{}", bench.screen());
+    }
+}
+
+#[test]
 fn the_recovery_screen_itself_comes_back_after_a_kill() {
     let bench = damaged(morning((120, 36)), &["screen"]);
     let screen = bench.screen();

@@ -185,6 +185,9 @@ impl App {
             _ => None,
         });
         let Some(home) = home.filter(|home| *home != self.screen.top()) else { return };
+        if home == PaneName::Recovery && self.recovery.why().is_none() {
+            return self.say(Severity::Info, "session", "No screen was set aside", None);
+        }
         if Screen::MAIN.contains(&home) {
             self.focus(home);
         } else {

@@ -154,7 +154,10 @@ fn is_offered(command: &Command) -> bool {
         Action::Back,
         Action::OpenPalette,
     ];
+    // Those of the recovery screen are for that alone.
+    let is_elsewhere = |scope: &Scope| !matches!(scope, Scope::Recovery);
     !own.contains(&command.action)
+        && command.scopes.iter().any(is_elsewhere)
         && (!command.scopes.contains(&Scope::Editor) || command.scopes.contains(&Scope::Global))
 }
 

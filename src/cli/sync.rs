@@ -25,7 +25,7 @@ use crate::{
         display,
         ids::CollectionKey,
         source::SourceSpec,
-        sync_status::{ConnectivityState, GuardAnswer, PullPhase, SourceStatus, SyncRequest},
+        sync_status::{CollectionStatus, ConnectivityState, GuardAnswer, PullPhase, SourceStatus, SyncRequest},
         time::Timestamp,
     },
     runtime::engine::{Engine, EngineEvent, EngineSetup},
@@ -58,7 +58,7 @@ pub(super) struct SyncArgs {
 }
 
 const SHAPE: &str = "\
-Exit codes: 0 nothing waits, 1 a source could not be reached, 3 work is still pending,
+Exit codes: 0 nothing waits, 1 a source or a collection could not be read, 3 work is still pending,
 4 unresolved conflicts, 5 rejected edits.
 
 JSON:
@@ -112,10 +112,13 @@ pub(super) fn run(world: &World, args: &SyncArgs) -> Outcome {
     if world.json && compared.is_empty() {
         picture.print(world)?;
     } else if !world.json {
-        talk(&summary(&ended.statuses, picture.counts.pending(), picture.conflicts));
+        let sent = reader.sent_since(began)?;
+        talk(&summary(&ended.statuses, sent, picture.counts.pending(), picture.conflicts));
     }
     let stopped = report_stopped(&ended.statuses);
+    let unread = !ended.interrupted && report_unread(&ended.statuses);
     match picture.exit_code() {
+        _ if unread => Ok(ExitCode::FAILURE),
         code if code == DONE && stopped => Ok(ExitCode::from(3)),
         code => Ok(code),
     }
@@ -383,9 +386,9 @@ fn is_reached(state: ConnectivityState) -> bool {
     state.is_usable() || state == ConnectivityState::Unknown
 }
 
-fn summary(statuses: &[SourceStatus], pending: u64, conflicts: u64) -> String {
-    let collections: usize = statuses.iter().map(|status| status.collections.len()).sum();
-    let sent: u64 = statuses.iter().map(|status| status.push.done).sum();
+fn summary(statuses: &[SourceStatus], sent: u64, pending: u64, conflicts: u64) -> String {
+    let all = statuses.iter().flat_map(|status| &status.collections);
+    let collections = all.filter(|collection| unread(collection).is_none()).count();
     let mut parts = vec![format!("{} synced", count(collections as u64, "collection"))];
     if sent > 0 {
         parts.push(format!("{} sent", count(sent, "edit")));
@@ -397,6 +400,25 @@ fn summary(statuses: &[SourceStatus], pending: u64, conflicts: u64) -> String {
         parts.push(format!("{} to resolve (`ebbtide conflicts list`)", count(conflicts, "conflict")));
     }
     parts.join(", ")
+}
+
+/// Why a collection could not be fetched, where that is so.
+fn unread(collection: &CollectionStatus) -> Option<&str> {
+    use PullPhase::{Detached, Live, Settled, Stopped};
+    let is_read = matches!(collection.phase, Live | Settled | Stopped(_) | Detached);
+    collection.last_error.as_deref().filter(|_| !is_read)
+}
+
+/// Says which collections could not be fetched. True where one could not.
+fn report_unread(statuses: &[SourceStatus]) -> bool {
+    let mut any = false;
+    for collection in statuses.iter().flat_map(|status| &status.collections) {
+        if let Some(why) = unread(collection) {
+            any = true;
+            talk(&format!("`{}` could not be fetched: {why}", collection.key));
+        }
+    }
+    any
 }
 
 /// Says which collections stopped and ask. True where one did.

@@ -21,6 +21,8 @@ pub(super) struct World {
     pub offline: bool,
     pub clock: Arc<dyn Clock>,
     read_only: bool,
+    /// The configuration was named: then it is there.
+    is_named: bool,
 }
 
 impl World {
@@ -31,6 +33,7 @@ impl World {
             offline: globals.offline,
             clock: Arc::new(SystemClock::new()),
             read_only: globals.read_only,
+            is_named: globals.config.as_ref().is_some_and(|path| !path.as_os_str().is_empty()),
         })
     }
 
@@ -47,6 +50,11 @@ impl World {
     }
 
     pub fn config(&self) -> Result<Config, Failure> {
+        let path = &self.paths.config;
+        if self.is_named && matches!(path.try_exists(), Ok(false)) {
+            return Err(Failure::usage(format!("there is no configuration `{}`", path.display()))
+                .hint("name another file, or let `ebbtide init URL --kind firebase` write this one"));
+        }
         Ok(config::load(&self.paths.config)?)
     }
 

@@ -95,6 +95,17 @@ impl Reader {
         self.look("reading a change", |reader| Ok(reader.ops_where("o.op_id = ?1", params![op_id.to_string()])?.pop()))
     }
 
+    /// How many edits the server has acknowledged since then.
+    pub fn sent_since(&mut self, since: Timestamp) -> Result<u64, StoreError> {
+        self.look("counting what was sent", |reader| {
+            let n: i64 = reader
+                .connection
+                .prepare_cached("SELECT count(*) FROM main.ops WHERE settled_at >= ?1 AND state = 'acked'")?
+                .query_row([since.0], |row| row.get(0))?;
+            Ok(u64::try_from(n).unwrap_or(0))
+        })
+    }
+
     pub fn counts(&mut self) -> Result<OutboxCounts, StoreError> {
         self.look("counting the outbox", |reader| {
             let mut select =

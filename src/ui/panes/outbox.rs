@@ -172,7 +172,10 @@ struct Columns {
 }
 
 /// `>` and a space, number, state, op.
-const LEAD: usize = 2 + 6 + 12 + 8;
+const LEAD: usize = 2 + 6 + STATE + OP;
+/// The longest of each and a blank.
+const STATE: usize = 13;
+const OP: usize = 7;
 const TRY_AND_AGE: usize = 5 + 5;
 
 impl Columns {
@@ -183,7 +186,7 @@ impl Columns {
     }
 
     fn heading(&self, canvas: &mut Canvas<'_>, line: Area) {
-        let mut pieces = vec![(format!("  {:<6}{:<12}{:<8}", "#", "STATE", "OP"), Role::Dim)];
+        let mut pieces = vec![(format!("  {:<6}{:<STATE$}{:<OP$}", "#", "STATE", "OP"), Role::Dim)];
         pieces.push((text::pad("TARGET", self.target, canvas.glyphs), Role::Dim));
         pieces.push((format!("{:>5}{:>5}", "TRY", "AGE"), Role::Dim));
         if self.note >= 6 {
@@ -238,8 +241,8 @@ impl Columns {
     ) {
         let glyphs = canvas.glyphs;
         let seq = format!("  {}", text::pad(seq, 6, glyphs));
-        let state = text::pad(state, 12, glyphs);
-        let kind = text::pad(&kind.to_uppercase(), 8, glyphs);
+        let state = text::pad(state, STATE, glyphs);
+        let kind = text::pad(&kind.to_uppercase(), OP, glyphs);
         let target = text::pad(target, self.target, glyphs);
         canvas.pieces(
             line,

@@ -253,8 +253,12 @@ fn pushes(app: &App) -> Vec<(String, Role)> {
         let role = if push.in_flight > 0 { Role::Sending } else { Role::Text };
         let progress = match push.last_success {
             _ if push.total == 0 => String::new(),
-            Some(at) if push.done == push.total && push.in_flight == 0 => {
+            Some(at) if push.done == push.total && push.in_flight == 0 && pending == 0 => {
                 format!("  all sent  {}", words::ago(app.now().wall, at))
+            }
+            // Held, in conflict, refused: nothing more goes by itself.
+            Some(at) if push.done == push.total && push.in_flight == 0 => {
+                format!("  {} waiting  last sent {}", words::grouped(pending), words::ago(app.now().wall, at))
             }
             _ => format!("  {} of {}", words::grouped(push.done), words::grouped(push.total)),
         };

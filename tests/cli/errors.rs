@@ -83,7 +83,9 @@ fn an_unknown_collection_names_the_nearest_one() {
     let place = Place::configured();
     shows("collection-unknown", &place, &["list", "taks"], 2);
     shows("collection-unknown-far-off", &place, &["export", "boats"], 2);
-    shows("collection-none-configured", &Place::new(), &["list", "tasks"], 2);
+    let empty = Place::new();
+    empty.write("config.toml", "");
+    shows("collection-none-configured", &empty, &["list", "tasks"], 2);
     let twice = CONFIG.to_owned() + &CONFIG.replace("office", "yard");
     place.write("config.toml", &twice);
     shows("collection-ambiguous", &place, &["list", "tasks"], 2);
@@ -241,7 +243,10 @@ fn init_writes_nothing_wrong() {
 
 #[test]
 fn a_sync_needs_a_source_and_the_network() {
-    shows("sync-nothing-configured", &Place::new(), &["sync"], 2);
+    let place = Place::new();
+    shows("config-not-there", &place, &["sync"], 2);
+    place.write("config.toml", "");
+    shows("sync-nothing-configured", &place, &["sync"], 2);
     shows("sync-offline", &Place::configured(), &["sync", "--offline"], 2);
 }
 

@@ -567,6 +567,28 @@ fn undo_goes_back_edit_by_edit_and_reverses_what_was_sent() {
     assert_eq!(undo(&mut world), None);
 }
 
+/// What was offered with the newest edit is not an older step, because that edit was sent meanwhile.
+#[test]
+fn undo_goes_past_an_edit_that_is_on_the_server_only_when_that_was_said() {
+    let mut world = World::new();
+    world.pull(&[("a", json!({"n": 0})), ("b", json!({"n": 0}))]);
+    let held = world.queue("a", Some(json!({"n": 1})));
+    world.store.command(vec![held], OpCommand::Hold, at(20)).wait().unwrap();
+    let sent = world.queue("b", Some(json!({"n": 1})));
+    world.claim(sent, &[]).unwrap();
+    world.settle(sent, Outcome::Acked);
+    let undo = |world: &mut World, told: Seq| {
+        let id = world.op_id();
+        world.store.undo_after(id, at(30), told).wait().unwrap()
+    };
+    assert_eq!(undo(&mut world, Seq(0)), Some(Undone::Sent { seq: sent, before: true }));
+    assert_eq!(world.state(held), OpState::Held, "nothing was done");
+    assert!(matches!(undo(&mut world, sent), Some(Undone::Step { .. })));
+    assert_eq!(world.state(held), OpState::Queued);
+    assert_eq!(undo(&mut world, sent), Some(Undone::Edit(held)));
+    assert_eq!(undo(&mut world, sent), None);
+}
+
 #[test]
 fn a_rebased_op_takes_the_place_of_the_old_one() {
     let mut world = World::new();

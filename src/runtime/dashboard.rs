@@ -15,7 +15,14 @@ mod saving;
 mod session;
 mod start;
 
-use std::{future::Future, path::PathBuf, pin::Pin, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    path::PathBuf,
+    pin::Pin,
+    process::ExitCode,
+    sync::{Arc, atomic::AtomicI64},
+    time::Duration,
+};
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use ratatui::Terminal;
@@ -146,6 +153,8 @@ struct Dashboard {
     signals: Option<Signals>,
     end: Option<End>,
     told_locked: bool,
+    /// The newest edit of which the user was told that it is on the server and cannot be taken back.
+    told_sent: Arc<AtomicI64>,
     sources: Vec<SourceStatus>,
     leadership: Leadership,
     moments: Moments,

@@ -209,6 +209,8 @@ pub enum Undone {
     Reversed { seq: Seq, by: Seq },
     /// A step of the user's on the queue (`hold`, `edit`, `split` …).
     Step { what: String, seqs: Vec<Seq> },
+    /// Nothing was taken back: the newest edit is on the server. `before`: something older could be.
+    Sent { seq: Seq, before: bool },
     /// The newest step cannot be taken back any more, and is not tried again.
     TooLate { what: String, seqs: Vec<Seq>, why: String },
 }
@@ -227,6 +229,10 @@ impl Undone {
             Self::Edit(seq) => Ok(format!("Took back op {seq}")),
             Self::Reversed { seq, by } => Ok(format!("Op {seq} may have been sent: its reverse is queued as op {by}")),
             Self::Step { what, seqs } => Ok(format!("Took back: {what} of {}", numbers(seqs))),
+            Self::Sent { seq, before: true } => {
+                Ok(format!("Op {seq} is on the server already; once more takes back what came before it"))
+            }
+            Self::Sent { seq, before: false } => Ok(format!("Op {seq} is on the server already; nothing else waits")),
             Self::TooLate { what, seqs, why } => {
                 Err(StoreError::Refused(format!("too late to take back: {what} of {}: {why}", numbers(seqs))))
             }

@@ -1,6 +1,9 @@
 //! Carries out the app's effects: questions to the store, wishes to the engine, the demo's switches.
 
-use std::future::Future;
+use std::{
+    future::Future,
+    sync::{Arc, atomic::Ordering},
+};
 
 use super::{Dashboard, End, handover::has_shell};
 use crate::{
@@ -12,12 +15,12 @@ use crate::{
     model::{
         activity::{Activity, Severity},
         conflict::Take,
-        ids::OpId,
+        ids::{OpId, Seq},
         op::OpCommand,
         sync_status::SyncRequest,
         time::Clock as _,
     },
-    store::{QueueEdit, Resolve, StoreError},
+    store::{QueueEdit, Resolve, StoreError, Undone},
     terminal,
 };
 
@@ -51,11 +54,18 @@ impl Dashboard {
             }
             Effect::Undo { op_id } => {
                 let at = self.clock.at().wall;
-                let reply = self.store.undo(op_id, at);
+                let told_sent = Arc::clone(&self.told_sent);
+                let reply = self.store.undo_after(op_id, at, Seq(told_sent.load(Ordering::Relaxed)));
                 self.replies.push(Box::pin(async move {
                     let topic = "outbox";
                     let told = |text| Event::Told(Activity::new(at, Severity::Info, topic, text));
-                    match reply.await.and_then(|undone| undone.map(|undone| undone.in_words()).transpose()) {
+                    let undone = reply.await;
+                    if let Ok(Some(sent @ Undone::Sent { seq, .. })) = &undone {
+                        told_sent.store(seq.0, Ordering::Relaxed);
+                        let text = sent.in_words().unwrap_or_default();
+                        return vec![Event::Done { topic, text }];
+                    }
+                    match undone.and_then(|undone| undone.map(|undone| undone.in_words()).transpose()) {
                         Ok(Some(text)) => vec![told(text), everything_changed()],
                         Ok(None) => vec![Event::Done { topic, text: "There is nothing to undo".to_owned() }],
                         Err(error) => vec![Event::Refused { topic, hint: hint(&error), text: error.to_string() }],

@@ -173,6 +173,7 @@ impl Dashboard {
             edited: EditedFiles::default(),
             end: None,
             told_locked: false,
+            told_sent: Arc::default(),
             sources: Vec::new(),
             leadership: Leadership::None,
             moments: Moments::new(at.mono),

@@ -132,8 +132,22 @@ fn discard(journal: &Journal, op: &Op, reason: VaultReason, at: Timestamp) -> Re
     Ok(doomed.into_iter().map(|op| op.seq).collect())
 }
 
-/// Takes the newest thing back that is not taken back yet: an edit, or a step on the queue.
-pub(in crate::store) fn undo(journal: &Journal, op_id: OpId, at: Timestamp) -> Result<Option<Undone>> {
+/// The newest edit that is on the server, where it is newer than what could be taken back and than `told`: the user means
+/// that one, and it is said once that it cannot be taken back like this.
+fn sent_after(journal: &Journal, made: i64, told: Seq) -> Result<Option<Seq>> {
+    Ok(journal
+        .connection
+        .prepare_cached(
+            "SELECT o.seq FROM ops o WHERE o.seq > max(?1, ?2) AND o.state = 'acked' AND o.undoes IS NULL AND NOT EXISTS \
+             (SELECT 1 FROM ops u WHERE u.undoes = o.seq AND u.state <> 'discarded') ORDER BY o.seq DESC LIMIT 1",
+        )?
+        .query_row((made, told.0), |row| Ok(Seq(row.get(0)?)))
+        .optional()?)
+}
+
+/// Takes the newest thing back that is not taken back yet: an edit, or a step on the queue. Where a newer edit is on the
+/// server already, and newer than the one the user was `told` of, nothing is done.
+pub(in crate::store) fn undo(journal: &Journal, op_id: OpId, at: Timestamp, told: Seq) -> Result<Option<Undone>> {
     if let Some(by) = journal.known(op_id)? {
         let undoes = journal
             .connection
@@ -152,9 +166,12 @@ pub(in crate::store) fn undo(journal: &Journal, op_id: OpId, at: Timestamp) -> R
     // An answer to a conflict stands at the place of the edit it answers, but was made later.
     let answer = conflicts::newest_answer(journal)?.map(|seq| (seq.0, seq.0));
     let newest = newest.max(answer);
-    if let Some((_, last_seq)) = steps::newest(journal)?
-        && newest.is_none_or(|(_, made)| made <= last_seq)
-    {
+    let step = steps::newest(journal)?.filter(|(_, last_seq)| newest.is_none_or(|(_, made)| made <= *last_seq));
+    let made = step.map(|(_, last_seq)| last_seq).max(newest.map(|(seq, _)| seq));
+    if let Some(seq) = sent_after(journal, made.unwrap_or(0), told)? {
+        return Ok(Some(Undone::Sent { seq, before: made.is_some() }));
+    }
+    if step.is_some() {
         return steps::undo(journal, at);
     }
     let Some((newest, _)) = newest else { return Ok(None) };

@@ -136,10 +136,15 @@ impl Store {
     /// Takes back the newest pending edit or step on the queue, whichever is newer: an untouched op is discarded (vault
     /// keeps it), one that was attempted gets an inverse edit queued behind it under `op_id`. `None`: nothing to undo.
     pub fn undo(&self, op_id: OpId, at: Timestamp) -> Reply<Option<Undone>> {
+        self.undo_after(op_id, at, Seq(i64::MAX))
+    }
+
+    /// The same, unless an edit newer than that is on the server already, and newer than the one the user was told of.
+    pub fn undo_after(&self, op_id: OpId, at: Timestamp, told: Seq) -> Reply<Option<Undone>> {
         let manner = Manner { rows: 3, intent: "taking an edit back", ..FULL_USER };
         self.ask(manner, move |journal| {
             journal.nudge.journal_changed();
-            commands::undo(journal, op_id, at)
+            commands::undo(journal, op_id, at, told)
         })
     }
 

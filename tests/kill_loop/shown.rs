@@ -51,8 +51,10 @@ impl Shown {
         let columns = usize::from(self.layout.header.width);
         let padded: Vec<String> = self.frame.rows.iter().map(|row| pad(row, columns)).collect();
         let masked = ebbtide::ui::volatile::mask(&padded, &self.layout);
+        // The replay makes ops of its own.
+        let before_id = |row: &String| row.split_once("op id ").map_or(row.clone(), |(before, _)| before.to_owned());
         let masked: Vec<String> =
-            masked.iter().map(|row| without_ages(&without_clock(row)).trim_end().to_owned()).collect();
+            masked.iter().map(|row| without_ages(&without_clock(&before_id(row))).trim_end().to_owned()).collect();
         if self.is_of("Log") { entries(&masked) } else { masked }
     }
 }

@@ -43,7 +43,7 @@ pub fn draw(editor: &Editor, look: Look<'_>, focused: bool, area: Rect, buf: &mu
     let mut pen = Pen { look, buf };
     pen.blank(area);
     let bottom = if sheet.is_field() { field_footer(sheet) } else { footer(sheet, parts.changes.width > 0) };
-    pen.frame(parts.text_box, &title(sheet, parts.changes.width > 0), &bottom, focused && !sheet.is_merging());
+    pen.frame(parts.text_box, &title(sheet), &bottom, focused && !sheet.is_merging());
     let id_cursor = draw_id(sheet, &mut pen, &parts);
     let find_cursor = draw_find(sheet, &mut pen, &parts);
     let text_cursor = draw_text(sheet, &mut pen, &parts);
@@ -76,13 +76,9 @@ pub fn field_height(editor: &Editor, most: u16) -> u16 {
     u16::try_from(lines + 3).unwrap_or(most).clamp(4, most.max(4)).min(most)
 }
 
-fn title(sheet: &Sheet, wide: bool) -> String {
+fn title(sheet: &Sheet) -> String {
     let draft = if sheet.begun { " ~ draft" } else { "" };
-    let named = match (sheet.begun, wide) {
-        (true, true) => format!(" of {}", name_of(sheet)),
-        (true, false) => String::new(),
-        (false, _) => format!(" {}", name_of(sheet)),
-    };
+    let named = if sheet.begun { format!(" of {}", name_of(sheet)) } else { format!(" {}", name_of(sheet)) };
     match &sheet.key.target {
         DraftTarget::Field(pointer) => format!("{pointer}{draft}"),
         DraftTarget::New => format!("New record of {}{draft}", sheet.key.record.collection.collection),

@@ -418,6 +418,9 @@ fn report_unread(statuses: &[SourceStatus]) -> bool {
             talk(&format!("`{}` could not be fetched: {why}", collection.key));
         }
     }
+    if any {
+        talk("hint: the next sync tries it again; what is here stays");
+    }
     any
 }
 

@@ -87,7 +87,11 @@ fn entries(rows: &[String]) -> Vec<String> {
 
 /// Ages in sentences (`just now`, `1m ago`) are not of one length: what follows them moves.
 fn without_ages(row: &str) -> String {
-    let is_masked = |word: &str| !word.is_empty() && word.chars().all(|c| c == '·');
+    let is_masked = |word: &str| {
+        let is_age = |number: &str| !number.is_empty() && number.chars().all(|c| c.is_ascii_digit());
+        !word.is_empty() && word.chars().all(|c| c == '·')
+            || word.strip_suffix(['s', 'm', 'h', 'd']).is_some_and(is_age)
+    };
     let words: Vec<&str> = row.split(' ').filter(|word| !word.is_empty()).collect();
     let mut kept: Vec<String> = Vec::new();
     let mut has_age = false;

@@ -44,6 +44,8 @@ use crate::{
 const SEED: &str = include_str!("../../assets/demo/seed.json");
 /// The demo's configuration; its URL is replaced by the gateway's.
 const CONFIG: &str = include_str!("../../assets/demo/config.toml");
+/// What the source is called there.
+const SOURCE: &str = "demo";
 
 pub struct DemoOptions {
     pub data_dir: PathBuf,
@@ -96,7 +98,8 @@ fn configure(path: &Path, gateway: SocketAddr, is_host: bool) -> Result<Config, 
     }
     let url = format!("http://{gateway}");
     let mut config = config::load(path)?;
-    for source in &mut config.sources {
+    // A source that was added to the file is somebody's own.
+    for source in config.sources.iter_mut().filter(|source| source.name.as_str() == SOURCE) {
         if is_host {
             config::keep_url(path, &source.name, &url)?;
         }
@@ -416,6 +419,11 @@ mod tests {
         assert_eq!(url(), "http://127.0.0.1:4002");
         let kept = again.sources[0].collection(&vessels.collection).unwrap().conflicts.rule_of(&place);
         assert_eq!(kept, Some(rule));
+        let own = "[[source]]\nname = \"own\"\nkind = \"firebase\"\nurl = \"https://own.example\"\n";
+        std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + "\n" + own).unwrap();
+        let with_own = configure(&path, first, true).unwrap();
+        let urls: Vec<&str> = with_own.sources.iter().map(|source| source.url.as_str()).collect();
+        assert_eq!(urls, ["http://127.0.0.1:4001", "https://own.example"]);
         std::fs::write(&path, "[[source]\n").unwrap();
         assert!(matches!(configure(&path, first, true), Err(RunError::Config(_))));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "[[source]\n");

@@ -335,6 +335,7 @@ fn edits(store: &Store, dir: &Path, clock: &dyn Clock) {
                 record: CollectionKey::new("bench", "edits").record(format!("x{n}")),
                 document: Some(json!({"n": n})),
                 revision: Some("r".into()),
+                found: false,
                 at: Timestamp(0),
             };
             let (done, time) = timed(|| store.acknowledge(vec![base]).wait());

@@ -12,7 +12,7 @@ use std::{
 use ebbtide::{
     merge::{self, Pick},
     model::{
-        conflict::Take,
+        conflict::{ConflictPolicy, Take},
         edit,
         ids::{CollectionKey, OpId, Revision, Seq},
         json::{self, Pointer},
@@ -20,7 +20,7 @@ use ebbtide::{
         rtdb,
         rules::{ConflictRules, FieldRule},
         source::SourceKind,
-        time::{At, Clock, Timestamp},
+        time::{At, Clock, ServerClock, Timestamp},
         wire::{RemoteChange, RemoteRecord},
     },
     store::{Claim, NewBase, OpenMode, Outcome, PullPage, QueueEdit, Reader, Resolve, Settle, Store, StoreError},
@@ -48,6 +48,7 @@ struct World {
     now: u64,
     server: BTreeMap<String, Value>,
     settling: Settling,
+    server_clock: Option<ServerClock>,
 }
 
 fn tasks() -> CollectionKey {
@@ -62,7 +63,8 @@ impl World {
     fn new(rules: ConflictRules) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), OpenMode::ReadWrite, Arc::new(Ticking::default())).unwrap();
-        Self { dir, store, now: 10, server: BTreeMap::new(), settling: Settling { rules, updated_at: None } }
+        let settling = Settling { rules, updated_at: None };
+        Self { dir, store, now: 10, server: BTreeMap::new(), settling, server_clock: None }
     }
 
     fn at(&mut self) -> At {
@@ -117,7 +119,9 @@ impl World {
 
     /// As the command line does it: the edit is made on what is shown.
     fn edit(&mut self, id: &str, to: Option<Value>) -> Seq {
-        let base = self.local(id);
+        let view = self.reader().record(&tasks().record(id)).unwrap();
+        let base_revision = view.base.as_ref().and_then(|base| base.revision.clone());
+        let base = view.local.as_deref().cloned();
         let kind = match (&base, &to) {
             (None, _) => OpKind::Create,
             (_, None) => OpKind::Delete,
@@ -131,7 +135,7 @@ impl World {
             changes: edit::diff(base.as_ref(), to.as_ref()),
             document: to,
             base,
-            base_revision: None,
+            base_revision,
             created_at: at.wall,
             author: String::new(),
         };
@@ -152,19 +156,23 @@ impl World {
     }
 
     fn settle(&mut self, seq: Seq, outcome: Outcome) {
-        let at = self.wall();
-        self.store.settle(Settle { seq, outcome, at }).wait().unwrap();
+        self.settle_joined(seq, Vec::new(), outcome);
     }
 
-    fn acknowledge(&mut self, id: &str, document: Option<Value>) {
+    fn settle_joined(&mut self, seq: Seq, joins: Vec<Seq>, outcome: Outcome) {
+        let at = self.wall();
+        self.store.settle(Settle { seq, joins, outcome, at }).wait().unwrap();
+    }
+
+    fn store_base(&mut self, id: &str, document: Option<Value>, found: bool) {
         let at = self.wall();
         let revision = document.as_ref().map(etag);
         let record = tasks().record(id);
-        self.store.acknowledge(vec![NewBase { record, document, revision, at }]).wait().unwrap();
+        self.store.acknowledge(vec![NewBase { record, document, revision, found, at }]).wait().unwrap();
     }
 
-    /// The head of a chain meets what is there.
-    fn judge(&mut self, head: &Op, doubted: bool) -> String {
+    /// The head of a chain meets what is there, with the ops that are judged with it.
+    fn judge(&mut self, head: &Op, joins: Vec<Seq>, doubted: bool) -> String {
         let id = head.record.id.as_str().to_owned();
         let theirs = self.server.get(&id).cloned();
         let revision = theirs.as_ref().map(etag);
@@ -178,7 +186,7 @@ impl World {
             theirs: theirs.as_ref(),
             revision: revision.as_ref(),
             doubted,
-            server_clock: None,
+            server_clock: self.server_clock,
         };
         let (word, outcome) = match meeting.judge() {
             Judgement::Applied => ("applied", Outcome::Acked),
@@ -190,8 +198,8 @@ impl World {
                 ("conflict", Outcome::Conflict { theirs, theirs_revision, base, note: None })
             }
         };
-        self.acknowledge(&id, theirs);
-        self.settle(head.seq, outcome);
+        self.store_base(&id, theirs, true);
+        self.settle_joined(head.seq, joins, outcome);
         format!("{word} {}", head.seq)
     }
 
@@ -250,7 +258,8 @@ impl World {
                 Next::Claim(write, precondition) => (write.kind, write.document, write.absorbs, precondition),
                 Next::Repeat(request) => (request.kind, request.document, Vec::new(), request.precondition),
                 Next::Moved { .. } => {
-                    told.push(self.judge(&head, doubted));
+                    let (head, joins) = plan::judged(KIND, &chain.ops).unwrap();
+                    told.push(self.judge(&head, joins, doubted));
                     continue;
                 }
                 other => panic!("{other:?}"),
@@ -262,11 +271,11 @@ impl World {
                     Some(document) => self.server.insert(id.clone(), document.clone()),
                     None => self.server.remove(&id),
                 };
-                self.acknowledge(&id, document);
+                self.store_base(&id, document, false);
                 self.settle(head.seq, Outcome::Acked);
             } else {
                 let head = self.reader().op(head.seq).unwrap().unwrap();
-                told.push(self.judge(&head, doubted));
+                told.push(self.judge(&head, Vec::new(), doubted));
             }
         }
         panic!("it never ends: {told:?}");
@@ -283,6 +292,7 @@ impl World {
             conflict: conflict.id,
             take,
             document,
+            seen: None,
             op_id: OpId::new(&at),
             at: at.wall,
             author: String::new(),
@@ -554,6 +564,176 @@ fn an_answer_is_not_overwritten_by_an_edit_made_before_it() {
     let told = world.drain();
     let asks = !world.reader().conflicts(false).unwrap().is_empty();
     assert!(asks || world.server["a"] == json!({"a": 7}), "{told:?} {:?}", world.server);
+}
+
+/// What a chain of edits comes to, with the news pulled before the claim or met by it.
+fn however_it_is_met(settling: &Settling, edits: &[Option<Value>], theirs: &Value) -> BTreeMap<String, Value> {
+    let come_to = |pulled: bool| {
+        let mut world = World::new(settling.rules.clone());
+        world.settling = settling.clone();
+        world.server_clock = Some(ServerClock { offset_ms: 0, uncertainty_ms: 1_000 });
+        world.foreign("a", Some(json!({"n": 1})), true);
+        for edit in edits {
+            world.now += 100;
+            world.edit("a", edit.clone());
+        }
+        world.foreign("a", Some(theirs.clone()), pulled);
+        let told = world.drain();
+        assert!(world.reader().conflicts(false).unwrap().is_empty(), "{told:?}");
+        let kept = world.server.into_iter().enumerate();
+        kept.map(|(n, (id, document))| (if id == "a" { id } else { format!("copy {n}") }, document)).collect()
+    };
+    let (seen, met): (BTreeMap<String, Value>, BTreeMap<String, Value>) = (come_to(true), come_to(false));
+    assert_eq!(seen, met, "whether the move is seen before the claim or met by it makes no difference");
+    seen
+}
+
+#[test]
+fn a_rule_holds_for_a_chain_as_for_one_edit() {
+    let settling = Settling { rules: rule("/n", FieldRule::Max), updated_at: None };
+    let edits = [Some(json!({"n": 5})), Some(json!({"n": 3}))];
+    let server = however_it_is_met(&settling, &edits, &json!({"n": 4}));
+    assert_eq!(server["a"], json!({"n": 4}), "the greater of 3 and 4");
+}
+
+#[test]
+fn keep_both_makes_one_copy_of_a_chain_and_none_of_what_was_deleted() {
+    let rules = ConflictRules { policy: ConflictPolicy::KeepBoth, ..ConflictRules::default() };
+    let settling = Settling { rules, updated_at: None };
+    for (last, copies) in [(Some(json!({"n": 3})), vec![json!({"n": 3})]), (None, vec![])] {
+        let mut server = however_it_is_met(&settling, &[Some(json!({"n": 2})), last], &json!({"n": 9}));
+        assert_eq!(server.remove("a"), Some(json!({"n": 9})));
+        assert_eq!(server.into_values().collect::<Vec<_>>(), copies);
+    }
+}
+
+#[test]
+fn the_last_write_of_a_chain_is_its_last() {
+    let rules = ConflictRules { policy: ConflictPolicy::LastWriteWins, ..ConflictRules::default() };
+    let settling = Settling { rules, updated_at: Some(Pointer::parse("/at")) };
+    let edits = [Some(json!({"n": 2})), Some(json!({"n": 3}))];
+    for (theirs, wanted) in [(150, 3), (250, 9)] {
+        let theirs = json!({"n": 9, "at": At::test(10 + theirs).wall.0});
+        let server = however_it_is_met(&settling, &edits, &theirs);
+        assert_eq!(server["a"]["n"], json!(wanted), "edited at 110 and 210; theirs {theirs}");
+    }
+}
+
+#[test]
+fn a_conflict_shows_what_the_record_shows() {
+    let mut world = World::new(ConflictRules::default());
+    world.foreign("a", Some(json!({"n": 1, "m": 1})), true);
+    world.edit("a", Some(json!({"n": 2, "m": 1})));
+    world.edit("a", Some(json!({"n": 2, "m": 2})));
+    world.foreign("a", Some(json!({"n": 9, "m": 1})), true);
+    let shown = world.local("a");
+    world.drain();
+    assert_eq!(world.open_conflict().mine, shown);
+    assert_eq!(world.states("a"), [(1, OpState::Conflict)], "one decision for the record");
+}
+
+#[test]
+fn rows_that_cannot_be_read_hold_nothing_back() {
+    let mut world = World::new(ConflictRules::default());
+    for n in 0..40 {
+        world.edit(&format!("r{n:02}"), Some(json!({"n": n})));
+    }
+    let journal = rusqlite::Connection::open(world.dir.path().join("journal.db")).unwrap();
+    journal.execute("UPDATE ops SET format = 99 WHERE seq <= 32", []).unwrap();
+    let now = world.wall();
+    let ready = world.reader().ready(&"office".into(), now, &[], 32).unwrap();
+    assert!(!ready.is_empty(), "eight readable edits wait behind them");
+}
+
+#[test]
+fn an_edit_from_the_future_is_not_the_later_one() {
+    let mut world = World::new(ConflictRules::default());
+    world.foreign("a", Some(json!({"t": 1, "at": 1})), true);
+    world.edit("a", Some(json!({"t": 2, "at": 1})));
+    let mut head = world.chain("a").remove(0);
+    // The clock was an hour ahead when it was typed, and is right now.
+    let now = At::test(1_000);
+    head.created_at = At::test(1_000 + 3_000).wall;
+    let theirs = json!({"t": 3, "at": At::test(900).wall.0});
+    let rules = ConflictRules { policy: ConflictPolicy::LastWriteWins, ..ConflictRules::default() };
+    let settling = Settling { rules, updated_at: Some(Pointer::parse("/at")) };
+    let meeting = Meeting {
+        kind: KIND,
+        settling: &settling,
+        at: &now,
+        op: &head,
+        mine: merge::intended(&head),
+        theirs: Some(&theirs),
+        revision: None,
+        doubted: false,
+        server_clock: Some(ServerClock { offset_ms: 0, uncertainty_ms: 1_000 }),
+    };
+    assert_eq!(meeting.judge(), Judgement::Conflict);
+}
+
+#[test]
+fn what_another_deleted_is_in_the_vault_however_it_is_found() {
+    let mut world = World::new(ConflictRules::default());
+    world.foreign("a", Some(json!({"n": 1})), true);
+    world.edit("a", Some(json!({"n": 2})));
+    world.edit("a", Some(json!({"n": 1})));
+    world.foreign("a", None, false);
+    let told = world.drain();
+    let asks = !world.reader().conflicts(false).unwrap().is_empty();
+    assert!(asks || !world.reader().vault_list(None, None, 9).unwrap().is_empty(), "{told:?}");
+}
+
+#[test]
+fn an_answer_is_to_the_versions_it_was_given_for() {
+    let mut world = World::new(ConflictRules::default());
+    world.foreign("a", Some(json!({"title": "one"})), true);
+    world.edit("a", Some(json!({"title": "mine"})));
+    world.foreign("a", Some(json!({"title": "theirs"})), true);
+    world.drain();
+    // Looked at; then the record is deleted there, and a pull says so.
+    let shown = world.open_conflict();
+    world.foreign("a", None, true);
+    let at = world.at();
+    world.store.conflict_from_pull(tasks().record("a"), None, None, at.wall).wait().unwrap();
+    let resolve = Resolve {
+        conflict: shown.id,
+        take: Take::Merged,
+        document: Some(json!({"title": "mine and theirs"})),
+        seen: Some(shown.detected_at),
+        op_id: OpId::new(&at),
+        at: at.wall,
+        author: String::new(),
+    };
+    let answered = world.store.resolve(resolve).wait();
+    let told = world.drain();
+    eprintln!("{answered:?} {told:?} server {:?}", world.server);
+    assert!(answered.is_err() || world.server.is_empty(), "a deleted record is back: {:?}", world.server);
+}
+
+#[test]
+fn a_lead_that_ends_has_its_last_claim_on_disk() {
+    let mut world = World::new(ConflictRules::default());
+    world.edit("a", Some(json!({"n": 1})));
+    let other = Store::open(world.dir.path(), OpenMode::ReadWrite, Arc::new(Ticking::default())).unwrap();
+    // Something big is being written by another process.
+    let outside = rusqlite::Connection::open(world.dir.path().join("journal.db")).unwrap();
+    outside.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let head = world.chain("a").remove(0);
+    let claim = world.store.claim(Claim {
+        head: head.seq,
+        absorbs: Vec::new(),
+        kind: head.kind,
+        sent_document: head.document,
+        precondition: Precondition::Absent,
+        request_hash: "hash".to_owned(),
+        at: At::test(50).wall,
+    });
+    let written = world.store.written();
+    outside.execute_batch("COMMIT").unwrap();
+    written.wait().unwrap();
+    assert_eq!(world.states("a"), [(head.seq.0, OpState::InFlight)], "before the lead is given up");
+    assert_eq!(other.recover_in_flight(At::test(51).wall).wait().unwrap(), 1);
+    assert!(claim.wait().unwrap().is_some());
 }
 
 #[test]

@@ -362,12 +362,13 @@ impl World {
                     },
                     _ => {
                         let document = head.document;
-                        let base = NewBase { record, document, revision: Some("r9".into()), at: self.at() };
+                        let base =
+                            NewBase { record, document, revision: Some("r9".into()), found: false, at: self.at() };
                         self.store.acknowledge(vec![base]).wait().unwrap();
                         Outcome::Acked
                     }
                 };
-                self.store.settle(Settle { seq: head.seq, outcome, at: self.at() }).wait().unwrap();
+                self.store.settle(Settle { seq: head.seq, joins: Vec::new(), outcome, at: self.at() }).wait().unwrap();
             }
             Step::Forget => self.store.forget(tasks()).wait().unwrap(),
         }

@@ -149,7 +149,7 @@ impl World {
     }
 
     fn settle(&self, seq: Seq, outcome: Outcome) {
-        self.store.settle(Settle { seq, outcome, at: at(10) }).wait().unwrap();
+        self.store.settle(Settle { seq, joins: Vec::new(), outcome, at: at(10) }).wait().unwrap();
     }
 
     fn window(&self, filter: &str, anchor: Anchor, limit: usize) -> Window {
@@ -217,6 +217,7 @@ fn an_edit_goes_out_and_comes_back_as_the_base() {
         record: tasks().record("a"),
         document: Some(json!({"n": 5})),
         revision: Some("r2".into()),
+        found: false,
         at: at(9),
     };
     world.store.acknowledge(vec![base]).wait().unwrap();
@@ -250,7 +251,13 @@ fn refused<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> String {
 }
 
 fn acknowledge(world: &World, id: &str, document: Option<Value>, revision: &str) {
-    let base = NewBase { record: tasks().record(id), document, revision: Some(Revision::from(revision)), at: at(9) };
+    let base = NewBase {
+        record: tasks().record(id),
+        document,
+        revision: Some(Revision::from(revision)),
+        found: false,
+        at: at(9),
+    };
     world.store.acknowledge(vec![base]).wait().unwrap();
 }
 
@@ -452,7 +459,7 @@ fn what_a_late_original_waits_for_is_guarded_from_the_settle_until_the_record_wa
         content: None,
         until: at(140_000),
     };
-    let settle = |outcome| Settle { seq, outcome, at: at(21) };
+    let settle = |outcome| Settle { seq, joins: Vec::new(), outcome, at: at(21) };
     world.store.settle_guarded(settle(Outcome::Acked), guard.clone()).wait().unwrap();
     let mut other = guard.clone();
     (other.precondition, other.content) = (Precondition::Revision("r9".into()), Some(json!({"n": 9})));
@@ -472,7 +479,8 @@ fn a_creation_outlives_a_deletion_that_was_taken_back_while_both_were_being_drop
     let created = world.queue("a", Some(json!({"n": 1})));
     let deleted = world.queue("a", None);
     world.store.command(vec![deleted], OpCommand::Discard, at(20)).wait().unwrap();
-    let settle = Settle { seq: created, outcome: Outcome::Discarded { with: vec![deleted] }, at: at(21) };
+    let settle =
+        Settle { seq: created, joins: Vec::new(), outcome: Outcome::Discarded { with: vec![deleted] }, at: at(21) };
     assert!(world.store.settle(settle.clone()).wait().is_err(), "what was read is not so any more");
     assert_eq!(world.reader().chain(&tasks().record("a")).unwrap().unwrap().ops[0].seq, created);
 
@@ -488,7 +496,7 @@ fn an_op_the_user_held_meanwhile_is_not_put_back_into_the_queue() {
     let seq = world.queue("a", Some(json!(1)));
     world.store.command(vec![seq], OpCommand::Hold, at(5)).wait().unwrap();
     let outcome = Outcome::Queued { error: None, next_attempt_at: Some(at(9)), counts: true };
-    let settled = world.store.settle(Settle { seq, outcome, at: at(6) }).wait();
+    let settled = world.store.settle(Settle { seq, joins: Vec::new(), outcome, at: at(6) }).wait();
     assert!(matches!(settled, Err(StoreError::Refused(_))), "{settled:?}");
     assert_eq!(world.state(seq), OpState::Held);
 }
@@ -665,7 +673,7 @@ fn an_edit_behind_a_conflict_is_judged_where_the_answer_took_the_servers_value()
         let op_id = world.op_id();
         world
             .store
-            .resolve(Resolve { conflict, take, document, op_id, at: at(40), author: String::new() })
+            .resolve(Resolve { conflict, take, document, seen: None, op_id, at: at(40), author: String::new() })
             .wait()
             .unwrap();
         let behind = world.op(second);
@@ -765,6 +773,7 @@ fn taking_mine_queues_it_on_their_revision_and_keeps_theirs() {
         conflict: id,
         take: Take::Mine,
         document: Some(json!({"n": 1, "m": 0})),
+        seen: None,
         op_id,
         at: at(40),
         author: "me".into(),
@@ -795,8 +804,15 @@ fn an_answer_that_was_not_sent_is_taken_back_and_the_conflict_is_open_again() {
     let answer = |world: &mut World, when: u64| {
         let op_id = world.op_id();
         let document = Some(json!({"n": 5, "m": 0}));
-        let resolve =
-            Resolve { conflict: id, take: Take::Merged, document, op_id, at: at(when), author: String::new() };
+        let resolve = Resolve {
+            conflict: id,
+            take: Take::Merged,
+            document,
+            seen: None,
+            op_id,
+            at: at(when),
+            author: String::new(),
+        };
         world.store.resolve(resolve).wait().unwrap().unwrap()
     };
     let new = answer(&mut world, 40);
@@ -827,8 +843,15 @@ fn taking_theirs_rebases_what_waited_behind() {
     let mut world = World::new();
     let (first, second, id) = conflict(&mut world);
     let op_id = world.op_id();
-    let resolve =
-        Resolve { conflict: id, take: Take::Theirs, document: None, op_id, at: at(40), author: String::new() };
+    let resolve = Resolve {
+        conflict: id,
+        take: Take::Theirs,
+        document: None,
+        seen: None,
+        op_id,
+        at: at(40),
+        author: String::new(),
+    };
     assert_eq!(world.store.resolve(resolve).wait().unwrap(), None);
     assert_eq!((world.state(first), world.state(second)), (OpState::Discarded, OpState::Queued));
     let op = world.op(second);
@@ -844,8 +867,15 @@ fn an_answer_that_took_theirs_is_taken_back_and_the_conflict_is_open_again() {
         let mut world = World::new();
         let (first, second, id) = conflict(&mut world);
         let op_id = world.op_id();
-        let resolve =
-            Resolve { conflict: id, take: Take::Theirs, document: None, op_id, at: at(40), author: String::new() };
+        let resolve = Resolve {
+            conflict: id,
+            take: Take::Theirs,
+            document: None,
+            seen: None,
+            op_id,
+            at: at(40),
+            author: String::new(),
+        };
         world.store.resolve(resolve.clone()).wait().unwrap();
         let op_id = world.op_id();
         if by_number {
@@ -865,7 +895,7 @@ fn an_answer_that_took_theirs_is_taken_back_and_the_conflict_is_open_again() {
         assert_eq!(world.reader().check().unwrap(), Vec::<String>::new());
         // It can be answered again, and only that answer is taken back then.
         let op_id = world.op_id();
-        world.store.resolve(Resolve { op_id, at: at(50), ..resolve }).wait().unwrap();
+        world.store.resolve(Resolve { seen: None, op_id, at: at(50), ..resolve }).wait().unwrap();
         assert_eq!((world.state(first), world.state(second)), (OpState::Discarded, OpState::Queued));
         let op_id = world.op_id();
         assert!(matches!(world.store.undo(op_id, at(51)).wait().unwrap(), Some(Undone::Step { .. })));
@@ -881,8 +911,15 @@ fn an_edit_made_after_theirs_was_taken_is_taken_back_first() {
     let mut world = World::new();
     let (first, _, id) = conflict(&mut world);
     let op_id = world.op_id();
-    let resolve =
-        Resolve { conflict: id, take: Take::Theirs, document: None, op_id, at: at(40), author: String::new() };
+    let resolve = Resolve {
+        conflict: id,
+        take: Take::Theirs,
+        document: None,
+        seen: None,
+        op_id,
+        at: at(40),
+        author: String::new(),
+    };
     world.store.resolve(resolve).wait().unwrap();
     let later = world.queue("b", Some(json!({"later": true})));
     let op_id = world.op_id();
@@ -952,8 +989,15 @@ fn a_record_gone_on_the_server_with_edits_here_becomes_a_conflict() {
     assert_eq!(world.state(seq), OpState::Conflict);
     let id = world.reader().conflicts(false).unwrap()[0].id;
     let op_id = world.op_id();
-    let resolve =
-        Resolve { conflict: id, take: Take::Theirs, document: None, op_id, at: at(40), author: String::new() };
+    let resolve = Resolve {
+        conflict: id,
+        take: Take::Theirs,
+        document: None,
+        seen: None,
+        op_id,
+        at: at(40),
+        author: String::new(),
+    };
     world.store.resolve(resolve).wait().unwrap();
     let view = world.reader().record(&tasks().record("a")).unwrap();
     assert_eq!((view.local, view.base), (None, None));
@@ -1738,6 +1782,7 @@ fn every_version_that_loses_is_kept_with_its_reason() {
         conflict: mine_wins,
         take: Take::Mine,
         document: Some(json!({"n": 1, "m": 0})),
+        seen: None,
         op_id,
         at: at(40),
         author: String::new(),
@@ -1750,7 +1795,8 @@ fn every_version_that_loses_is_kept_with_its_reason() {
     assert_eq!(open[0].seq, edit);
     let op_id = world.op_id();
     let (id, theirs) = (open[0].id, Take::Theirs);
-    let answer = Resolve { conflict: id, take: theirs, document: None, op_id, at: at(42), author: String::new() };
+    let answer =
+        Resolve { conflict: id, take: theirs, document: None, seen: None, op_id, at: at(42), author: String::new() };
     world.store.resolve(answer).wait().unwrap();
     world.store.apply_page(page(vec![RemoteChange::Tombstone { id: "c".into() }])).wait().unwrap();
     let dropped = world.queue("b", Some(json!({"v": "dropped"})));
@@ -2073,8 +2119,15 @@ fn whatever_happens_local_is_base_plus_pending_in_order() {
                             Take::Merged => Some(json!({"n": "merged", "k": step})),
                         };
                         let op_id = world.op_id();
-                        let resolve =
-                            Resolve { conflict: conflict.id, take, document, op_id, at: at(7), author: String::new() };
+                        let resolve = Resolve {
+                            conflict: conflict.id,
+                            take,
+                            document,
+                            seen: None,
+                            op_id,
+                            at: at(7),
+                            author: String::new(),
+                        };
                         world.store.resolve(resolve).wait().unwrap();
                     }
                 }

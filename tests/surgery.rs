@@ -139,7 +139,7 @@ impl World {
     }
 
     fn settle(&self, seq: Seq, outcome: Outcome) {
-        self.store.settle(Settle { seq, outcome, at: at(4) }).wait().unwrap();
+        self.store.settle(Settle { seq, joins: Vec::new(), outcome, at: at(4) }).wait().unwrap();
     }
 
     fn reject(&self, seq: Seq) {

@@ -241,8 +241,15 @@ fn the_same_field_changed_on_both_sides_is_a_conflict_and_other_fields_merge() {
     let at = running.clock.at();
     let document = conflict.mine.clone();
     let op_id = OpId::new(&at);
-    let resolve =
-        Resolve { conflict: conflict.id, take: Take::Mine, document, op_id, at: at.wall, author: String::new() };
+    let resolve = Resolve {
+        conflict: conflict.id,
+        take: Take::Mine,
+        document,
+        seen: None,
+        op_id,
+        at: at.wall,
+        author: String::new(),
+    };
     running.store.resolve(resolve).wait().unwrap();
     running.engine.request(SyncRequest::OutboxChanged);
     running.until_drained();

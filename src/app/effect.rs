@@ -11,6 +11,7 @@ use crate::{
         query::{Anchor, ListQuery},
         session::{MomentKind, Slice},
         sync_status::SyncRequest,
+        time::Timestamp,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -51,6 +52,8 @@ pub enum Effect {
         conflict: i64,
         take: Take,
         document: Option<Value>,
+        /// When what was looked at was found.
+        seen: Timestamp,
         op_id: OpId,
     },
     /// Put the rule into the configuration; answered by `RuleKept` or `Refused`.
@@ -125,6 +128,7 @@ pub struct Answer {
     pub conflict: i64,
     pub take: Take,
     pub document: Option<Value>,
+    pub seen: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,7 +13,9 @@
 use serde_json::Value;
 
 use crate::model::{
+    edit::{self, Change},
     ids::Seq,
+    json::Pointer,
     op::{Op, OpKind},
 };
 
@@ -52,6 +54,24 @@ pub fn coalesce(chain: &[Op]) -> Option<Coalesced> {
         (false, false) => return Some(Coalesced::Nothing { discarded: joined.iter().map(|op| op.seq).collect() }),
     };
     Some(Coalesced::Write { kind, document, absorbed: joined[1..].iter().map(|op| op.seq).collect() })
+}
+
+/// The head of a chain with the edits behind it that became part of it, as one op: what was seen is what the first of
+/// them saw, and it was made when the last was. `kind` is that of [`Coalesced::Write`].
+pub fn join(mut head: Op, kind: OpKind, absorbed: impl IntoIterator<Item = Op>) -> Op {
+    let mut is_joined = false;
+    for op in absorbed {
+        is_joined = true;
+        head.changes = edit::compose(head.changes, op.changes);
+        (head.document, head.sent_document) = (op.document, None);
+        head.created_at = head.created_at.max(op.created_at);
+    }
+    head.kind = kind;
+    if is_joined && kind != OpKind::Update {
+        let to = head.document.clone().filter(|_| kind == OpKind::Create);
+        head.changes = vec![Change { pointer: Pointer::root(), from: head.base.clone(), to }];
+    }
+    head
 }
 
 /// The document an op stands for: what it was claimed with, where a claim coalesced others into it (also after the

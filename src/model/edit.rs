@@ -51,6 +51,19 @@ pub fn apply(document: Option<&Value>, changes: &[Change]) -> Option<Value> {
     result
 }
 
+/// The changes of `earlier` then `later` as one list: a place set again keeps its first `from` and its last `to`.
+pub fn compose(mut earlier: Vec<Change>, later: Vec<Change>) -> Vec<Change> {
+    let overlap = |a: &Pointer, b: &Pointer| a.contains(b) || b.contains(a);
+    for change in later {
+        let same = earlier.iter().rposition(|known| overlap(&known.pointer, &change.pointer));
+        match same {
+            Some(at) if earlier[at].pointer == change.pointer => earlier[at].to = change.to,
+            _ => earlier.push(change),
+        }
+    }
+    earlier
+}
+
 /// The changes that undo `changes`: reversed, with `from` and `to` exchanged.
 pub fn invert(changes: &[Change]) -> Vec<Change> {
     let swap =
@@ -108,5 +121,18 @@ mod tests {
         let changes = diff(None, Some(&json!({"a": 1})));
         assert_eq!(changes.len(), 1);
         assert_eq!(changes[0].pointer, Pointer::root());
+    }
+
+    #[test]
+    fn composed_changes_do_what_the_two_lists_do() {
+        let change = |pointer: &str, from, to| Change { pointer: Pointer::parse(pointer), from, to };
+        let earlier = vec![change("/a", Some(json!(1)), Some(json!(2))), change("/b", None, Some(json!({"c": 1})))];
+        let later = vec![change("/a", Some(json!(2)), Some(json!(3))), change("/b/c", Some(json!(1)), None)];
+        let start = json!({"a": 1});
+        let both = apply(apply(Some(&start), &earlier).as_ref(), &later);
+        let composed = compose(earlier, later);
+        assert_eq!(apply(Some(&start), &composed), both);
+        assert_eq!(composed.len(), 3);
+        assert_eq!(composed[0].to, Some(json!(3)));
     }
 }

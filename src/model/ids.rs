@@ -93,6 +93,12 @@ impl OpId {
         let millis = u64::try_from(at.wall.0).unwrap_or(0);
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
     }
+
+    /// Milliseconds since the epoch of the instant it was made from.
+    pub fn millis(&self) -> i64 {
+        let (millis, _) = self.0.as_u64_pair();
+        i64::try_from(millis >> 16).unwrap_or(0)
+    }
 }
 
 impl fmt::Display for OpId {

@@ -128,10 +128,13 @@ pub struct Claim {
     pub at: Timestamp,
 }
 
-/// The recorded outcome of a claimed op.
+/// The recorded outcome of an op.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settle {
     pub seq: Seq,
+    /// Ops directly behind it that were judged together with it: they become `superseded`, and it takes over what they
+    /// say, as by [`Claim::absorbs`], before the outcome is recorded. Refused where they are not untouched any more.
+    pub joins: Vec<Seq>,
     pub outcome: Outcome,
     pub at: Timestamp,
 }
@@ -185,6 +188,8 @@ pub struct NewBase {
     /// `None`: the record is gone on the server.
     pub document: Option<Value>,
     pub revision: Option<Revision>,
+    /// Somebody else's doing that was found there: the copy of a record that is gone is kept in the vault.
+    pub found: bool,
     pub at: Timestamp,
 }
 
@@ -195,6 +200,9 @@ pub struct Resolve {
     pub take: Take,
     /// The document to send for `Mine`, `Base` and `Merged` (`None`: delete).
     pub document: Option<Value>,
+    /// [`Conflict::detected_at`](crate::model::conflict::Conflict) of what the user looked at: refused where the server's
+    /// version is another by now. `None`: whatever it is.
+    pub seen: Option<Timestamp>,
     pub op_id: OpId,
     pub at: Timestamp,
     pub author: String,

@@ -201,14 +201,25 @@ pub struct BaseWrite {
     /// `None`: gone there.
     pub document: Option<Value>,
     pub revision: Option<Revision>,
+    /// Found there, not written by us: a copy that goes with it is kept.
+    pub found: bool,
     pub at: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct SettleOp {
     pub seq: Seq,
+    /// Ops behind it that were judged together with it: they become one with it first ([`crate::store::Settle::joins`]).
+    pub joins: Vec<Seq>,
     pub outcome: Outcome,
     pub at: Timestamp,
+}
+
+impl SettleOp {
+    /// The outcome of one op alone.
+    pub fn of(seq: Seq, outcome: Outcome, at: Timestamp) -> Self {
+        Self { seq, joins: Vec::new(), outcome, at }
+    }
 }
 
 /// A page to be applied.

@@ -149,6 +149,10 @@ impl Meeting<'_> {
     fn later(&self, theirs: Option<&Value>) -> Option<Side> {
         let stamp = server_millis(self.settling.updated_at.as_ref()?.get(theirs?)?)?;
         let clock = self.server_clock?;
+        // Typed while the clock was ahead: when that was, nobody knows.
+        if self.op.created_at > self.at.wall {
+            return None;
+        }
         let mine = self.op.created_at.0.saturating_add(clock.offset_ms);
         match mine.saturating_sub(stamp) {
             ahead if ahead > clock.uncertainty_ms => Some(Side::Mine),
@@ -307,7 +311,7 @@ fn is_made_here(op: &Op) -> bool {
         .collect();
     digits.is_some_and(|digits| {
         let stamp = digits[..8].iter().fold(0_i64, |sum, digit| sum * 64 + digit);
-        (stamp - op.created_at.0).abs() < 600_000
+        (stamp - op.op_id.millis()).abs() < 600_000
     })
 }
 

@@ -118,6 +118,23 @@ fn joined(kind: SourceKind, ops: &[Op]) -> &[Op] {
     &ops[..end]
 }
 
+/// What is judged where the record moved: the head with the ops a claim would make one write of, and the numbers of those.
+/// A rule or a policy then says the same whether the move is met before the claim or after it. An op that was made when
+/// another version of the record was known here is judged by itself: what was on the screen in between counts.
+pub fn judged(kind: SourceKind, ops: &[Op]) -> Option<(Op, Vec<Seq>)> {
+    let head = ops.first()?;
+    let joined = joined(kind, ops);
+    let alike = |op: &Op| op.base_revision == head.base_revision && op.author == head.author;
+    let end = joined.iter().position(|op| !alike(op)).unwrap_or(joined.len());
+    Some(match merge::coalesce(&joined[..end])? {
+        Coalesced::Write { kind, absorbed, .. } if !absorbed.is_empty() => {
+            let behind = joined[1..=absorbed.len()].iter().cloned();
+            (merge::join(head.clone(), kind, behind), absorbed)
+        }
+        _ => (head.clone(), Vec::new()),
+    })
+}
+
 /// One step of what will happen to a record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
@@ -146,8 +163,16 @@ pub enum Act {
 /// Everything that will happen to a record, as far as can be told from here: the answers of [`next`] in a row, each
 /// write supposed to succeed.
 pub fn forecast(kind: SourceKind, settling: &Settling, at: &At, chain: &Chain) -> Vec<Step> {
-    let mut ahead =
-        Ahead { kind, settling, at, ops: chain.ops.clone(), base: chain.base.clone(), answer: None, merged: false };
+    let mut ahead = Ahead {
+        kind,
+        settling,
+        at,
+        ops: chain.ops.clone(),
+        base: chain.base.clone(),
+        answer: None,
+        merged: false,
+        joined: Vec::new(),
+    };
     let mut steps: Vec<Step> = Vec::new();
     while let Some(head) = ahead.ops.first().cloned() {
         let Some((ops, act)) = ahead.step() else { continue };
@@ -171,6 +196,8 @@ struct Ahead<'a> {
     answer: Option<Seq>,
     /// The head is a merge made on the way.
     merged: bool,
+    /// Ops that became part of the head to be judged with it.
+    joined: Vec<Seq>,
 }
 
 impl Ahead<'_> {
@@ -200,12 +227,12 @@ impl Ahead<'_> {
                 Some(self.write(&head, write, precondition, PreconditionFrom::Known, false))
             }
             Next::Claim(write, precondition) => Some(self.write(&head, write, precondition, from, false)),
-            Next::Moved { there, revision, .. } => self.moved(&head, there, revision),
+            Next::Moved { there, revision, .. } => self.moved(there, revision),
             Next::Lookup(write) => {
                 // The mirror may know already that the record moved.
                 let there = self.base.as_ref().map(|base| Value::clone(&base.document));
                 if there.is_some() && !policy::same(self.kind, there.as_ref(), head.base.as_ref()) {
-                    return self.moved(&head, there, None);
+                    return self.moved(there, None);
                 }
                 let precondition = Precondition::Revision(Revision::from(UNKNOWN_REVISION));
                 Some(self.write(&head, write, precondition, PreconditionFrom::Lookup, false))
@@ -234,31 +261,34 @@ impl Ahead<'_> {
         done
     }
 
-    fn moved(&mut self, head: &Op, there: Option<Value>, revision: Option<Revision>) -> Option<(Vec<Seq>, Act)> {
+    fn moved(&mut self, there: Option<Value>, revision: Option<Revision>) -> Option<(Vec<Seq>, Act)> {
+        let (head, joins) = judged(self.kind, &self.ops)?;
+        self.ops.splice(..=joins.len(), [head.clone()]);
+        self.joined.extend(joins);
         let meeting = Meeting {
             kind: self.kind,
             settling: self.settling,
             at: self.at,
-            op: head,
-            mine: merge::intended(head),
+            op: &head,
+            mine: merge::intended(&head),
             theirs: there.as_ref(),
             revision: revision.as_ref(),
-            doubted: is_doubted(head),
+            doubted: is_doubted(&head),
             // Measured by the sender only: without it the last write is not told, and a conflict is foretold.
             server_clock: None,
         };
         match meeting.judge() {
             Judgement::Applied => Some(self.end_with(1, Act::Done)),
             Judgement::Conflict => {
-                let places = self.overlaps(head, there.as_ref());
+                let places = self.overlaps(&head, there.as_ref());
                 Some(self.end_with(1, Act::Conflict { places }))
             }
             // A second merge in a row would be the same one again.
             Judgement::Rebased(_) if self.merged => Some(self.end_with(1, Act::Conflict { places: Vec::new() })),
-            Judgement::Rebased(new) => self.go_on_with(head, *new, there, revision),
+            Judgement::Rebased(new) => self.go_on_with(&head, *new, there, revision),
             Judgement::Decided(decided) => match decided.op {
                 Some(_) if self.merged => Some(self.end_with(1, Act::Conflict { places: Vec::new() })),
-                Some(new) => self.go_on_with(head, *new, there, revision),
+                Some(new) => self.go_on_with(&head, *new, there, revision),
                 None => Some(self.end_with(1, Act::Nothing)),
             },
         }
@@ -312,7 +342,9 @@ impl Ahead<'_> {
 
     fn end_with(&mut self, length: usize, act: Act) -> (Vec<Seq>, Act) {
         let length = length.min(self.ops.len());
-        (self.ops.drain(..length).map(|op| op.seq).collect(), act)
+        let mut ended: Vec<Seq> = self.ops.drain(..length).map(|op| op.seq).collect();
+        ended.splice(1.min(length)..1.min(length), self.joined.drain(..));
+        (ended, act)
     }
 }
 
@@ -397,7 +429,7 @@ mod tests {
         assert_eq!(request.document, Some(json!({"n": 2, "m": 5, "x": 9})), "both ops follow and become one write");
         let steps = ahead(ops, base(json!({"n": 7, "m": 1}), Some("e2")));
         assert_eq!(steps[0].act, Act::Conflict { places: vec![Pointer::parse("/n")] });
-        assert_eq!(steps[1].waits, Some(Wait::After(Seq(1))));
+        assert_eq!(steps[0].ops, [Seq(1), Seq(2)], "one decision for the record");
     }
 
     proptest! {

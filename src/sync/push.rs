@@ -122,6 +122,8 @@ struct Job {
     /// The record's chain as read; the head is the op worked on.
     ops: Vec<Op>,
     base: Option<Base>,
+    /// Ops that became part of the head to be judged with it, and are still rows of their own.
+    joins: Vec<Seq>,
     /// An earlier request of the head may have been applied.
     doubted: bool,
     /// To be kept with the settle that ends the doubt.

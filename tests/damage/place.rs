@@ -201,7 +201,8 @@ impl Maker {
         self.claim(doubt);
         self.claim(torn);
         let error = || ebbtide::model::op::OpError { at: at(3), status: Some(500), message: "broken".to_owned() };
-        let settle = |seq, outcome| self.store.settle(Settle { seq, outcome, at: at(10) }).wait().unwrap();
+        let settle =
+            |seq, outcome| self.store.settle(Settle { seq, joins: Vec::new(), outcome, at: at(10) }).wait().unwrap();
         settle(doubt, Outcome::InDoubt { error: error(), next_attempt_at: None });
         let theirs = Some(json!({ "theirs": 1 }));
         settle(torn, Outcome::Conflict { theirs, theirs_revision: Some("r9".into()), base: None, note: None });

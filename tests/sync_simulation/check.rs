@@ -214,15 +214,23 @@ impl World<'_> {
         let mut result = Ok(());
         for settle in settles {
             let (before, base, _) = self.clients[client].disk.look(&key);
-            let (seq, outcome) = (settle.seq, settle.outcome.clone());
+            let (seq, joins, outcome) = (settle.seq, settle.joins.clone(), settle.outcome.clone());
+            self.check_joined(&before, seq, &joins);
             let settled = self.clients[client].disk.settle(settle, guard.take());
-            self.note(client, || format!("op {seq} of {} settled: {}", key.id, word(&outcome)));
+            self.note(client, || format!("op {seq} of {} settled with {joins:?}: {}", key.id, word(&outcome)));
             if settled.is_ok() {
                 let op = before.iter().find(|op| op.seq == seq).cloned();
                 if let Some(op) = &op {
                     self.check_outcome(client, op, &outcome, base.as_ref().map(|base| &*base.document));
                 }
-                self.check_left(client, &key, &before, seq, &outcome);
+                self.check_left(client, &key, &before, (seq, &joins), &outcome);
+                if let (Outcome::Discarded { .. }, Some(base)) = (&outcome, &base)
+                    && let Some(saved) = self.own.get_mut(&(client, key.id.clone()))
+                {
+                    // A creation and its deletion amount to nothing, also where both came back by an undo after the
+                    // record had been made anew: that stays.
+                    *saved = Some(Value::clone(&base.document));
+                }
                 if outcome == Outcome::Acked && op.is_some_and(|op| op.kind != OpKind::Delete) {
                     self.fear_no_more(client, &key.id);
                 }
@@ -270,8 +278,23 @@ impl World<'_> {
         }
     }
 
+    /// I2: what is judged together was never attempted.
+    fn check_joined(&mut self, before: &[Op], seq: Seq, joins: &[Seq]) {
+        let joined = |op: &&Op| joins.contains(&op.seq) || (op.seq == seq && !joins.is_empty());
+        if let Some(attempted) = before.iter().filter(joined).find(|op| op.attempts > 0) {
+            self.breaks(format!("I2: op {} was attempted and is still judged as a part of op {seq}", attempted.seq));
+        }
+    }
+
     /// I2: nothing but what was settled for good leaves the pending set.
-    fn check_left(&mut self, client: usize, key: &RecordKey, before: &[Op], seq: Seq, outcome: &Outcome) {
+    fn check_left(
+        &mut self,
+        client: usize,
+        key: &RecordKey,
+        before: &[Op],
+        (seq, joins): (Seq, &[Seq]),
+        outcome: &Outcome,
+    ) {
         let (after, ..) = self.clients[client].disk.look(key);
         if let Outcome::Decided(decided) = outcome {
             // Two creations under one id, both by the same person: the policy said which one stays.
@@ -284,8 +307,10 @@ impl World<'_> {
         );
         let together = |gone: &Seq| matches!(outcome, Outcome::Discarded { with } if with.contains(gone));
         let left = before.iter().filter(|op| !after.iter().any(|other| other.seq == op.seq));
-        let wrong: Vec<Seq> =
-            left.map(|op| op.seq).filter(|gone| (*gone != seq || !may_leave) && !together(gone)).collect();
+        let wrong: Vec<Seq> = left
+            .map(|op| op.seq)
+            .filter(|gone| (*gone != seq || !may_leave) && !together(gone) && !joins.contains(gone))
+            .collect();
         if let Some(gone) = wrong.first() {
             self.breaks(format!("I2: op {gone} of {} left the outbox by {}", key.id, word(outcome)));
         }

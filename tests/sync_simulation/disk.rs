@@ -329,7 +329,7 @@ impl Disk {
     }
 
     pub fn settle(&mut self, settle: SettleOp, guard: Option<LateOriginal>) -> StoreResult<()> {
-        let settle = Settle { seq: settle.seq, outcome: settle.outcome, at: settle.at };
+        let settle = Settle { seq: settle.seq, joins: settle.joins, outcome: settle.outcome, at: settle.at };
         let settled = match guard {
             Some(guard) => self.store().settle_guarded(settle, guard),
             None => self.store().settle(settle),
@@ -342,7 +342,13 @@ impl Disk {
     }
 
     pub fn store_base(&mut self, base: BaseWrite) -> StoreResult<()> {
-        let base = NewBase { record: base.record, document: base.document, revision: base.revision, at: base.at };
+        let base = NewBase {
+            record: base.record,
+            document: base.document,
+            revision: base.revision,
+            found: base.found,
+            at: base.at,
+        };
         self.store().acknowledge(vec![base]).wait().map_err(words)
     }
 

@@ -276,6 +276,7 @@ impl World<'_> {
             conflict: conflict.id,
             take,
             document,
+            seen: None,
             op_id: OpId::new(&At { entropy: dice.entropy(), ..self.at(client) }),
             at: self.at(client).wall,
             author: String::new(),

@@ -180,7 +180,8 @@ pub(super) fn settle(
     let at = world.at();
     let source = world::find_source(config, &conflict.record.collection.source);
     let author = source.map(author).unwrap_or_default();
-    let resolve = Resolve { conflict: conflict.id, take, document, op_id: OpId::new(&at), at: at.wall, author };
+    let (seen, op_id, at) = (Some(conflict.detected_at), OpId::new(&at), at.wall);
+    let resolve = Resolve { conflict: conflict.id, take, document, seen, op_id, at, author };
     store.resolve(resolve).wait().map_err(|error| {
         Failure::store("the conflict was not resolved", error)
             .or_hint("`ebbtide conflicts list` shows those that are open")

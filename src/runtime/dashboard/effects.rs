@@ -72,9 +72,9 @@ impl Dashboard {
                     }
                 }));
             }
-            Effect::Resolve { conflict, take, document, op_id } => {
-                let at = self.clock.at().wall;
-                let reply = self.store.resolve(Resolve { conflict, take, document, op_id, at, author: String::new() });
+            Effect::Resolve { conflict, take, document, seen, op_id } => {
+                let (seen, at, author) = (Some(seen), self.clock.at().wall, String::new());
+                let reply = self.store.resolve(Resolve { conflict, take, document, seen, op_id, at, author });
                 self.push_reply("outbox", async move {
                     reply.await.map(|seq| match seq {
                         Some(seq) => format!("{} queued as op {seq}; `u` takes it back", answer(take)),
@@ -138,10 +138,10 @@ impl Dashboard {
     }
 
     pub(super) fn settle_all(&mut self, answers: Vec<Answer>, text: String) {
-        let ask = |Answer { conflict, take, document }| {
+        let ask = |Answer { conflict, take, document, seen }| {
             let at = self.clock.at();
-            let (op_id, at, author) = (OpId::new(&at), at.wall, String::new());
-            self.store.resolve(Resolve { conflict, take, document, op_id, at, author })
+            let (seen, op_id, at, author) = (Some(seen), OpId::new(&at), at.wall, String::new());
+            self.store.resolve(Resolve { conflict, take, document, seen, op_id, at, author })
         };
         let replies: Vec<_> = answers.into_iter().map(ask).collect();
         self.replies.push(Box::pin(async move {

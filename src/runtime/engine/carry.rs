@@ -44,8 +44,8 @@ impl Leader {
                 });
             }
             Effect::StoreBase { ticket, base } => {
-                let BaseWrite { record, document, revision, at } = Arc::unwrap_or_clone(base);
-                let base = NewBase { record: record.clone(), document, revision, at };
+                let BaseWrite { record, document, revision, found, at } = Arc::unwrap_or_clone(base);
+                let base = NewBase { record: record.clone(), document, revision, found, at };
                 let reply = self.store.acknowledge(vec![base]);
                 self.spawn(async move { Event::BaseStored { ticket, record, result: reply.await.map_err(words) } });
             }
@@ -273,7 +273,7 @@ impl Leader {
         let replies: Vec<_> = settles
             .into_iter()
             .map(|settle| {
-                let settle = Settle { seq: settle.seq, outcome: settle.outcome, at: settle.at };
+                let settle = Settle { seq: settle.seq, joins: settle.joins, outcome: settle.outcome, at: settle.at };
                 match guard.take() {
                     Some(guard) => self.store.settle_guarded(settle, guard),
                     None => self.store.settle(settle),

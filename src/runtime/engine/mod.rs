@@ -33,6 +33,8 @@ use crate::{
 /// How often a follower asks for the lock, and a leader looks whether another process wrote.
 const LOCK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long the last claims and outcomes of a leader are waited for, should another process be writing something big.
+const LAST_WRITES: Duration = Duration::from_secs(5);
 
 pub struct EngineSetup {
     pub sources: Vec<SourceSpec>,
@@ -133,7 +135,11 @@ async fn run(mut setup: EngineSetup, mut commands: UnboundedReceiver<Command>, r
                 for wish in follower.iter().flat_map(follower::Follower::learned) {
                     learn(&mut setup.sources, wish);
                 }
+                let store = setup.store.clone();
                 leader::lead(setup, commands, report).await;
+                if tokio::time::timeout(LAST_WRITES, store.written()).await.is_err() {
+                    tracing::warn!("the journal takes nothing: the lead is given up with claims unwritten");
+                }
                 drop(lock);
                 return;
             }

@@ -7,12 +7,11 @@ use rusqlite::{OptionalExtension, params};
 use serde_json::Value;
 
 use crate::{
+    merge::{self, Coalesced},
     model::{
         conflict::Side,
-        edit::Change,
         ids::{RecordId, Revision, Seq, SourceName},
         json,
-        json::Pointer,
         op::{Op, OpError, OpKind, OpState},
         time::Timestamp,
     },
@@ -21,7 +20,7 @@ use crate::{
         error::{Result, StoreError},
         journal::{
             Journal, Place, accounts, conflicts,
-            ops::{self, Moved, Standing},
+            ops::{self, Moved, Standee, Standing},
             shadow,
             vault::{self, VaultReason},
         },
@@ -29,19 +28,13 @@ use crate::{
 };
 
 pub(in crate::store) fn claim(journal: &Journal, claim: &Claim) -> Result<Option<Op>> {
-    let Some(mut head) = journal.op(claim.head)? else { return Ok(None) };
+    let Some(head) = journal.op(claim.head)? else { return Ok(None) };
     let place = journal.place(&head.record)?;
     let mut chain = journal.standing(&place)?;
-    let absorbed = claim.absorbs.iter().map(|seq| journal.op(*seq)).collect::<Result<Vec<_>>>()?;
-    let fits = chain.first().is_some_and(|first| first.seq == claim.head)
-        && matches!(head.state, OpState::Queued | OpState::InDoubt)
-        && chain.len() > claim.absorbs.len()
-        && chain.iter().skip(1).zip(&claim.absorbs).all(|(op, seq)| op.seq == *seq)
-        && absorbed.iter().all(|op| op.as_ref().is_some_and(Op::is_untouched))
-        && (claim.absorbs.is_empty() || head.is_untouched());
-    if !fits {
+    if !matches!(head.state, OpState::Queued | OpState::InDoubt) {
         return Ok(None);
     }
+    let Some(absorbed) = behind(journal, &chain, &head, &claim.absorbs)? else { return Ok(None) };
     if head.state == OpState::InDoubt && head.precondition.as_ref().is_some_and(|stored| *stored != claim.precondition)
     {
         return Err(StoreError::Refused(format!(
@@ -54,25 +47,9 @@ pub(in crate::store) fn claim(journal: &Journal, claim: &Claim) -> Result<Option
             return Ok(None);
         }
     }
+    let was = head.kind;
     let is_coalesced = !absorbed.is_empty();
-    for absorbed in absorbed.into_iter().flatten() {
-        head.changes = ops::compose(head.changes, absorbed.changes);
-        head.document = absorbed.document;
-        journal.set_state(absorbed.seq, OpState::Superseded, claim.at)?;
-    }
-    if is_coalesced && claim.kind != OpKind::Update {
-        let to = (claim.kind == OpKind::Create).then(|| head.document.clone()).flatten();
-        head.changes = vec![Change { pointer: Pointer::root(), from: head.base.clone(), to }];
-    }
-    if is_coalesced {
-        journal.connection.prepare_cached("UPDATE ops SET changes = ?2, document = ?3 WHERE seq = ?1")?.execute(
-            params![
-                head.seq.0,
-                serde_json::to_string(&head.changes).expect("changes are plain JSON"),
-                ops::text_of(head.document.as_ref()),
-            ],
-        )?;
-    }
+    let mut head = join(journal, head, claim.kind, absorbed, claim.at)?;
     // A record that is there while no request to make it is in doubt was made by something else.
     if claim.kind == OpKind::Create && head.state == OpState::Queued && head.base_revision.is_none() {
         head.base_revision =
@@ -97,7 +74,7 @@ pub(in crate::store) fn claim(journal: &Journal, claim: &Claim) -> Result<Option
             ops::text_of(claim.sent_document.as_ref()),
             head.base_revision.as_ref().map(Revision::as_str),
         ])?;
-    if is_coalesced || claim.kind != head.kind {
+    if is_coalesced || claim.kind != was {
         shadow::refresh(journal, &place)?;
     } else {
         chain[0].state = OpState::InFlight;
@@ -106,7 +83,6 @@ pub(in crate::store) fn claim(journal: &Journal, claim: &Claim) -> Result<Option
     }
     Ok(Some(Op {
         state: OpState::InFlight,
-        kind: claim.kind,
         attempts: head.attempts + 1,
         sent_at: Some(claim.at),
         next_attempt_at: None,
@@ -115,6 +91,62 @@ pub(in crate::store) fn claim(journal: &Journal, claim: &Claim) -> Result<Option
         sent_document: claim.sent_document.clone(),
         ..head
     }))
+}
+
+/// The ops that are to become part of the head of a record's chain, where they stand directly behind it and neither they nor
+/// it were attempted.
+fn behind(journal: &Journal, chain: &[Standee], head: &Op, seqs: &[Seq]) -> Result<Option<Vec<Op>>> {
+    let stands = chain.iter().map(|op| op.seq).take(1 + seqs.len());
+    if !stands.eq(std::iter::once(head.seq).chain(seqs.iter().copied())) {
+        return Ok(None);
+    }
+    let ops = seqs.iter().map(|seq| journal.expect_op(*seq)).collect::<Result<Vec<_>>>()?;
+    let is_free = ops.is_empty() || std::iter::once(head).chain(&ops).all(Op::is_untouched);
+    Ok(is_free.then_some(ops))
+}
+
+/// Makes one op of them, as [`merge::join`] says. The caller refreshes the shadow.
+fn join(journal: &Journal, head: Op, kind: OpKind, absorbed: Vec<Op>, at: Timestamp) -> Result<Op> {
+    if absorbed.is_empty() {
+        return Ok(Op { kind, ..head });
+    }
+    // By its instant the answer to a conflict is known as one.
+    let answered_at = conflicts::answered_by(journal, &head)?.map(|_| head.created_at);
+    for op in &absorbed {
+        journal.set_state(op.seq, OpState::Superseded, at)?;
+    }
+    let mut joined = merge::join(head, kind, absorbed);
+    joined.created_at = answered_at.unwrap_or(joined.created_at);
+    journal
+        .connection
+        .prepare_cached(
+            "UPDATE ops SET kind = ?2, changes = ?3, document = ?4, created_at = ?5, sent_document = NULL WHERE seq = ?1",
+        )?
+        .execute(params![
+            joined.seq.0,
+            kind.word(),
+            serde_json::to_string(&joined.changes).expect("changes are plain JSON"),
+            ops::text_of(joined.document.as_ref()),
+            joined.created_at.0,
+        ])?;
+    Ok(joined)
+}
+
+/// The ops an outcome was found for together become one.
+fn join_judged(journal: &Journal, place: &Place, head: Op, settle: &Settle) -> Result<Op> {
+    let absorbed = behind(journal, &journal.standing(place)?, &head, &settle.joins)?;
+    let chain: Option<Vec<Op>> = absorbed.map(|absorbed| std::iter::once(head).chain(absorbed).collect());
+    let write = chain.as_deref().and_then(merge::coalesce);
+    match (chain, write) {
+        (Some(mut chain), Some(Coalesced::Write { kind, .. })) => {
+            let head = chain.remove(0);
+            join(journal, head, kind, chain, settle.at)
+        }
+        _ => {
+            let text = format!("the changes of the record from {} on are others meanwhile", settle.seq);
+            Err(StoreError::Refused(text))
+        }
+    }
 }
 
 /// Most settles: applied, in one look at the row without its documents. `None`: the long way tells why not.
@@ -143,7 +175,8 @@ fn acknowledge(journal: &Journal, seq: Seq, at: Timestamp) -> Result<Option<()>>
 
 pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()> {
     let at = settle.at;
-    if settle.outcome == Outcome::Acked && acknowledge(journal, settle.seq, at)?.is_some() {
+    let alone = settle.joins.is_empty();
+    if alone && settle.outcome == Outcome::Acked && acknowledge(journal, settle.seq, at)?.is_some() {
         return Ok(());
     }
     let op = journal.expect_op(settle.seq)?;
@@ -155,6 +188,10 @@ pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()>
         };
     }
     let place = journal.place(&op.record)?;
+    let op = match alone {
+        true => op,
+        false => join_judged(journal, &place, op, settle)?,
+    };
     let set = |state: OpState, error: Option<&OpError>, next: Option<Timestamp>, attempts: i64| -> Result<()> {
         journal
             .connection
@@ -174,8 +211,7 @@ pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()>
     };
     let sent = op.state == OpState::InFlight;
     match &settle.outcome {
-        // Every pending op was acknowledged above.
-        Outcome::Acked => return Ok(()),
+        Outcome::Acked => return acknowledge(journal, op.seq, at).map(|_| ()),
         Outcome::Queued { .. } if !matches!(op.state, OpState::InFlight | OpState::InDoubt | OpState::Queued) => {
             return Err(StoreError::Refused(format!("op {} is {} meanwhile", op.seq, op.state.label())));
         }

@@ -7,9 +7,7 @@ use serde_json::Value;
 use crate::{
     merge::{self, Followed},
     model::{
-        edit::Change,
         ids::{CollectionKey, OpId, RecordId, RecordKey, Revision, Seq},
-        json::Pointer,
         op::{NewOp, Op, OpError, OpKind, OpState},
         time::Timestamp,
     },
@@ -138,19 +136,6 @@ impl Cells<'_, '_> {
 
 pub(in crate::store) fn kind_of(word: &str) -> Option<OpKind> {
     [OpKind::Create, OpKind::Update, OpKind::Delete].into_iter().find(|kind| kind.word() == word)
-}
-
-/// The changes of `earlier` then `later` as one list: a place set again keeps its first `from` and its last `to`.
-pub(in crate::store) fn compose(mut earlier: Vec<Change>, later: Vec<Change>) -> Vec<Change> {
-    let overlap = |a: &Pointer, b: &Pointer| a.contains(b) || b.contains(a);
-    for change in later {
-        let same = earlier.iter().rposition(|known| overlap(&known.pointer, &change.pointer));
-        match same {
-            Some(at) if earlier[at].pointer == change.pointer => earlier[at].to = change.to,
-            _ => earlier.push(change),
-        }
-    }
-    earlier
 }
 
 /// Where a new op stands.
@@ -399,27 +384,4 @@ pub(in crate::store) struct Standee {
 /// States that block the ops of the record behind them.
 pub(in crate::store) fn is_trouble(state: OpState) -> bool {
     matches!(state, OpState::Conflict | OpState::Rejected)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::edit;
-    use serde_json::json;
-
-    fn change(pointer: &str, from: Option<Value>, to: Option<Value>) -> Change {
-        Change { pointer: Pointer::parse(pointer), from, to }
-    }
-
-    #[test]
-    fn composed_changes_do_what_the_two_lists_do() {
-        let earlier = vec![change("/a", Some(json!(1)), Some(json!(2))), change("/b", None, Some(json!({"c": 1})))];
-        let later = vec![change("/a", Some(json!(2)), Some(json!(3))), change("/b/c", Some(json!(1)), None)];
-        let start = json!({"a": 1});
-        let both = edit::apply(edit::apply(Some(&start), &earlier).as_ref(), &later);
-        let composed = compose(earlier, later);
-        assert_eq!(edit::apply(Some(&start), &composed), both);
-        assert_eq!(composed.len(), 3);
-        assert_eq!(composed[0].to, Some(json!(3)));
-    }
 }

@@ -90,7 +90,7 @@ mod tests {
 
     fn base(collection: &str, id: &str) -> NewBase {
         let record = CollectionKey::new("s", collection).record(id);
-        NewBase { record, document: None, revision: None, at: Timestamp(0) }
+        NewBase { record, document: None, revision: None, found: false, at: Timestamp(0) }
     }
 
     #[test]

@@ -238,6 +238,10 @@ fn store_base(mirror: &Mirror, watch: Option<&Watch<'_>>, collection: i64, base:
     let row = mirror.row(collection, &key)?;
     let Some(document) = &base.document else {
         if let Some(row) = row {
+            if base.found {
+                let body = Burial { id: base.record.id.clone(), revision: row.revision, body: row.body, gone: true };
+                bury_all(mirror, &base.record.collection, &[body], base.at)?;
+            }
             mirror.remove(row.change)?;
             mirror.count(collection, -1)?;
             moved(&key)?;
@@ -284,6 +288,7 @@ pub(in crate::store) fn take_theirs(mirror: &Mirror, conflict: i64) -> Result<()
         record: conflict.record,
         document: conflict.theirs,
         revision: conflict.theirs_revision,
+        found: false,
         at: conflict.detected_at,
     };
     let watch = mirror.watch(&base.record.collection)?;

@@ -205,6 +205,14 @@ impl Store {
         self.ask(manner, move |journal| guards::end(journal, &record, until))
     }
 
+    /// Answers when every claim and outcome that was handed in before is written. To be awaited before the lead is given up:
+    /// a claim that came after the next leader's [`Store::recover_in_flight`] would be in flight for ever.
+    pub fn written(&self) -> Reply<()> {
+        let manner =
+            Manner { intent: "finishing what is being written", durability: Durability::Normal, ..FULL_ENGINE };
+        self.ask(manner, |_| Ok(()))
+    }
+
     /// On becoming leader: every `in_flight` of these sources becomes `in_doubt`.
     pub fn recover_in_flight(&self, at: Timestamp) -> Reply<u64> {
         let manner = Manner { rows: 4, intent: "taking over the outbox", ..FULL_ENGINE };

@@ -36,6 +36,15 @@ pub(super) const LATEST: &str = "ORDER BY o.settled_at DESC, o.seq DESC";
 /// The order of sending.
 pub(super) const PENDING: &str = "o.settled_at IS NULL AND (o.place, o.seq) > (?1, ?2)";
 
+/// The oldest pending op of a record, by its place in the order of sending.
+struct Head {
+    place: i64,
+    /// The journal's number of it.
+    collection: i64,
+    key: Vec<u8>,
+    record: RecordKey,
+}
+
 impl Reader {
     /// Pending ops in the order they will be sent; then, for `history > 0`, that many settled ones, the latest settled first.
     /// A keyset page: `after` is the last number already had. No states means all pending ones.
@@ -193,40 +202,64 @@ impl Reader {
         limit: usize,
     ) -> Result<Vec<Chain>, StoreError> {
         self.look("looking for changes to send", |reader| {
-            let mut heads: Vec<(i64, i64, Vec<u8>, RecordKey)> = Vec::new();
-            for (collection, key) in reader.collections_of(source)? {
-                let own = exclude.iter().filter(|record| record.collection == key);
-                let left_out: HashSet<&str> = own.map(|record| record.id.as_str()).collect();
-                // One walk along the ready heads of a collection; those excluded are few.
-                let mut select = reader.connection.prepare_cached(READY)?;
-                let mut rows = select.query(params![collection, now.0, sql(limit + exclude.len())])?;
-                let mut taken = 0;
-                while let Some(row) = rows.next()? {
-                    let id: String = row.get(2)?;
-                    if left_out.contains(id.as_str()) {
-                        continue;
+            let mut reach = limit;
+            loop {
+                let heads = reader.ready_heads(source, now, exclude, reach)?;
+                let is_all = heads.len() < reach;
+                let mut chains = Vec::new();
+                for Head { collection, key, record, .. } in heads {
+                    let ops = reader.chain_by_key(collection, &key)?;
+                    // A head that cannot be decoded shows as rejected and is never sent.
+                    let sendable = ops.first().is_some_and(|op| matches!(op.state, OpState::Queued | OpState::InDoubt));
+                    if sendable {
+                        let mirror = reader.mirror_collection(&record.collection)?.unwrap_or(-1);
+                        let base = reader.base(mirror, &key)?;
+                        chains.push(Chain { record, ops, base });
                     }
-                    heads.push((row.get(0)?, collection, row.get(1)?, key.record(id)));
-                    taken += 1;
-                    if taken == limit {
+                    if chains.len() == limit {
                         break;
                     }
                 }
+                if is_all || chains.len() == limit {
+                    return Ok(chains);
+                }
+                // Behind what cannot be decoded stands more.
+                reach = reach.saturating_mul(4);
             }
-            heads.sort_by_key(|(place, ..)| *place);
-            let mut chains = Vec::new();
-            for (_, collection, key, record) in heads.into_iter().take(limit) {
-                let ops = reader.chain_by_key(collection, &key)?;
-                // A head that cannot be decoded shows as rejected and is never sent.
-                let sendable = ops.first().is_some_and(|op| matches!(op.state, OpState::Queued | OpState::InDoubt));
-                if sendable {
-                    let mirror = reader.mirror_collection(&record.collection)?.unwrap_or(-1);
-                    let base = reader.base(mirror, &key)?;
-                    chains.push(Chain { record, ops, base });
+        })
+    }
+
+    /// The first records whose head may go, in order of it.
+    fn ready_heads(
+        &self,
+        source: &SourceName,
+        now: Timestamp,
+        exclude: &[RecordKey],
+        limit: usize,
+    ) -> Result<Vec<Head>> {
+        let mut heads: Vec<Head> = Vec::new();
+        for (collection, key) in self.collections_of(source)? {
+            let own = exclude.iter().filter(|record| record.collection == key);
+            let left_out: HashSet<&str> = own.map(|record| record.id.as_str()).collect();
+            // One walk along the ready heads of a collection; those excluded are few.
+            let mut select = self.connection.prepare_cached(READY)?;
+            let mut rows = select.query(params![collection, now.0, sql(limit + exclude.len())])?;
+            let mut taken = 0;
+            while let Some(row) = rows.next()? {
+                let id: String = row.get(2)?;
+                if left_out.contains(id.as_str()) {
+                    continue;
+                }
+                heads.push(Head { place: row.get(0)?, collection, key: row.get(1)?, record: key.record(id) });
+                taken += 1;
+                if taken == limit {
+                    break;
                 }
             }
-            Ok(chains)
-        })
+        }
+        heads.sort_by_key(|head| head.place);
+        heads.truncate(limit);
+        Ok(heads)
     }
 
     /// The chain of one record, whatever the state of its head; `None` where nothing is pending.

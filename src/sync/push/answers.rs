@@ -100,7 +100,7 @@ impl Push {
                 if doubted {
                     self.guard(cx, record);
                 }
-                let settle = SettleOp { seq, outcome: Outcome::Rejected { error }, at: cx.at.wall };
+                let settle = SettleOp::of(seq, Outcome::Rejected { error }, cx.at.wall);
                 self.finish(cx, record, None, vec![settle]);
             }
             Meaning::NotApplied { broken, after, counts, error } => {
@@ -135,7 +135,7 @@ impl Push {
                 if doubted {
                     return self.doubt(cx, record, error, None);
                 }
-                let settle = SettleOp { seq, outcome: Outcome::Auth { error }, at: cx.at.wall };
+                let settle = SettleOp::of(seq, Outcome::Auth { error }, cx.at.wall);
                 self.finish(cx, record, None, vec![settle]);
             }
         }
@@ -192,12 +192,14 @@ impl Push {
             self.guard(cx, record);
         }
         let known = self.jobs.get(record).is_some_and(|job| {
+            // An answer that names no version leaves it unknown: the one that was just refused would be refused for ever.
             policy::is_known(self.kind, job.base.as_ref(), theirs.as_ref())
-                && (revision.is_none() || job.base.as_ref().is_none_or(|base| base.revision == revision))
+                && job.base.as_ref().is_none_or(|base| base.revision == revision)
         });
         let document = policy::normal(self.kind, theirs.as_ref());
-        let base = BaseWrite { record: record.clone(), document, revision, at: cx.at.wall };
-        let settle = SettleOp { seq, outcome, at: cx.at.wall };
+        let base = BaseWrite { record: record.clone(), document, revision, found: true, at: cx.at.wall };
+        let joins = self.jobs.get_mut(record).map(|job| std::mem::take(&mut job.joins)).unwrap_or_default();
+        let settle = SettleOp { joins, ..SettleOp::of(seq, outcome, cx.at.wall) };
         self.finish(cx, record, (!known).then(|| Arc::new(base)), vec![settle]);
     }
 
@@ -265,7 +267,7 @@ impl Push {
             self.not_before.insert(record.clone(), Wait { until: cx.at.mono + wait, at_op: true });
         }
         let next_attempt_at = wait.map(|wait| cx.at.wall.plus(wait));
-        let settle = SettleOp { seq, outcome: Outcome::InDoubt { error, next_attempt_at }, at: cx.at.wall };
+        let settle = SettleOp::of(seq, Outcome::InDoubt { error, next_attempt_at }, cx.at.wall);
         self.finish(cx, record, None, vec![settle]);
     }
 
@@ -288,7 +290,7 @@ impl Push {
         }
         let next_attempt_at = wait.map(|wait| cx.at.wall.plus(wait));
         let outcome = Outcome::Queued { error: Some(error), next_attempt_at, counts };
-        self.finish(cx, record, None, vec![SettleOp { seq, outcome, at: cx.at.wall }]);
+        self.finish(cx, record, None, vec![SettleOp::of(seq, outcome, cx.at.wall)]);
     }
 
     /// A lane-level failure that keeps coming for this op while other requests of the lane succeed is its own.

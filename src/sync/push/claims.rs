@@ -151,7 +151,7 @@ impl Push {
         let record = chain.record.clone();
         let doubted = plan::is_doubted(head);
         let (stage, guard) = (Stage::WantsFetch, None);
-        let job = Job { ops: chain.ops, base: chain.base, doubted, guard, stage, shadowed: false };
+        let job = Job { ops: chain.ops, base: chain.base, joins: Vec::new(), doubted, guard, stage, shadowed: false };
         let Some(next) = plan::next(self.kind, &self.settling(&record).rules, &job.ops, job.base.as_ref()) else {
             return;
         };
@@ -177,7 +177,7 @@ impl Push {
             Next::Drop { ops } => {
                 let [seq, with @ ..] = ops.as_slice() else { return self.drop_job(record) };
                 let outcome = Outcome::Discarded { with: with.to_vec() };
-                let settle = SettleOp { seq: *seq, outcome, at: cx.at.wall };
+                let settle = SettleOp::of(*seq, outcome, cx.at.wall);
                 self.finish(cx, record, None, vec![settle]);
             }
             Next::Repeat(request) => self.claim(cx, record, Vec::new(), request),
@@ -186,15 +186,26 @@ impl Push {
                 let request = plan::request(head, write, precondition);
                 self.claim(cx, record, absorbs, request);
             }
-            Next::Moved { there, revision, .. } => self.judge(cx, record, there, revision),
+            Next::Moved { there, revision, .. } => {
+                self.join(record);
+                self.judge(cx, record, there, revision);
+            }
             Next::Unversioned => {
                 let message = "the server gives no version of the record: it cannot be changed safely".to_owned();
                 let error = OpError { at: cx.at.wall, status: None, message };
-                let settle = SettleOp { seq: head.seq, outcome: Outcome::Rejected { error }, at: cx.at.wall };
+                let settle = SettleOp::of(head.seq, Outcome::Rejected { error }, cx.at.wall);
                 self.finish(cx, record, None, vec![settle]);
             }
             Next::Lookup(_) => self.drop_job(record),
         }
+    }
+
+    /// The head takes over the ops that are judged with it.
+    fn join(&mut self, record: &RecordKey) {
+        let Some(job) = self.jobs.get_mut(record) else { return };
+        let Some((head, joins)) = plan::judged(self.kind, &job.ops) else { return };
+        job.ops.splice(..=joins.len(), [head]);
+        job.joins = joins;
     }
 
     /// Holds back what would restore the state a late original waits for, and says so at the op.
@@ -207,7 +218,7 @@ impl Push {
         }
         let error = OpError { at: cx.at.wall, status: None, message: late::REASON.to_owned() };
         let outcome = Outcome::Queued { error: Some(error), next_attempt_at: Some(until), counts: true };
-        let settle = SettleOp { seq: head.seq, outcome, at: cx.at.wall };
+        let settle = SettleOp::of(head.seq, outcome, cx.at.wall);
         self.finish(cx, record, None, vec![settle]);
         true
     }

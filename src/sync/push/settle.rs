@@ -33,8 +33,8 @@ impl Push {
             self.guard(cx, record);
         }
         self.note_acked(cx, record, seq);
-        let base = BaseWrite { record: record.clone(), document, revision, at: cx.at.wall };
-        let settle = SettleOp { seq, outcome: Outcome::Acked, at: cx.at.wall };
+        let base = BaseWrite { record: record.clone(), document, revision, found: false, at: cx.at.wall };
+        let settle = SettleOp::of(seq, Outcome::Acked, cx.at.wall);
         self.finish(cx, record, Some(Arc::new(base)), vec![settle]);
     }
 

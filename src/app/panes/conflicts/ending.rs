@@ -30,9 +30,9 @@ impl Conflicts {
             }
         }
         let take = taken(conflict, document.as_ref());
-        let (conflict, op_id) = (conflict.id, OpId::new(cx.at));
+        let (conflict, seen, op_id) = (conflict.id, conflict.detected_at, OpId::new(cx.at));
         self.answered.push(conflict);
-        let outcome = Outcome::used().effect(Effect::Resolve { conflict, take, document, op_id });
+        let outcome = Outcome::used().effect(Effect::Resolve { conflict, take, document, seen, op_id });
         match self.offer(cx) {
             Some(question) => outcome.request(Request::Confirm(Box::new(question))),
             None => outcome,
@@ -49,9 +49,10 @@ impl Conflicts {
         }
         lines.push("The version you made is kept in the vault".to_owned());
         let op_id = OpId::new(cx.at);
-        let drop = Effect::Resolve { conflict: conflict.id, take: Take::Theirs, document: None, op_id };
+        let (conflict, seq, seen) = (conflict.id, conflict.seq, conflict.detected_at);
+        let drop = Effect::Resolve { conflict, take: Take::Theirs, document: None, seen, op_id };
         Outcome::used().request(Request::Confirm(Box::new(Question {
-            title: format!("Drop your change (op {})?", conflict.seq),
+            title: format!("Drop your change (op {seq})?"),
             lines,
             yes: "drop it".to_owned(),
             then: Outcome::used().effect(drop),

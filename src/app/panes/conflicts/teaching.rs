@@ -82,7 +82,12 @@ impl Conflicts {
         let answer = |each: Foreseen| {
             let conflict = open.iter().find(|conflict| conflict.id == each.conflict)?;
             let document = each.document?;
-            Some(Answer { conflict: conflict.id, take: taken(conflict, document.as_ref()), document })
+            Some(Answer {
+                conflict: conflict.id,
+                take: taken(conflict, document.as_ref()),
+                document,
+                seen: conflict.detected_at,
+            })
         };
         let answers: Vec<Answer> = foresee(lesson, &before, &open).into_iter().filter_map(answer).collect();
         self.answered.extend(answers.iter().map(|answer| answer.conflict));

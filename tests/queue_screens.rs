@@ -250,3 +250,17 @@ fn the_request_is_copied_as_a_command() {
     );
     assert!(bench.screen().contains("Copied the request of op 113 for curl"), "{}", bench.screen());
 }
+
+#[test]
+fn a_view_of_some_states_is_named_on_the_main_screen_and_reset() {
+    for size in SIZES {
+        let mut bench = bench(size);
+        bench.press("4vv");
+        assert!(bench.screen().contains("4 Outbox 7 [held]"), "{}", bench.screen());
+        bench = bench.restart();
+        assert!(bench.screen().contains("4 Outbox 7 [held]"), "also after a restart: {}", bench.screen());
+        bench.press("0");
+        let whole = bench.screen();
+        assert!(whole.contains("4 Outbox 7") && !whole.contains("[held]"), "{whole}");
+    }
+}

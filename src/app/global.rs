@@ -15,7 +15,7 @@ use crate::{
         draft::DraftTarget,
         ids::{CollectionKey, OpId, RecordId, RecordKey, Seq},
         rtdb,
-        sync_status::{ConnectivityState, SyncRequest},
+        sync_status::{ConnectivityState, SourceStatus, SyncRequest},
     },
 };
 
@@ -40,6 +40,7 @@ impl App {
                 self.screen.zoom = false;
                 self.screen.ratios = Default::default();
                 self.records.reset();
+                self.outbox.show_all();
             }
             Action::OpenHelp => {
                 let about = self.screen.top();
@@ -129,7 +130,14 @@ impl App {
             Action::Undo => effects.push(Effect::Undo { op_id: OpId::new(&self.now) }),
             Action::SyncNow => {
                 effects.push(Effect::Sync(SyncRequest::Sync { source: None }));
-                self.tell("Sync asked for");
+                let held = |status: &SourceStatus| {
+                    status.paused || status.connectivity.state == ConnectivityState::ForcedOffline
+                };
+                match self.world.sources.iter().find(|status| held(status)) {
+                    Some(status) if status.paused => self.tell("Sync is paused: it begins when you let it go on"),
+                    Some(_) => self.tell("You keep ebbtide offline: sync begins when you let it go on"),
+                    None => self.tell("Sync asked for"),
+                }
             }
             Action::Probe => effects.push(Effect::Sync(SyncRequest::Probe { source: None })),
             Action::PauseSync => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 pub use crate::model::numbers::{count, grouped};
-use crate::model::time::{Timestamp, age};
+use crate::model::time::{self, Timestamp, age};
 
 /// At most five characters: `9,999` is `9999`, `10,482` is `10k`.
 pub fn short(number: u64) -> String {
@@ -39,10 +39,7 @@ pub fn age_of(now: Timestamp, then: Timestamp) -> String {
 
 /// `41m ago`, `just now`.
 pub fn ago(now: Timestamp, then: Timestamp) -> String {
-    match age_of(now, then).as_str() {
-        "now" => "just now".to_owned(),
-        age => format!("{age} ago"),
-    }
+    time::ago(now.since(then))
 }
 
 /// `today 12:04:31`, `yesterday 18:20:07`, `Mon 24 Nov 09:12:40`, in the zone `offset_seconds` east of UTC.

@@ -18,7 +18,10 @@ use super::{
 };
 use crate::{
     merge::{self, Field, How},
-    model::{conflict::Conflict, edit, time},
+    model::{
+        conflict::{Conflict, Take},
+        edit, time,
+    },
     store::Reader,
 };
 
@@ -138,7 +141,7 @@ fn show(world: &World, number: i64) -> Outcome {
     if let Some(take) = conflict.resolution {
         data.line(&format!("resolved  {}", take.word()))?;
     }
-    let rows: Vec<Vec<String>> = merged.fields.iter().map(row).collect();
+    let rows: Vec<Vec<String>> = merged.fields.iter().map(|field| row(field, conflict.resolution)).collect();
     for line in table(&["PLACE", "BASE", "MINE", "THEIRS", "RESULT", "HOW"], &rows, 24) {
         data.exact(&line)?;
     }
@@ -168,7 +171,7 @@ fn field(field: &Field) -> Value {
     })
 }
 
-fn row(field: &Field) -> Vec<String> {
+fn row(field: &Field, resolution: Option<Take>) -> Vec<String> {
     let side = |value: &Option<Value>| value.as_ref().map_or("-".to_owned(), Value::to_string);
     let how = match field.how {
         How::Unchanged => "unchanged".to_owned(),
@@ -177,9 +180,15 @@ fn row(field: &Field) -> Vec<String> {
         How::Same => "same on both sides".to_owned(),
         How::Rule(rule) => format!("rule `{}`", rule.word()),
         How::Merged => "merged".to_owned(),
-        How::Undecided => "needs you".to_owned(),
+        How::Undecided => resolution.map_or("needs you".to_owned(), |take| format!("you took {}", take.word())),
     };
     let place = if field.pointer.is_root() { "(the record)".to_owned() } else { field.pointer.to_string() };
-    let result = field.result.as_ref().map_or("?".to_owned(), &side);
+    let result = match (&field.result, resolution) {
+        (Some(result), _) => side(result),
+        (None, Some(Take::Mine)) => side(&field.mine),
+        (None, Some(Take::Theirs)) => side(&field.theirs),
+        (None, Some(Take::Base)) => side(&field.base),
+        (None, Some(Take::Merged) | None) => "?".to_owned(),
+    };
     vec![place, side(&field.base), side(&field.mine), side(&field.theirs), result, how]
 }

@@ -297,7 +297,7 @@ fn show(world: &World, seq: Seq) -> Outcome {
     let mut data = Data::new();
     data.line(&format!("{} {} {}", op.seq, op.kind.word(), op.record))?;
     data.line(&format!("state     {}", op.state.label()))?;
-    data.line(&format!("made      {} ({} ago)", op.created_at.to_rfc3339(), time::age(now.since(op.created_at))))?;
+    data.line(&format!("made      {} ({})", op.created_at.to_rfc3339(), time::ago(now.since(op.created_at))))?;
     data.line(&format!("attempts  {}", op.attempts))?;
     if let Some(next) = op.next_attempt_at {
         data.line(&format!("next try  {}", next.to_rfc3339()))?;

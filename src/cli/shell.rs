@@ -14,7 +14,7 @@ use super::{
 
 pub(super) const PATHS_SHAPE: &str = "\
 JSON:
-  {\"config\", \"data_dir\", \"journal\", \"mirror\", \"search\", \"log\", \"emergency\", \"demo\"}
+  {\"config\", \"data_dir\", \"journal\", \"mirror\", \"search\", \"backups\", \"log\", \"emergency\", \"demo\"}
   What is listed need not be there yet.";
 
 pub(super) fn paths(world: &World) -> Outcome {

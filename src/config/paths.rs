@@ -42,6 +42,7 @@ impl Paths {
             ("journal", inside("journal.db")),
             ("mirror", inside("mirror.db")),
             ("search", inside("search.db")),
+            ("backups", inside("backups")),
             ("log", self.log_dir()),
             ("emergency", inside("emergency")),
             ("demo", self.demo_dir()),

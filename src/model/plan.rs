@@ -152,7 +152,7 @@ impl PlanStep {
             PlanAct::Nothing => notes.push("made and deleted again here: nothing is sent".to_owned()),
             PlanAct::Done => notes.push("the server has it already: nothing is sent".to_owned()),
             PlanAct::Impossible { reason } => notes.push(reason.clone()),
-            PlanAct::Conflict { places } => notes.push(conflict(places)),
+            PlanAct::Conflict { places } => notes.push(conflict(places, self.waits == Some(Wait::Conflict))),
             PlanAct::Write(write) => notes.extend(write.notes()),
         }
         notes
@@ -188,10 +188,13 @@ fn one_line(record: &RecordKey) -> String {
     display::line(&record.to_string()).into_owned()
 }
 
-fn conflict(places: &[Pointer]) -> String {
+/// What a conflict that is there, or is foreseen, is about.
+fn conflict(places: &[Pointer], is_there: bool) -> String {
+    let word = if is_there { "in conflict" } else { "conflict predicted" };
+    let then = if is_there { "it waits for your decision" } else { "you will be asked" };
     if places.is_empty() || places.iter().any(Pointer::is_root) {
-        return "conflict predicted: the server's copy moved; you will be asked".to_owned();
+        return format!("{word}: the server's copy moved; {then}");
     }
     let places: Vec<String> = places.iter().map(Pointer::to_string).collect();
-    format!("conflict predicted at {}: the server's copy moved there too; you will be asked", places.join(", "))
+    format!("{word} at {}: the server's copy moved there too; {then}", places.join(", "))
 }

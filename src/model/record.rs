@@ -30,9 +30,9 @@ pub enum RecordMark {
     Synced,
     Changed,
     Created,
-    Deleted,
     Held,
     Draft,
+    Deleted,
     Rejected,
     Conflict,
 }

@@ -103,3 +103,11 @@ pub fn age(span: Duration) -> String {
         s => format!("{}d", s / 86_400),
     }
 }
+
+/// `41m ago`, `just now`.
+pub fn ago(span: Duration) -> String {
+    match age(span).as_str() {
+        "now" => "just now".to_owned(),
+        age => format!("{age} ago"),
+    }
+}

@@ -46,6 +46,8 @@ fn each_place_is_chosen_and_the_rest_merges_by_itself() {
     let resolved = place.json(&choices, 0);
     assert_eq!(resolved["resolution"], "merged");
     assert_eq!(resolved["teaches"][0]["rule"], "union", "{resolved}");
+    let settled = place.run(&["conflicts", "show", "c1"]).stdout;
+    assert!(settled.contains("you took merged") && !settled.contains("needs you"), "{settled}");
     place.json(&["sync"], 0);
     assert_eq!(there(&serve, "x"), json!({"name": "cup", "price": 4.5, "tags": ["a", "t", "m"], "done": true}));
 }

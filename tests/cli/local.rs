@@ -278,7 +278,10 @@ fn init_writes_a_private_configuration_and_adds_to_one() {
 fn doctor_and_paths_say_where_things_are_and_how_they_are() {
     let place = Place::configured();
     let paths = place.json(&["paths"], 0);
-    assert_eq!(names(&paths), ["config", "data_dir", "journal", "mirror", "search", "log", "emergency", "demo"]);
+    assert_eq!(
+        names(&paths),
+        ["config", "data_dir", "journal", "mirror", "search", "backups", "log", "emergency", "demo"]
+    );
     assert_eq!(paths["journal"], "data/journal.db");
     assert!(!place.path("data").exists());
     place.run(&["put", "tasks", "t1", r#"{"a":1}"#]);

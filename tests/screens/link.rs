@@ -122,6 +122,9 @@ fn what_the_user_holds_back_is_not_called_stalled() {
             kept("panes/sync", &format!("{name}_{}x{}", size.0, size.1), &shown);
             assert!(shown.contains(&format!("50%  {word}")) && !shown.contains("STALLED"), "{shown}");
             assert!(shown.contains("goes on when you end that") && !shown.contains("by itself"), "{shown}");
+            bench.press("R");
+            let shown = bench.screen();
+            assert!(shown.contains("when you let it go on") && !shown.contains("asked for"), "{shown}");
         }
     }
 }

@@ -235,6 +235,11 @@ impl Outbox {
         self.session.scroll = 0;
     }
 
+    /// Every state, as at the first start.
+    pub fn show_all(&mut self) {
+        self.session.view = View::All;
+    }
+
     fn command(&self, command: OpCommand) -> Outcome {
         let Some(op) = self.selected() else {
             return Outcome::used().notice(Severity::Info, "outbox", "The outbox is empty");

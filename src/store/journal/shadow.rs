@@ -39,8 +39,8 @@ pub(in crate::store) fn record_mark(marks: i64, draft: bool) -> RecordMark {
     let facts = [
         (mark::CONFLICT, RecordMark::Conflict),
         (mark::REJECTED, RecordMark::Rejected),
-        (mark::HELD, RecordMark::Held),
         (mark::DELETED, RecordMark::Deleted),
+        (mark::HELD, RecordMark::Held),
         (mark::CREATED, RecordMark::Created),
         (mark::CHANGED, RecordMark::Changed),
     ];

@@ -61,7 +61,12 @@ fn list(app: &App, canvas: &mut Canvas<'_>, area: Area, full: bool) {
     let pane = app.outbox();
     let focused = is_focused(app, PaneName::Outbox);
     let counts = &app.world().counts;
-    let title = format!("4 Outbox {}", words::grouped(counts.pending()));
+    // On the main screen no line of views says why ops are missing.
+    let view = match pane.view() {
+        View::All => String::new(),
+        view => format!(" [{}]", view.word()),
+    };
+    let title = format!("4 Outbox {}{}", words::grouped(counts.pending()), if full { "" } else { &view });
     let below = if full { "order kept per record".to_owned() } else { summary(counts) };
     canvas.frame(area, &Border { title: &title, bottom_right: &below, focused, ..Border::default() });
     let mut inner = area.inner();
@@ -74,7 +79,7 @@ fn list(app: &App, canvas: &mut Canvas<'_>, area: Area, full: bool) {
     if lines.is_empty() && saving.is_empty() {
         let sentence = match (pane.is_loaded(), pane.view()) {
             (false, _) => "Reading the outbox",
-            (true, View::All) => "Empty: everything you did is on the server",
+            (true, View::All) => "Empty: no edit waits for the server",
             (true, _) => "No op is in this state (v shows the others)",
         };
         return say(canvas, inner, &[sentence]);

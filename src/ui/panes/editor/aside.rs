@@ -15,7 +15,7 @@ use crate::{
         },
         words,
     },
-    model::{edit::Change, op::Op},
+    model::{draft::DraftTarget, edit::Change, op::Op},
     ui::{text, theme::Role},
 };
 
@@ -243,14 +243,15 @@ fn change_rows(sheet: &Sheet) -> Vec<(Role, String)> {
 }
 
 fn queued_rows(sheet: &Sheet) -> Vec<(Role, String)> {
-    let Some(last) = sheet.ops.last() else { return Vec::new() };
+    // What is edited here takes the place of its own op.
+    let ops: Vec<&Op> = sheet.ops.iter().filter(|op| sheet.key.target != DraftTarget::Op(op.seq)).collect();
+    let Some(last) = ops.last() else { return Vec::new() };
     let mut rows = vec![(Role::Text, "Also queued for this record:".to_owned())];
-    let first = sheet.ops.len().saturating_sub(3);
-    rows.extend(
-        sheet.ops[first..]
-            .iter()
-            .map(|op| (Role::Queued, format!("  op {} {} ({})", op.seq, describe(op), op.state.label()))),
-    );
+    let row = |op: &&Op| (Role::Queued, format!("  op {} {} ({})", op.seq, describe(op), op.state.label()));
+    rows.extend(ops[ops.len().saturating_sub(3)..].iter().map(row));
+    if matches!(sheet.key.target, DraftTarget::Op(_)) {
+        return rows;
+    }
     let how = if last.is_untouched() { "together with" } else { "after" };
     rows.push((Role::Dim, format!("  this will be sent {how} op {}", last.seq)));
     rows

@@ -1,46 +1,35 @@
 //! Several edits of one record behind each other, while others change it on the server: a small server with ETags, the real
 //! plan, the real judge and the real store. Nothing the user typed is dropped, nothing of others is overwritten unseen.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+#[path = "common/journal.rs"]
+mod journal;
+
+use std::{collections::BTreeMap, sync::Arc};
 
 use ebbtide::{
     merge::{self, Pick},
     model::{
         conflict::{ConflictPolicy, Take},
         edit,
-        ids::{CollectionKey, OpId, Revision, Seq},
+        ids::{OpId, Revision, Seq},
         json::{self, Pointer},
         op::{NewOp, Op, OpCommand, OpError, OpKind, OpState, Precondition},
         rtdb,
         rules::{ConflictRules, FieldRule},
         source::SourceKind,
-        time::{At, Clock, ServerClock, Timestamp},
-        wire::{RemoteChange, RemoteRecord},
+        time::{At, ServerClock, Timestamp},
+        wire::RemoteChange,
     },
-    store::{Claim, NewBase, OpenMode, Outcome, PullPage, QueueEdit, Reader, Resolve, Settle, Store, StoreError},
+    store::{Claim, NewBase, OpenMode, Outcome, QueueEdit, Reader, Resolve, Settle, Store, StoreError},
     sync::{
         judge::{self, Judgement, Meeting, Settling},
         plan::{self, Next},
     },
 };
+use journal::{Ticking, edit_of, page, tasks, upsert};
 use serde_json::{Value, json};
 
 const KIND: SourceKind = SourceKind::Firebase;
-
-#[derive(Default)]
-struct Ticking(AtomicU64);
-
-impl Clock for Ticking {
-    fn at(&self) -> At {
-        At::test(self.0.fetch_add(1, Ordering::Relaxed))
-    }
-}
 
 struct World {
     dir: tempfile::TempDir,
@@ -49,10 +38,6 @@ struct World {
     server: BTreeMap<String, Value>,
     settling: Settling,
     server_clock: Option<ServerClock>,
-}
-
-fn tasks() -> CollectionKey {
-    CollectionKey::new("office", "tasks")
 }
 
 fn etag(value: &Value) -> Revision {
@@ -93,24 +78,11 @@ impl World {
 
     fn pull(&mut self, id: &str) {
         let change = match self.server.get(id) {
-            Some(document) => RemoteChange::Upsert(RemoteRecord {
-                id: id.into(),
-                revision: Some(etag(document)),
-                text: document.to_string(),
-            }),
+            Some(document) => upsert(id, Some(etag(document)), document),
             None => RemoteChange::Tombstone { id: id.into() },
         };
         let at = self.wall();
-        let page = PullPage {
-            collection: tasks(),
-            changes: vec![change],
-            checkpoint: None,
-            sweep: None,
-            stamps: None,
-            protected: Default::default(),
-            at,
-        };
-        self.store.apply_page(page).wait().unwrap();
+        self.store.apply_page(page(vec![change], at)).wait().unwrap();
     }
 
     fn local(&self, id: &str) -> Option<Value> {
@@ -122,23 +94,9 @@ impl World {
         let view = self.reader().record(&tasks().record(id)).unwrap();
         let base_revision = view.base.as_ref().and_then(|base| base.revision.clone());
         let base = view.local.as_deref().cloned();
-        let kind = match (&base, &to) {
-            (None, _) => OpKind::Create,
-            (_, None) => OpKind::Delete,
-            _ => OpKind::Update,
-        };
         let at = self.at();
-        let op = NewOp {
-            op_id: OpId::new(&at),
-            record: tasks().record(id),
-            kind,
-            changes: edit::diff(base.as_ref(), to.as_ref()),
-            document: to,
-            base,
-            base_revision,
-            created_at: at.wall,
-            author: String::new(),
-        };
+        let op = edit_of(tasks().record(id), base, to, OpId::new(&at), at.wall);
+        let op = NewOp { base_revision, ..op };
         self.store.queue(QueueEdit { op, draft: None, session: None, activity: None }).wait().unwrap().seq
     }
 

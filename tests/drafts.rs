@@ -1,48 +1,32 @@
 //! Drafts in the journal: what becomes of their record never touches them, and discarding keeps them.
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+#[path = "common/journal.rs"]
+mod journal;
+
+use std::{collections::HashSet, sync::Arc};
 
 use ebbtide::{
     model::{
         draft::{Draft, DraftKey, DraftTarget, DraftVersion, DraftWrite, Versions},
         edit,
-        ids::{CollectionKey, OpId, RecordId, Seq},
+        ids::{OpId, RecordId, Seq},
         json::Pointer,
         op::{NewOp, OpKind, Precondition},
         session::UiCommit,
         time::{At, Clock, Timestamp},
         vault::{Kept, VaultReason},
-        wire::{RemoteChange, RemoteRecord},
+        wire::RemoteChange,
     },
     store::{Claim, NewBase, OpenMode, Outcome, PullPage, QueueEdit, Reader, Settle, Store},
 };
+use journal::{Ticking, edit_of, page, tasks, upsert};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-
-/// A clock that moves a millisecond whenever it is looked at.
-#[derive(Default)]
-struct Ticking(AtomicU64);
-
-impl Clock for Ticking {
-    fn at(&self) -> At {
-        At::test(self.0.fetch_add(1, Ordering::Relaxed))
-    }
-}
 
 struct World {
     _dir: tempfile::TempDir,
     store: Store,
     ids: u64,
-}
-
-fn tasks() -> CollectionKey {
-    CollectionKey::new("office", "tasks")
 }
 
 fn key(id: &str, target: DraftTarget) -> DraftKey {
@@ -84,15 +68,7 @@ impl World {
     }
 
     fn pull(&self, changes: Vec<RemoteChange>, sweep: Option<i64>) {
-        let page = PullPage {
-            collection: tasks(),
-            changes,
-            checkpoint: None,
-            sweep,
-            stamps: None,
-            protected: HashSet::new(),
-            at: self.at(),
-        };
+        let page = PullPage { sweep, ..page(changes, self.at()) };
         self.store.apply_page(page).wait().unwrap();
     }
 
@@ -102,22 +78,9 @@ impl World {
 
     fn queue(&mut self, id: &str, base: Option<Value>, to: Option<Value>, draft: Option<DraftKey>) -> Seq {
         self.ids += 1;
-        let kind = match (&base, &to) {
-            (None, _) => OpKind::Create,
-            (_, None) => OpKind::Delete,
-            _ => OpKind::Update,
-        };
-        let op = NewOp {
-            op_id: OpId::new(&At::test(1_000_000 + self.ids)),
-            record: tasks().record(id),
-            kind,
-            changes: edit::diff(base.as_ref(), to.as_ref()),
-            document: to,
-            base,
-            base_revision: None,
-            created_at: self.at(),
-            author: "me".to_owned(),
-        };
+        let op_id = OpId::new(&At::test(1_000_000 + self.ids));
+        let op = edit_of(tasks().record(id), base, to, op_id, self.at());
+        let op = NewOp { author: "me".to_owned(), ..op };
         let draft =
             self.drafts().into_iter().find(|found| draft.as_ref() == Some(&found.key)).map(|found| found.text());
         self.store.queue(QueueEdit { op, draft, session: None, activity: None }).wait().unwrap().seq
@@ -126,10 +89,6 @@ impl World {
     fn log(&self) -> Vec<String> {
         self.reader().activity(None, 100).unwrap().into_iter().map(|(_, row)| row.text).collect()
     }
-}
-
-fn upsert(id: &str, document: &Value) -> RemoteChange {
-    RemoteChange::Upsert(RemoteRecord { id: id.into(), revision: None, text: document.to_string() })
 }
 
 fn gone(id: &str) -> RemoteChange {
@@ -249,7 +208,7 @@ fn what_is_typed_while_the_draft_is_queued_or_ended_by_another_window_stays() {
 fn a_record_that_vanishes_leaves_its_draft_its_last_copy_in_the_vault_and_a_note() {
     let mut world = World::new();
     let document = json!({"n": 1});
-    let rows = ["a", "b", "c"].map(|id| upsert(id, &document));
+    let rows = ["a", "b", "c"].map(|id| upsert(id, None, &document));
     world.pull(rows.to_vec(), None);
     let typed = ["a", "b", "c"].map(|id| key(id, DraftTarget::Document));
     world.write(typed.iter().map(|key| begun(key, "typed", Some(document.clone()))).collect());
@@ -258,7 +217,7 @@ fn a_record_that_vanishes_leaves_its_draft_its_last_copy_in_the_vault_and_a_note
 
     world.pull(vec![gone("a")], None);
     assert_eq!(world.local("a"), None, "no row stays that the server does not have");
-    world.pull(vec![upsert("d", &document)], Some(1));
+    world.pull(vec![upsert("d", None, &document)], Some(1));
     let swept = world.store.finish_sweep(tasks(), 1, HashSet::new(), world.at()).wait().unwrap();
     assert_eq!((swept.deleted, swept.protected), (1, vec![RecordId::from("c")]), "a pending edit still protects");
     assert_eq!(world.local("b"), None);
@@ -281,7 +240,7 @@ fn a_record_that_vanishes_leaves_its_draft_its_last_copy_in_the_vault_and_a_note
 fn a_draft_begun_before_a_queued_edit_does_not_take_that_edit_back() {
     let mut world = World::new();
     let base = json!({"a": 1, "b": 1});
-    world.pull(vec![upsert("r", &base)], None);
+    world.pull(vec![upsert("r", None, &base)], None);
     world.queue("r", Some(base.clone()), Some(json!({"a": 2, "b": 1})), None);
     let seq = world.queue("r", Some(base), Some(json!({"a": 1, "b": 5})), None);
     assert_eq!(world.local("r"), Some(json!({"a": 2, "b": 5})));
@@ -326,11 +285,11 @@ impl World {
     fn take(&mut self, step: &Step, sweep: &mut i64) {
         let document = |n: i64| json!({"n": n, "by": "server"});
         match step {
-            Step::Upsert(at, n) => self.pull(vec![upsert(IDS[*at], &document(*n))], None),
+            Step::Upsert(at, n) => self.pull(vec![upsert(IDS[*at], None, &document(*n))], None),
             Step::Tombstone(at) => self.pull(vec![gone(IDS[*at])], None),
             Step::Sweep(seen) => {
                 *sweep += 1;
-                self.pull(seen.iter().map(|at| upsert(IDS[*at], &document(0))).collect(), Some(*sweep));
+                self.pull(seen.iter().map(|at| upsert(IDS[*at], None, &document(0))).collect(), Some(*sweep));
                 self.store.finish_sweep(tasks(), *sweep, HashSet::new(), self.at()).wait().unwrap();
             }
             Step::Queue(at, n) => {
@@ -382,7 +341,7 @@ proptest! {
     #[test]
     fn nothing_that_happens_to_its_record_touches_a_draft(steps in prop::collection::vec(step(), 1..30)) {
         let mut world = World::new();
-        world.pull(IDS.iter().map(|id| upsert(id, &json!({"n": 0}))).collect(), None);
+        world.pull(IDS.iter().map(|id| upsert(id, None, &json!({"n": 0}))).collect(), None);
         let op = world.queue("a", Some(json!({"n": 0})), Some(json!({"n": 9})), None);
         let keys = [
             key("a", DraftTarget::Document),

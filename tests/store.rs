@@ -1,28 +1,23 @@
 //! The store's contract, on real files in temporary directories.
 
-use std::{
-    collections::HashSet,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+#[path = "common/journal.rs"]
+mod journal;
+
+use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
 
 use ebbtide::{
     model::{
         conflict::{Lost, Side, Take},
         draft::{Draft, DraftKey, DraftTarget, DraftText, DraftVersion, DraftWrite, Versions},
         edit,
-        ids::{CollectionKey, OpId, RecordId, Revision, Seq, SessionName},
+        ids::{OpId, RecordId, Revision, Seq, SessionName},
         json::Pointer,
         op::{LateOriginal, NewOp, Op, OpCommand, OpError, OpKind, OpState, Precondition},
         query::{Anchor, Filter, ListQuery, Sort, Window},
         record::{RecordMark, RecordView},
         session::{Slice, UiCommit},
         sync_status::SyncRequest,
-        time::{At, Clock, Timestamp},
+        time::At,
         vault::{Kept, VaultQuery, VaultReason},
         window::{KeyWindow, WindowSize},
         wire::{RemoteChange, RemoteRecord},
@@ -32,20 +27,8 @@ use ebbtide::{
         Undone, Unresolved,
     },
 };
+use journal::{Ticking, at, edit_of, tasks, upsert};
 use serde_json::{Value, json};
-
-/// A clock that moves a millisecond whenever it is looked at.
-#[derive(Default)]
-struct Ticking(AtomicU64);
-
-impl Clock for Ticking {
-    fn at(&self) -> At {
-        let tick = self.0.fetch_add(1, Ordering::Relaxed);
-        let mut at = At::test(tick);
-        at.mono = Duration::from_micros(tick);
-        at
-    }
-}
 
 struct World {
     dir: tempfile::TempDir,
@@ -55,14 +38,6 @@ struct World {
 }
 
 const LONG: Duration = Duration::from_secs(1_000_000);
-
-fn tasks() -> CollectionKey {
-    CollectionKey::new("office", "tasks")
-}
-
-fn at(n: u64) -> Timestamp {
-    At::test(n).wall
-}
 
 impl World {
     fn new() -> Self {
@@ -89,12 +64,7 @@ impl World {
     }
 
     fn pull(&self, rows: &[(&str, Value)]) {
-        let changes = rows
-            .iter()
-            .map(|(id, value)| {
-                RemoteChange::Upsert(RemoteRecord { id: RecordId::from(*id), revision: None, text: value.to_string() })
-            })
-            .collect();
+        let changes = rows.iter().map(|(id, document)| upsert(id, None, document)).collect();
         self.store.apply_page(page(changes)).wait().unwrap();
     }
 
@@ -102,22 +72,9 @@ impl World {
     fn edit(&mut self, id: &str, to: Option<Value>) -> NewOp {
         let record = tasks().record(id);
         let view = self.reader().record(&record).unwrap();
-        let kind = match (&view.local, &to) {
-            (None, _) => OpKind::Create,
-            (_, None) => OpKind::Delete,
-            _ => OpKind::Update,
-        };
-        NewOp {
-            op_id: self.op_id(),
-            record,
-            kind,
-            changes: edit::diff(view.local.as_deref(), to.as_ref()),
-            document: to,
-            base: view.local.as_deref().cloned(),
-            base_revision: view.base.and_then(|base| base.revision),
-            created_at: at(self.ids),
-            author: "me".to_owned(),
-        }
+        let (base, op_id) = (view.local.as_deref().cloned(), self.op_id());
+        let op = edit_of(record, base, to, op_id, at(self.ids));
+        NewOp { base_revision: view.base.and_then(|base| base.revision), author: "me".to_owned(), ..op }
     }
 
     fn queue(&mut self, id: &str, to: Option<Value>) -> Seq {
@@ -176,15 +133,7 @@ impl World {
 }
 
 fn page(changes: Vec<RemoteChange>) -> PullPage {
-    PullPage {
-        collection: tasks(),
-        changes,
-        checkpoint: None,
-        sweep: None,
-        stamps: None,
-        protected: HashSet::new(),
-        at: at(1),
-    }
+    journal::page(changes, at(1))
 }
 
 fn list(filter: &str) -> ListQuery {

@@ -1,36 +1,22 @@
 //! Surgery on the queue, on real files: each step can be taken back, and all of them taken back is as if none had been.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+#[path = "common/journal.rs"]
+mod journal;
+
+use std::{collections::BTreeMap, sync::Arc};
 
 use ebbtide::{
     model::{
-        edit,
-        ids::{CollectionKey, OpId, RecordId, Revision, Seq},
+        ids::{OpId, RecordId, Revision, Seq},
         json::Pointer,
         op::{NewOp, Op, OpCommand, OpError, OpKind, OpState, Precondition},
-        time::{At, Clock, Timestamp},
-        wire::{RemoteChange, RemoteRecord},
+        time::At,
     },
-    store::{Claim, OpenMode, Outcome, PullPage, QueueEdit, Reader, Settle, Store, StoreError, Undone},
+    store::{Claim, OpenMode, Outcome, QueueEdit, Reader, Settle, Store, StoreError, Undone},
 };
+use journal::{Ticking, at, edit_of, page, tasks, upsert};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-
-/// A clock that moves a millisecond whenever it is looked at.
-#[derive(Default)]
-struct Ticking(AtomicU64);
-
-impl Clock for Ticking {
-    fn at(&self) -> At {
-        At::test(self.0.fetch_add(1, Ordering::Relaxed))
-    }
-}
 
 struct World {
     dir: tempfile::TempDir,
@@ -39,40 +25,18 @@ struct World {
     ids: u64,
 }
 
-fn tasks() -> CollectionKey {
-    CollectionKey::new("office", "tasks")
-}
-
-fn at(n: u64) -> Timestamp {
-    At::test(n).wall
-}
-
 impl World {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(Ticking::default());
         let store = Store::open(dir.path(), OpenMode::ReadWrite, clock.clone()).unwrap();
         let world = Self { dir, store, clock, ids: 0 };
-        let upsert = |(id, document): (&str, Value)| {
-            let revision = Some(Revision::from(format!("r-{id}")));
-            RemoteChange::Upsert(RemoteRecord { id: id.into(), revision, text: document.to_string() })
-        };
-        let changes = [
+        let rows = [
             ("a", json!({"title": "one", "price": 1, "tags": ["x"], "size": {"h": 1, "w": 2}})),
             ("b", json!({"title": "two", "price": 2})),
-        ]
-        .map(upsert)
-        .to_vec();
-        let page = PullPage {
-            collection: tasks(),
-            changes,
-            checkpoint: None,
-            sweep: None,
-            stamps: None,
-            protected: Default::default(),
-            at: at(1),
-        };
-        world.store.apply_page(page).wait().unwrap();
+        ];
+        let row = |(id, document): &(&str, Value)| upsert(id, Some(Revision::from(format!("r-{id}"))), document);
+        world.store.apply_page(page(rows.iter().map(row).collect(), at(1))).wait().unwrap();
         world
     }
 
@@ -99,24 +63,11 @@ impl World {
 
     fn queue(&mut self, id: &str, to: Option<Value>) -> Option<Seq> {
         let base = self.local(id);
-        let kind = match (&base, &to) {
-            (None, None) => return None,
-            (None, _) => OpKind::Create,
-            (_, None) => OpKind::Delete,
-            _ => OpKind::Update,
-        };
-        let changes = edit::diff(base.as_ref(), to.as_ref());
-        let op = NewOp {
-            op_id: self.op_id(),
-            record: tasks().record(id),
-            kind,
-            changes,
-            document: to,
-            base,
-            base_revision: Some(Revision::from(format!("r-{id}"))),
-            created_at: at(2),
-            author: String::new(),
-        };
+        if base.is_none() && to.is_none() {
+            return None;
+        }
+        let op = edit_of(tasks().record(id), base, to, self.op_id(), at(2));
+        let op = NewOp { base_revision: Some(Revision::from(format!("r-{id}"))), ..op };
         Some(self.store.queue(QueueEdit { op, draft: None, session: None, activity: None }).wait().unwrap().seq)
     }
 

@@ -5,6 +5,7 @@
 
 pub mod bench;
 pub mod fake;
+pub mod journal;
 pub mod proxy;
 pub mod pty;
 pub mod rig;

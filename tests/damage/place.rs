@@ -1,57 +1,33 @@
 //! A data dir with something of everything in it, and what must be found of it again.
 
 use std::{
-    collections::HashSet,
     ops::Range,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
 
+pub use crate::common::journal::{Ticking, at, tasks};
+use crate::common::journal::{page, upsert};
 use ebbtide::{
     model::{
         activity::{Activity, Severity},
         draft::{Draft, DraftKey, DraftTarget, DraftWrite, Versions},
         edit,
-        ids::{CollectionKey, OpId, RecordId, SessionName},
+        ids::{OpId, SessionName},
         op::{NewOp, OpCommand, OpKind, OpState, Precondition},
         session::{Slice, UiCommit},
-        time::{At, Clock, Timestamp},
-        wire::{RemoteChange, RemoteRecord},
+        time::At,
     },
     store::{Claim, OpenMode, Outcome, PullPage, QueueEdit, Settle, Store, StoreError},
 };
 use serde_json::{Value, json};
 
-/// A clock that moves a millisecond whenever it is looked at.
-#[derive(Default)]
-pub struct Ticking(AtomicU64);
-
-impl Clock for Ticking {
-    fn at(&self) -> At {
-        let tick = self.0.fetch_add(1, Ordering::Relaxed);
-        let mut at = At::test(tick);
-        at.mono = std::time::Duration::from_micros(tick);
-        at
-    }
-}
-
 pub fn clock() -> Arc<Ticking> {
     Arc::new(Ticking::default())
 }
 
-pub fn tasks() -> CollectionKey {
-    CollectionKey::new("office", "tasks")
-}
-
 pub fn session() -> SessionName {
     SessionName::from("default")
-}
-
-pub fn at(n: u64) -> Timestamp {
-    At::test(n).wall
 }
 
 /// In memory where that is offered: thousands of syncs are not what is tested here.
@@ -93,25 +69,9 @@ impl Maker {
     }
 
     pub fn pull(&self, n: usize) {
-        let changes = (0..n)
-            .map(|n| {
-                let text = json!({ "n": n, "t": text(&format!("base{n:03}"), 20) }).to_string();
-                RemoteChange::Upsert(RemoteRecord {
-                    id: RecordId::from(format!("r{n:03}").as_str()),
-                    revision: None,
-                    text,
-                })
-            })
-            .collect();
-        let page = PullPage {
-            collection: tasks(),
-            changes,
-            checkpoint: Some("c".to_owned()),
-            sweep: None,
-            stamps: None,
-            protected: HashSet::new(),
-            at: at(1),
-        };
+        let row =
+            |n: usize| upsert(&format!("r{n:03}"), None, &json!({ "n": n, "t": text(&format!("base{n:03}"), 20) }));
+        let page = PullPage { checkpoint: Some("c".to_owned()), ..page((0..n).map(row).collect(), at(1)) };
         self.store.apply_page(page).wait().unwrap();
     }
 

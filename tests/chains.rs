@@ -555,6 +555,14 @@ fn a_rule_holds_for_a_chain_as_for_one_edit() {
 }
 
 #[test]
+fn what_a_chain_adds_is_added_once() {
+    let settling = Settling { rules: rule("/n", FieldRule::Add), updated_at: None };
+    let edits = [Some(json!({"n": 3})), Some(json!({"n": 6}))];
+    let server = however_it_is_met(&settling, &edits, &json!({"n": 10}));
+    assert_eq!(server["a"], json!({"n": 15}), "2 and 3 more than 10");
+}
+
+#[test]
 fn keep_both_makes_one_copy_of_a_chain_and_none_of_what_was_deleted() {
     let rules = ConflictRules { policy: ConflictPolicy::KeepBoth, ..ConflictRules::default() };
     let settling = Settling { rules, updated_at: None };

@@ -1,6 +1,6 @@
 //! The ratatui backend: one write per frame, in synchronized update, and no byte where nothing changed.
 
-use std::{cell::RefCell, io, rc::Rc};
+use std::{cell::RefCell, collections::BTreeSet, io, ops::RangeInclusive, rc::Rc};
 
 use ratatui::{
     backend::{Backend, ClearType, CrosstermBackend, WindowSize},
@@ -37,12 +37,15 @@ fn blank(size: Size) -> Vec<Cell> {
     vec![Cell::default(); usize::from(size.width) * usize::from(size.height)]
 }
 
-/// How many cells a symbol of two may spill over at most (a family of four, drawn as four).
-const SPILL: u16 = 7;
-
 /// A symbol of several characters: terminals disagree on how many cells it takes.
 fn is_doubtful(cell: &Cell) -> bool {
     !cell.symbol().is_ascii() && cell.symbol().chars().nth(1).is_some()
+}
+
+/// The cells behind a symbol that a terminal may write over which draws each of its characters by itself, and wide.
+fn spill(cell: &Cell) -> RangeInclusive<u16> {
+    let width = u16::try_from(cell.symbol().width()).unwrap_or(1).max(1);
+    width..=u16::try_from(cell.symbol().chars().count() * 2).unwrap_or(u16::MAX)
 }
 
 impl Screen {
@@ -144,20 +147,25 @@ impl Backend for Screen {
             run.push((x, y, cell.clone()));
             open = !is_doubtful(cell);
         }
-        let behind: Vec<(u16, u16)> = runs
-            .iter()
-            .filter_map(|run| run.last())
-            .filter(|(_, _, cell)| is_doubtful(cell))
-            .flat_map(|(x, y, _)| (2..=SPILL).map(move |step| (x.saturating_add(step), *y)))
-            .collect();
+        // By row, then from the left: what is written again may spill over as well.
+        let mut behind: BTreeSet<(u16, u16)> = BTreeSet::new();
+        let spills = |x: u16, y: u16, cell: &Cell, behind: &mut BTreeSet<(u16, u16)>| {
+            behind.extend(spill(cell).map(|step| (y, x.saturating_add(step))));
+        };
+        for (x, y, cell) in runs.iter().filter_map(|run| run.last()).filter(|(_, _, cell)| is_doubtful(cell)) {
+            spills(*x, *y, cell, &mut behind);
+        }
         for run in &runs {
             self.inner.draw(run.iter().map(|(x, y, cell)| (*x, *y, cell)))?;
         }
-        for (x, y) in behind {
+        while let Some((y, x)) = behind.pop_first() {
             let is_covered =
                 x.checked_sub(1).and_then(|left| self.known(left, y)).is_some_and(|cell| cell.symbol().width() > 1);
-            if let Some(cell) = self.known(x, y).filter(|cell| !is_covered && !is_doubtful(cell)).cloned() {
+            if let Some(cell) = self.known(x, y).filter(|_| !is_covered).cloned() {
                 self.inner.draw(std::iter::once((x, y, &cell)))?;
+                if is_doubtful(&cell) {
+                    spills(x, y, &cell, &mut behind);
+                }
             }
         }
         self.dirty |= !runs.is_empty();
@@ -232,7 +240,7 @@ impl Backend for Screen {
 mod tests {
     use super::*;
     use ratatui::{Terminal, widgets::Paragraph};
-    use std::sync::mpsc;
+    use std::{num::NonZero, sync::mpsc};
 
     fn screen() -> (Terminal<Screen>, mpsc::Receiver<()>) {
         let (sent, written) = mpsc::channel();
@@ -251,6 +259,34 @@ mod tests {
         }
         let known = |x| terminal.backend().known(x, 0).unwrap().symbol();
         assert_eq!((known(1), known(2), known(3)), (" ", "c", "d"), "the cell that held a wide symbol is free");
+    }
+
+    /// What a terminal that knows nothing of joined symbols shows after these texts were painted one after the other.
+    fn seen(texts: &[String]) -> String {
+        let (sent, written) = mpsc::channel();
+        let keep = move |bytes: &[u8]| sent.send(bytes.to_vec()).map_err(io::Error::other);
+        let writer = Writer::start_on(keep, drop);
+        let mut terminal = Terminal::new(Screen::new(writer, 80, 2)).unwrap();
+        let mut parser = vt100::Parser::new(NonZero::new(2).unwrap(), NonZero::new(80).unwrap(), 0);
+        for text in texts {
+            terminal.draw(|frame| frame.render_widget(Paragraph::new(text.as_str()), frame.area())).unwrap();
+            while terminal.backend().writer().is_busy() {
+                std::thread::yield_now();
+            }
+            written.try_iter().for_each(|bytes| parser.process(&bytes));
+        }
+        parser.screen().contents().trim_end().to_owned()
+    }
+
+    proptest::proptest! {
+        /// A terminal that is as wrong about a symbol's width is wrong in the same way however the text came to be.
+        #[test]
+        fn a_text_looks_the_same_however_it_came_to_be(
+            texts in proptest::collection::vec("(u|s| |\u{7530}|(\u{1f469}\u{200d}){1,2}|\u{1f467}|e\u{301}){0,9}", 1..6),
+        ) {
+            let whole = seen(&texts[texts.len() - 1..]);
+            proptest::prop_assert_eq!(seen(&texts), whole);
+        }
     }
 
     #[test]

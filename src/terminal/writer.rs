@@ -22,14 +22,24 @@ pub struct Writer {
 impl Writer {
     /// Starts the thread. `written` is called on it after each write: `Err` means that the terminal is gone.
     pub fn start(written: impl Fn(std::io::Result<()>) + Send + 'static) -> Self {
+        let write = |bytes: &[u8]| {
+            let mut stdout = std::io::stdout().lock();
+            stdout.write_all(bytes).and_then(|()| stdout.flush())
+        };
+        Self::start_on(write, written)
+    }
+
+    /// The same for a terminal that is somewhere else.
+    pub(super) fn start_on(
+        mut terminal: impl FnMut(&[u8]) -> std::io::Result<()> + Send + 'static,
+        written: impl Fn(std::io::Result<()>) + Send + 'static,
+    ) -> Self {
         let (frames, incoming) = mpsc::channel::<Vec<u8>>();
         let busy = Arc::new(AtomicBool::new(false));
         let done = Arc::clone(&busy);
         let write = move || {
             while let Ok(bytes) = incoming.recv() {
-                let mut stdout = std::io::stdout().lock();
-                let result = stdout.write_all(&bytes).and_then(|()| stdout.flush());
-                drop(stdout);
+                let result = terminal(&bytes);
                 done.store(false, Ordering::Release);
                 written(result);
             }

@@ -14,7 +14,8 @@ use crate::{
     shown::{Shown, differing, looks_older},
 };
 
-/// After this long without a frame a key is taken to have changed nothing. Only the length of the run depends on it.
+/// After this long without a frame a key is taken to have changed nothing. A busy machine paints later: before a comparison
+/// more is waited for.
 const SILENT: Duration = Duration::from_millis(80);
 /// A window hears within this of what another one did.
 const HEARD: Duration = Duration::from_millis(400);

@@ -80,7 +80,9 @@ pub fn looks_older(restored: &Shown, painted: &Shown) -> bool {
 /// The header and the entries of the activity log. A start that follows a kill adds one of its own, so the replay, which
 /// is one start more, has one more; it also takes the cursor, and with it the line that shows an entry whole.
 fn entries(rows: &[String]) -> Vec<String> {
-    let is_entry = |row: &&String| row.contains("········") && !row.contains("Picked up where you were");
+    // An entry begins with its time; a text may name one too.
+    let has_time = |row: &&String| row.chars().take(14).collect::<String>().contains("········");
+    let is_entry = |row: &&String| has_time(row) && !row.contains("Picked up where you were");
     let entry = |row: &String| row.replacen('>', " ", 1);
     std::iter::once(rows[0].clone()).chain(rows[1..].iter().filter(is_entry).map(entry)).collect()
 }

@@ -8,6 +8,7 @@ use super::{Checkpoint, Heard, MAX_INCOMING, Mode, Pull, Stage};
 use crate::{
     model::{
         ids::RecordId,
+        time::Timestamp,
         wire::{Exchange, ReadError, RemoteChange, RemoteRecord},
     },
     sync::{
@@ -33,6 +34,8 @@ pub(super) struct Feed {
     opened_at: Duration,
     snapshot: Option<Snapshot>,
     bytes: u64,
+    /// The last sign of life: up to then everything is here, once it is live.
+    heard: Option<Timestamp>,
 }
 
 struct Snapshot {
@@ -48,6 +51,11 @@ impl Feed {
 
     pub(super) fn is_live(&self) -> bool {
         self.live
+    }
+
+    /// Up to when a live feed brought everything.
+    pub(super) fn complete_until(&self) -> Option<Timestamp> {
+        self.heard.filter(|_| self.live)
     }
 
     /// True for a feed that was live for a while.
@@ -80,6 +88,7 @@ impl Pull {
             asked: false,
             live: false,
             opened_at: cx.at.mono,
+            heard: None,
             snapshot: None,
             bytes: 0,
         });
@@ -128,6 +137,7 @@ impl Pull {
             self.shown.bytes += received;
         }
         if result.is_ok() {
+            feed.heard = Some(cx.at.wall);
             cx.signals.push(Signal::Alive);
         }
         match result {

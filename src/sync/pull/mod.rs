@@ -665,6 +665,9 @@ impl Pull {
     }
 
     fn restart(&mut self, cx: &mut Cx<'_>, next_at: Option<Duration>) {
+        if let Stage::Feed(feed) = &self.stage {
+            self.shown.last_pull = self.shown.last_pull.max(feed.complete_until());
+        }
         self.close_feed(cx);
         self.stage = Stage::Cold;
         self.ending = None;

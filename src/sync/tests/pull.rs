@@ -187,6 +187,25 @@ fn a_feed_is_live_after_its_snapshot_and_not_before_the_gap_of_a_broken_one_is_r
 }
 
 #[test]
+fn what_was_followed_is_as_old_as_the_last_sign_of_life() {
+    let mut script = Script::online(PullMode::Stream);
+    script.checkpoint(None);
+    let feed = script.feed();
+    script.news(feed, Ok(FeedNews::Everything(vec![row("a")])));
+    script.applied();
+    script.missing(0, 1);
+    script.applied();
+    assert_eq!(script.phase(), PullPhase::Live);
+    script.pass(1_200);
+    script.news(feed, Ok(FeedNews::KeepAlive));
+    let heard = At::test(script.seconds).wall;
+    script.pass(20);
+    script.tell(Event::Request(SyncRequest::Pause { source: None }));
+    let status = script.machine.status(&At::test(script.seconds));
+    assert_eq!(status[0].collections[0].last_pull, Some(heard));
+}
+
+#[test]
 fn a_live_source_is_not_probed_and_causes_no_news() {
     let mut script = Script::online(PullMode::Stream);
     script.checkpoint(None);

@@ -193,7 +193,7 @@ fn chain(status: &SourceStatus) -> Vec<(String, Role)> {
     lines
 }
 
-/// `rtt ▂▃▂▁▂▇▃ 31 ms  p95 60`
+/// `rtt ▂▃▂▁▂▇▃ 31 ms  p95 60`; what was measured before the link broke is called so.
 fn round_trips(status: &SourceStatus, room: usize, canvas: &Canvas<'_>) -> Option<String> {
     let all = &status.connectivity.evidence.round_trips_ms;
     let last = *all.last()?;
@@ -201,8 +201,10 @@ fn round_trips(status: &SourceStatus, room: usize, canvas: &Canvas<'_>) -> Optio
     sorted.sort_unstable();
     let p95 = sorted[(sorted.len() * 95 / 100).min(sorted.len() - 1)];
     let tail = format!("{last} ms  p95 {p95}");
-    let spark = canvas.sparkline(all, room.saturating_sub(6 + tail.len()).min(16));
-    Some(format!("rtt {spark} {tail}"))
+    let is_now = matches!(status.connectivity.state, ConnectivityState::Online | ConnectivityState::Degraded);
+    let name = if is_now { "rtt" } else { "rtt was" };
+    let spark = canvas.sparkline(all, room.saturating_sub(3 + name.len() + tail.len()).min(16));
+    Some(format!("{name} {spark} {tail}"))
 }
 
 fn line(app: &App, canvas: &mut Canvas<'_>, area: Area, focused: bool) {

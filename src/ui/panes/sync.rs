@@ -242,7 +242,8 @@ fn pushes(app: &App) -> Vec<(String, Role)> {
         let waits = push.waiting_for.as_ref().filter(|_| push.in_flight == 0);
         if let (Some(why), [_]) = (waits, app.world().sources.as_slice()) {
             // While nothing goes, nothing is counted there: the outbox itself is.
-            lines.push((format!("push  {}  {why}", waiting(pending)), Role::Text));
+            let why = if pending == 0 { String::new() } else { format!("  {why}") };
+            lines.push((format!("push  {}{why}", waiting(pending)), Role::Text));
             continue;
         }
         let rate = push.rate.filter(|rate| *rate >= 0.1).map(|rate| format!("  {rate:.0}/s")).unwrap_or_default();

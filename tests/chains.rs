@@ -702,6 +702,121 @@ fn a_lead_that_ends_has_its_last_claim_on_disk() {
     assert!(claim.wait().unwrap().is_some());
 }
 
+fn answered_then_edited(store_first: bool) -> (World, i64, Seq) {
+    let mut world = World::new(ConflictRules::default());
+    world.foreign("a", Some(json!({"title": "one", "n": 1, "m": 1})), true);
+    world.edit("a", Some(json!({"title": "mine", "n": 1, "m": 1})));
+    world.foreign("a", Some(json!({"title": "theirs", "n": 1, "m": 1})), true);
+    world.drain();
+    let conflict = world.open_conflict();
+    let made = world.resolve(Take::Mine, Some(json!({"title": "mine", "n": 1, "m": 1}))).unwrap();
+    world.edit("a", Some(json!({"title": "mine", "n": 2, "m": 1})));
+    world.foreign("a", Some(json!({"title": "theirs", "n": 1, "m": 5})), store_first);
+    (world, conflict.id, made)
+}
+
+fn one_round(world: &mut World) -> String {
+    let now = world.wall();
+    let chain = world.reader().ready(&"office".into(), now, &[], 10).unwrap().remove(0);
+    let next = plan::next(KIND, &world.settling.rules, &chain.ops, chain.base.as_ref()).unwrap();
+    assert!(matches!(next, Next::Moved { .. }), "{next:?}");
+    let (head, joins) = plan::judged(KIND, &chain.ops).unwrap();
+    assert_eq!(joins.len(), 1);
+    world.judge(&head, joins, false)
+}
+
+#[test]
+fn an_answer_that_was_joined_and_moved_is_taken_back() {
+    let (mut world, conflict, _) = answered_then_edited(true);
+    let told = one_round(&mut world);
+    eprintln!("{told} {:?}", world.states("a"));
+    let at = world.at();
+    let took = world.store.unresolve(conflict, OpId::new(&at), at.wall).wait();
+    eprintln!("{took:?} {:?}", world.states("a"));
+    let c = world.open_conflict();
+    eprintln!("mine {:?} theirs {:?}", c.mine, c.theirs);
+    world.resolve(Take::Theirs, None);
+    let told = world.drain();
+    assert_eq!(world.server["a"]["title"], json!("theirs"), "the answer that was taken back was sent: {told:?}");
+}
+
+#[test]
+fn an_answer_that_was_joined_and_sent_is_reversed() {
+    let (mut world, conflict, _) = answered_then_edited(true);
+    let told = world.drain();
+    assert_eq!(world.server["a"]["title"], json!("mine"), "{told:?}");
+    let at = world.at();
+    let took = world.store.unresolve(conflict, OpId::new(&at), at.wall).wait().unwrap();
+    eprintln!("{told:?} {took:?} {:?}", world.states("a"));
+    assert!(matches!(took, ebbtide::store::Unresolved::Reversed(_)), "it is on the server: {took:?}");
+}
+
+#[test]
+fn undo_of_an_answer_that_was_joined_opens_the_conflict_again() {
+    let (mut world, conflict, _) = answered_then_edited(true);
+    one_round(&mut world);
+    let at = world.at();
+    let took = world.store.undo(OpId::new(&at), at.wall).wait();
+    eprintln!("{took:?} {:?} local {:?}", world.states("a"), world.local("a"));
+    eprintln!("open {:?}", world.reader().conflicts(false).unwrap());
+    let asks = world.reader().conflicts(false).unwrap().iter().any(|c| c.id == conflict);
+    let kept = world.local("a").unwrap()["title"] == json!("mine");
+    assert!(asks || kept, "u took the answer away and asks nobody");
+}
+
+#[test]
+fn a_record_deleted_twice_is_gone_where_theirs_is_taken() {
+    let mut world = World::new(ConflictRules::default());
+    world.foreign("a", Some(json!({"n": 1})), true);
+    world.edit("a", Some(json!({"n": 2})));
+    let tombstone = |world: &mut World| {
+        let at = world.wall();
+        let mut gone = page(vec![RemoteChange::Tombstone { id: "a".into() }], at);
+        gone.protected.insert("a".into());
+        world.store.apply_page(gone).wait().unwrap();
+        world.store.conflict_from_pull(tasks().record("a"), None, None, at).wait().unwrap();
+    };
+    world.foreign("a", None, false);
+    tombstone(&mut world);
+    // Made anew by another, and deleted again.
+    world.foreign("a", Some(json!({"n": 7})), true);
+    world.foreign("a", None, false);
+    tombstone(&mut world);
+    world.resolve(Take::Theirs, None);
+    let told = world.drain();
+    assert_eq!(world.local("a"), None, "it is not on the server: {told:?} {:?}", world.server);
+}
+
+#[test]
+fn a_consent_does_not_cover_what_was_joined_to_it() {
+    let mut world = World::new(ConflictRules::default());
+    world.store.sign_in("office".into(), "ann".to_owned(), At::test(5).wall).wait().unwrap();
+    world.foreign("a", Some(json!({"n": 1, "m": 1, "k": 1})), true);
+    world.edit("a", Some(json!({"n": 2, "m": 1, "k": 1})));
+    world.store.sign_in("office".into(), "bob".to_owned(), At::test(6).wall).wait().unwrap();
+    world.store.confirm_author("office".into(), At::test(7).wall).wait().unwrap();
+    world.store.sign_in("office".into(), "ann".to_owned(), At::test(8).wall).wait().unwrap();
+    let second = world.edit("a", Some(json!({"n": 2, "m": 2, "k": 1})));
+    world.command(second, OpCommand::Hold).unwrap();
+    world.store.sign_in("office".into(), "bob".to_owned(), At::test(9).wall).wait().unwrap();
+    world.command(second, OpCommand::Release).unwrap();
+    eprintln!("{:?}", world.states("a"));
+    world.foreign("a", Some(json!({"n": 1, "m": 1, "k": 7})), true);
+    one_round(&mut world);
+    let head = world.chain("a").remove(0);
+    let claim = Claim {
+        head: head.seq,
+        absorbs: Vec::new(),
+        kind: head.kind,
+        sent_document: head.document,
+        precondition: Precondition::Revision(etag(&world.server["a"])),
+        request_hash: "hash".to_owned(),
+        at: At::test(500).wall,
+    };
+    assert!(world.store.claim(claim).wait().unwrap().is_none(), "bob was not asked about the second");
+    assert_eq!(world.chain("a")[0].state, OpState::Auth);
+}
+
 #[test]
 fn random_chains_lose_nothing_and_overwrite_nothing_unseen() {
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;

@@ -129,10 +129,22 @@ pub fn judged(kind: SourceKind, ops: &[Op]) -> Option<(Op, Vec<Seq>)> {
     Some(match merge::coalesce(&joined[..end])? {
         Coalesced::Write { kind, absorbed, .. } if !absorbed.is_empty() => {
             let behind = joined[1..=absorbed.len()].iter().cloned();
-            (merge::join(head.clone(), kind, behind), absorbed)
+            let whole = merge::join(head.clone(), kind, behind);
+            if takes_back(&whole) { (head.clone(), Vec::new()) } else { (whole, absorbed) }
         }
         _ => (head.clone(), Vec::new()),
     })
+}
+
+/// A place was set and set back. To a comparison with what was there before that is nothing, but the screen shows the
+/// place as it was set last, whatever the server has there by now.
+fn takes_back(whole: &Op) -> bool {
+    let (before, after) = (judge::seen_on(whole), merge::intended(whole));
+    whole.kind == OpKind::Update
+        && whole.changes.iter().any(|change| {
+            let at = |side: Option<&Value>| side.and_then(|side| change.pointer.get(side)).cloned();
+            merge::same_document(at(before.as_ref()).as_ref(), at(after).as_ref())
+        })
 }
 
 /// One step of what will happen to a record.

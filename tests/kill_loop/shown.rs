@@ -87,6 +87,23 @@ fn entries(rows: &[String]) -> Vec<String> {
     std::iter::once(rows[0].clone()).chain(rows[1..].iter().filter(is_entry).map(entry)).collect()
 }
 
+/// An age in a sentence has at least this many masked cells; one in a column has four at most.
+const SENTENCE: usize = 7;
+
+/// The row with blanks around what is masked: a mask covers the blank before an age.
+fn apart(row: &str) -> String {
+    let mut spaced = String::new();
+    let mut was_mask = false;
+    for c in row.chars() {
+        if (c == '·') != was_mask {
+            spaced.push(' ');
+        }
+        was_mask = c == '·';
+        spaced.push(c);
+    }
+    spaced
+}
+
 /// Ages in sentences (`just now`, `1m ago`) are not of one length: what follows them moves.
 fn without_ages(row: &str) -> String {
     let is_masked = |word: &str| {
@@ -94,7 +111,8 @@ fn without_ages(row: &str) -> String {
         !word.is_empty() && word.chars().all(|c| c == '·')
             || word.strip_suffix(['s', 'm', 'h', 'd']).is_some_and(is_age)
     };
-    let words: Vec<&str> = row.split(' ').filter(|word| !word.is_empty()).collect();
+    let spaced = apart(row);
+    let words: Vec<&str> = spaced.split(' ').filter(|word| !word.is_empty()).collect();
     let mut kept: Vec<String> = Vec::new();
     let mut has_age = false;
     let mut at = 0;
@@ -105,6 +123,10 @@ fn without_ages(row: &str) -> String {
             kept.push(format!("·{}", &next[end.len()..]));
             has_age = true;
             at += 2;
+        } else if words[at].chars().count() >= SENTENCE && words[at].chars().all(|c| c == '·') {
+            kept.push("·".to_owned());
+            has_age = true;
+            at += 1;
         } else {
             kept.push(words[at].to_owned());
             at += 1;
@@ -130,4 +152,15 @@ fn without_clock(row: &str) -> String {
 
 fn pad(row: &str, columns: usize) -> String {
     format!("{row}{}", " ".repeat(columns.saturating_sub(ebbtide::ui::text::width(row))))
+}
+
+#[test]
+fn an_age_in_a_sentence_is_the_same_however_old() {
+    for (young, old) in [
+        ("│ MINE  op 1, you, just····        ││ x", "│ MINE  op 1, you,·······          ││ x"),
+        ("│ record just···· (op 1). Since (noticed just now).", "│ record······· (op 1). Since (noticed··· ago)."),
+    ] {
+        assert_eq!(without_ages(young), without_ages(old));
+    }
+    assert_ne!(without_ages("│ a, just····│ x"), without_ages("│ b,·······│ x"));
 }

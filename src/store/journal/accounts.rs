@@ -77,6 +77,18 @@ pub(in crate::store) fn inherit(journal: &Journal, from: Seq, to: Seq) -> Result
     Ok(())
 }
 
+/// An op takes another over: it goes under a consent only where both do.
+pub(in crate::store) fn share(journal: &Journal, seq: Seq, with: Seq) -> Result<()> {
+    journal
+        .connection
+        .prepare_cached(
+            "UPDATE ops SET confirmed_as = NULL WHERE seq = ?1 \
+             AND confirmed_as IS NOT (SELECT confirmed_as FROM ops WHERE seq = ?2)",
+        )?
+        .execute((seq.0, with.0))?;
+    Ok(())
+}
+
 /// Whether an op must wait for another account; parks it if so. Asked by the claim.
 pub(in crate::store) fn keeps_back(journal: &Journal, place: &Place, seq: Seq, at: Timestamp) -> Result<bool> {
     let found: Option<(String, String)> = journal

@@ -12,7 +12,7 @@ use crate::{
         conflict::Side,
         ids::{RecordId, Revision, Seq, SourceName},
         json,
-        op::{Op, OpError, OpKind, OpState},
+        op::{NewOp, Op, OpError, OpKind, OpState},
         time::Timestamp,
     },
     store::{
@@ -132,6 +132,11 @@ fn join(journal: &Journal, head: Op, kind: OpKind, absorbed: Vec<Op>, at: Timest
     Ok(joined)
 }
 
+/// What takes an op's place was made when that was: by its instant the answer to a conflict is known as one.
+fn as_old_as(op: &Op, new: &NewOp) -> NewOp {
+    NewOp { created_at: op.created_at, ..new.clone() }
+}
+
 /// The ops an outcome was found for together become one.
 fn join_judged(journal: &Journal, place: &Place, head: Op, settle: &Settle) -> Result<Op> {
     let absorbed = behind(journal, &journal.standing(place)?, &head, &settle.joins)?;
@@ -140,6 +145,9 @@ fn join_judged(journal: &Journal, place: &Place, head: Op, settle: &Settle) -> R
     match (chain, write) {
         (Some(mut chain), Some(Coalesced::Write { kind, .. })) => {
             let head = chain.remove(0);
+            for other in &chain {
+                accounts::share(journal, head.seq, other.seq)?;
+            }
             join(journal, head, kind, chain, settle.at)
         }
         _ => {
@@ -232,6 +240,7 @@ pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()>
             let standing = journal.place_of(op.seq)?;
             journal.set_state(op.seq, OpState::Superseded, at)?;
             if journal.known(new.op_id)?.is_none() {
+                let new = &as_old_as(&op, new);
                 let made = journal.insert(new, &place, OpState::Queued, op.after, Standing::At(standing), None)?;
                 accounts::inherit(journal, op.seq, made)?;
                 let moved = Moved::There(new.document.clone());
@@ -254,6 +263,7 @@ pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()>
             let standing = journal.place_of(op.seq)?;
             match new {
                 Some(new) => {
+                    let new = &as_old_as(&op, new);
                     journal.set_state(op.seq, OpState::Superseded, at)?;
                     let made = journal.insert(new, &place, OpState::Queued, op.after, Standing::At(standing), None)?;
                     accounts::inherit(journal, op.seq, made)?;

@@ -68,8 +68,8 @@ pub(in crate::store) fn open(
     let updated = journal
         .connection
         .prepare_cached(
-            "UPDATE conflicts SET theirs = ?2, theirs_revision = ?3, base = ?4, \
-             detected_at = CASE WHEN theirs IS ?2 AND base IS ?4 THEN detected_at ELSE ?5 END WHERE seq = ?1 AND resolved_at IS NULL",
+            "UPDATE conflicts SET theirs = ?2, theirs_revision = ?3, base = ?4, detected_at = ?5 \
+             WHERE seq = ?1 AND resolved_at IS NULL",
         )?
         .execute(params![op.seq.0, ops::text_of(theirs), revision, ops::text_of(base), at.0])?;
     if updated == 0 {

@@ -197,7 +197,11 @@ impl Push {
                 && job.base.as_ref().is_none_or(|base| base.revision == revision)
         });
         let document = policy::normal(self.kind, theirs.as_ref());
-        let base = BaseWrite { record: record.clone(), document, revision, found: true, at: cx.at.wall };
+        let is_deleter =
+            self.jobs.get(record).and_then(|job| job.ops.first()).is_some_and(|op| op.kind == OpKind::Delete);
+        // A deletion of ours whose answer was lost is no other's doing.
+        let found = !(doubted && is_deleter && outcome == Outcome::Acked);
+        let base = BaseWrite { record: record.clone(), document, revision, found, at: cx.at.wall };
         let joins = self.jobs.get_mut(record).map(|job| std::mem::take(&mut job.joins)).unwrap_or_default();
         let settle = SettleOp { joins, ..SettleOp::of(seq, outcome, cx.at.wall) };
         self.finish(cx, record, (!known).then(|| Arc::new(base)), vec![settle]);

@@ -224,14 +224,19 @@ fn text(key: DraftKey, version: i64) -> DraftText {
     DraftText { key, version: DraftVersion(version) }
 }
 
+/// A draft of the whole record, begun.
+fn begin_draft(world: &World, id: &str) -> DraftKey {
+    let key = DraftKey { record: tasks().record(id), target: DraftTarget::Document };
+    let drafts = vec![snapshot(&key, "{}", Versions::new(0, 1))];
+    world.store.commit_ui(&session(), UiCommit { drafts, ..UiCommit::default() }).wait().unwrap();
+    key
+}
+
 #[test]
 fn a_record_that_is_to_be_deleted_shows_that_beside_a_draft_too() {
     let mut world = World::new();
     world.pull(&[("a", json!({"n": 1}))]);
-    let key = DraftKey { record: tasks().record("a"), target: DraftTarget::Document };
-    let write = snapshot(&key, "{}", Versions::new(0, 1));
-    let draft = UiCommit { drafts: vec![write], ..UiCommit::default() };
-    world.store.commit_ui(&session(), draft).wait().unwrap();
+    begin_draft(&world, "a");
     let op = world.edit("a", None);
     world.store.queue(QueueEdit { op, draft: None, session: None, activity: None }).wait().unwrap();
     assert_eq!(world.window("", Anchor::First, 5).rows[0].mark, RecordMark::Deleted);
@@ -241,10 +246,7 @@ fn a_record_that_is_to_be_deleted_shows_that_beside_a_draft_too() {
 fn queueing_the_same_op_twice_is_one_op_and_takes_the_draft_along() {
     let mut world = World::new();
     world.pull(&[("a", json!({"n": 1}))]);
-    let key = DraftKey { record: tasks().record("a"), target: DraftTarget::Document };
-    let write = snapshot(&key, "{}", Versions::new(0, 1));
-    let draft = UiCommit { drafts: vec![write], ..UiCommit::default() };
-    world.store.commit_ui(&session(), draft).wait().unwrap();
+    let key = begin_draft(&world, "a");
     assert_eq!(world.window("", Anchor::First, 5).rows[0].mark, RecordMark::Draft);
     assert!(world.reader().protected(&tasks()).unwrap().is_empty(), "a draft outlives its record, it does not hold it");
     let op = world.edit("a", Some(json!({"n": 2})));

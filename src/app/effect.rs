@@ -128,6 +128,7 @@ pub struct Answer {
     pub conflict: i64,
     pub take: Take,
     pub document: Option<Value>,
+    /// When what the rule was tried on was found.
     pub seen: Timestamp,
 }
 

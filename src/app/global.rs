@@ -134,7 +134,10 @@ impl App {
                     status.paused || status.connectivity.state == ConnectivityState::ForcedOffline
                 };
                 match self.world.sources.iter().find(|status| held(status)) {
-                    Some(status) if status.paused => self.tell("Sync is paused: it begins when you let it go on"),
+                    Some(status) if status.paused => {
+                        let text = format!("`{}` is paused: its sync begins when you let it go on", status.source);
+                        self.tell(&text);
+                    }
                     Some(_) => self.tell("You keep ebbtide offline: sync begins when you let it go on"),
                     None => self.tell("Sync asked for"),
                 }

@@ -120,7 +120,8 @@ fn joined(kind: SourceKind, ops: &[Op]) -> &[Op] {
 
 /// What is judged where the record moved: the head with the ops a claim would make one write of, and the numbers of those.
 /// A rule or a policy then says the same whether the move is met before the claim or after it. An op that was made when
-/// another version of the record was known here is judged by itself: what was on the screen in between counts.
+/// another version of the record was known here, or that sets back what one before it set, is judged by itself: what was on
+/// the screen in between counts.
 pub fn judged(kind: SourceKind, ops: &[Op]) -> Option<(Op, Vec<Seq>)> {
     let head = ops.first()?;
     let joined = joined(kind, ops);

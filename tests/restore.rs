@@ -662,6 +662,27 @@ fn a_kill_between_a_filter_without_a_match_and_its_answer_comes_back_without_a_r
     assert_eq!(again.app.session()["record"], live.app.session()["record"]);
 }
 
+#[test]
+fn a_kill_between_a_filter_that_takes_the_selected_row_and_its_answer_selects_the_row_it_would_have() {
+    for way in ["gg".to_owned(), "j".repeat(5), "j".repeat(60), format!("ssS{}", "j".repeat(9))] {
+        let mut bench = Bench::new(setup((120, 36)), world(), NOW);
+        bench.press(&format!("2{way}"));
+        let cursor = bench.app.records().selected().unwrap();
+        bench.slow = true;
+        bench.press("/");
+        let is_editor = bench.data.local(&cursor).unwrap()["role"] == "editor";
+        bench.paste(if is_editor { "role:viewer" } else { "role:editor" });
+        let mut live = bench.clone();
+        live.settle();
+        assert_ne!(live.app.records().selected(), Some(cursor), "the filter takes the row away");
+        let again = bench.restart();
+        assert_eq!(again.app.records().selected(), live.app.records().selected(), "{way}");
+        for pane in ["records", "record"] {
+            assert_eq!(again.app.session()[pane], live.app.session()[pane], "{way}");
+        }
+    }
+}
+
 /// A slice without the top row of a list. Where others' edits moved the cursor's record further from it than a window
 /// reaches, a smaller screen must begin elsewhere; the cursor stays.
 fn without_top(slice: &Slice) -> Slice {

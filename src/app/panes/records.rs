@@ -58,6 +58,8 @@ pub struct ListView {
     /// How many rows come before the top, as shown last.
     pub rank: Option<u64>,
     pub filter: TextInput,
+    /// The filter was changed, and no row that passes it is here yet: the cursor is still one of the rows before.
+    pub is_narrowing: bool,
     pub sort: Sort,
     pub marks: BTreeSet<RecordId>,
     pub first_column: usize,

@@ -151,8 +151,8 @@ impl Records {
     pub(super) fn anchor(&self) -> Anchor {
         match (&self.anchor, &self.list.top) {
             (Some(anchor), _) => anchor.clone(),
-            (None, Some(top)) => Anchor::At(top.clone()),
-            (None, None) => Anchor::First,
+            (None, Some(top)) if !self.list.is_narrowing => Anchor::At(top.clone()),
+            (None, _) => Anchor::First,
         }
     }
 
@@ -231,6 +231,7 @@ impl Records {
 
     pub(super) fn filter_changed(&mut self) {
         self.goal = None;
+        self.list.is_narrowing = !self.list.filter.is_empty();
         if self.list.filter.is_empty() {
             self.anchor = self.list.cursor.clone().map(Anchor::At).or(Some(Anchor::First));
         } else {
@@ -292,6 +293,7 @@ impl Records {
         if self.loaded.is_none()
             && found.is_none()
             && self.goal.is_none()
+            && !self.list.is_narrowing
             && let Some(id) = &wanted
             && self.list.top.as_ref() != Some(id)
             && !(new.at_start && new.at_end)
@@ -344,6 +346,7 @@ impl Records {
         // Killed between a filter that leaves nothing and its answer, the record pane does not know that yet.
         let is_empty_at_first = self.loaded.is_none() && new.rows.is_empty();
         self.loaded = Some(new);
+        self.list.is_narrowing = false;
         if let Some(row) = self.rows().get(index) {
             self.list.cursor = Some(row.id.clone());
         }
@@ -378,7 +381,7 @@ impl Records {
             let before = || old[..at].iter().rev().find_map(|row| place(&row.id));
             return after.or_else(before).unwrap_or(0);
         }
-        if !same_list && self.loaded.is_some() {
+        if self.list.is_narrowing || (!same_list && self.loaded.is_some()) {
             return 0;
         }
         if let (Some(id), None) = (&self.list.cursor, &new.query.sort.by) {

@@ -9,8 +9,8 @@ use ebbtide::app::effect::Effect;
 use ebbtide::model::{
     activity::Severity,
     conflict::Conflict,
-    ids::{CollectionKey, Revision},
-    op::{OpError, OpState},
+    ids::{CollectionKey, Revision, Seq},
+    op::{Op, OpError, OpState},
     spend::{Spent, SpentToday},
     sync_status::*,
     time::{At, Timestamp},
@@ -119,7 +119,7 @@ fn outbox(data: &mut Fake) {
     bo["role"] = json!("admin");
     data.op(&key("users").record("u_00042"), Some(bo), OpState::Queued, NOW - 20);
     let mut sent = data.ops[2].clone();
-    sent.seq = ebbtide::model::ids::Seq(111);
+    sent.seq = Seq(111);
     sent.state = OpState::Acked;
     sent.settled_at = Some(wall(NOW - 3_120));
     data.history.push(sent);
@@ -1176,6 +1176,30 @@ fn a_kept_version_is_compared_restored_as_an_edit_and_taken_back() {
     bench.press("y");
     let op = bench.data.ops.last().unwrap();
     assert_eq!((op.kind.word(), op.record.id.as_str()), ("create", "p_gone"), "a record that is gone is made anew");
+}
+
+#[test]
+fn a_change_is_called_queued_until_it_was_sent() {
+    for with_another in [false, true] {
+        let mut bench = in_condition("few", (120, 36));
+        bench.press("2dy");
+        let op = bench.data.ops.last().unwrap().clone();
+        let said = format!("{} delete (op {})", op.record, op.seq);
+        assert!(bench.screen().contains(&format!("Queued: {said}")), "{}", bench.screen());
+        bench.changed();
+        assert!(bench.screen().contains(&format!("Queued: {said}")), "it waits still: {}", bench.screen());
+        bench.data.ops.retain(|other| other.seq != op.seq);
+        let settled = |seq: i64, state, at| Op { seq: Seq(seq), state, settled_at: Some(wall(at)), ..op.clone() };
+        if with_another {
+            bench.data.history.insert(0, settled(op.seq.0, OpState::Superseded, NOW));
+            bench.data.history.insert(0, settled(op.seq.0 - 1, OpState::Acked, NOW + 1));
+        } else {
+            bench.data.history.insert(0, settled(op.seq.0, OpState::Acked, NOW));
+        }
+        bench.changed();
+        let screen = bench.screen();
+        assert!(screen.contains(&format!("Sent: {said}")) && !screen.contains("u undo"), "{screen}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use keybinds::KeyInput;
 
 use crate::{
     app::{
-        Ahead, App, Job,
+        Ahead, App, Job, Told,
         action::Action,
         command::Scope,
         effect::{Effect, Need},
@@ -19,6 +19,8 @@ use crate::{
     model::{
         activity::{Activity, Severity},
         draft::DraftWrite,
+        ids::{OpId, Seq},
+        op::{Op, OpState},
     },
 };
 
@@ -103,16 +105,24 @@ impl App {
         self.loads.mark(&Changed { records, outbox: true, activity: true, drafts: true });
     }
 
-    fn queued(&mut self, op_id: crate::model::ids::OpId, seq: crate::model::ids::Seq) {
+    fn queued(&mut self, op_id: OpId, seq: Seq) {
         if let Some((record, text)) = self.world.saving.remove(&op_id) {
-            self.say(
-                Severity::Info,
-                "outbox",
-                format!("Queued: {record} {text} (op {seq})"),
-                self.keymap.any_key(Action::Undo).map(|key| format!("{key} undo")),
-            );
+            let what = format!("{record} {text} (op {seq})");
+            let told = Told { seq, message: format!("Queued: {what}"), sent: format!("Sent: {what}") };
+            let hint = self.keymap.any_key(Action::Undo).map(|key| format!("{key} undo"));
+            self.say(Severity::Info, "outbox", &*told.message, hint);
+            self.told = Some(told);
         }
         self.mark_changed(true);
+    }
+
+    /// The message row says of a change that it is queued, with the key that takes it back, until it was sent.
+    fn note_sent(&mut self, history: &[Op]) {
+        let is_said = |told: &Told| self.message.as_ref().is_some_and(|message| message.text == told.message);
+        let Some(told) = self.told.take_if(|told| !is_said(told) || has_been_sent(told.seq, history)) else { return };
+        if is_said(&told) {
+            self.message = Some(Activity::new(self.now.wall, Severity::Info, "outbox", told.sent));
+        }
     }
 
     /// The engine's rows are in the log already. Their text shows unless it would push away something more urgent.
@@ -158,8 +168,9 @@ impl App {
             Found::Overview(overview) => {
                 self.world.overview.clone_from(overview);
             }
-            Found::Outbox { counts, .. } => {
+            Found::Outbox { counts, history, .. } => {
                 self.world.counts = *counts;
+                self.note_sent(history);
                 self.greet();
             }
             _ => {}
@@ -423,6 +434,18 @@ impl App {
             self.screen.in_place = false;
         }
     }
+}
+
+/// By itself, or as a part of the change before it.
+fn has_been_sent(seq: Seq, history: &[Op]) -> bool {
+    let Some(op) = history.iter().find(|op| op.seq == seq) else { return false };
+    let took_it_along = |other: &Op| {
+        other.record == op.record
+            && other.seq < seq
+            && other.state == OpState::Acked
+            && other.settled_at >= op.settled_at
+    };
+    op.state == OpState::Acked || (op.state == OpState::Superseded && history.iter().any(took_it_along))
 }
 
 /// What may be done while nothing of it can be seen.

@@ -39,7 +39,7 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::model::{
     activity::Activity,
     draft::{DraftTarget, DraftWrite},
-    ids::{CollectionKey, RecordKey, SessionName},
+    ids::{CollectionKey, RecordKey, Seq, SessionName},
     json::Pointer,
     session::{SavedSession, Slice, UiCommit},
     source::SourceSpec,
@@ -200,6 +200,8 @@ pub struct App {
     confirm: Option<Question>,
     /// What the message row says.
     message: Option<Activity>,
+    /// The change the message row calls queued.
+    told: Option<Told>,
     loads: Loads,
     jobs: Vec<(RecordKey, Job)>,
     /// What was typed after an editor was asked for and before its record was read: it is meant for the editor.
@@ -210,6 +212,15 @@ pub struct App {
     drafts: Vec<DraftWrite>,
     activity: Vec<Activity>,
     resumed: Option<saving::Resumed>,
+}
+
+#[derive(Debug, Clone)]
+struct Told {
+    seq: Seq,
+    /// What it says of it.
+    message: String,
+    /// What is to be said once it was sent.
+    sent: String,
 }
 
 #[derive(Debug, Clone)]

@@ -133,6 +133,7 @@ pub fn rebuild(at: &At, setup: Setup, saved: SavedSession, drafts: KeptDrafts) -
         recovery: found.pane(&seen),
         confirm: None,
         message: None,
+        told: None,
         loads: Loads::default(),
         jobs: Vec::new(),
         ahead: Vec::new(),

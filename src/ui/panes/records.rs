@@ -17,6 +17,10 @@ use crate::{
 };
 
 const AGE: usize = 4;
+/// So much of the first column, the name of a record nearly always, is shown before any of the next.
+const TITLE: usize = 16;
+/// So much of an id and of the other columns.
+const BEGINNING: usize = 8;
 
 pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
     let pane = app.records();
@@ -125,14 +129,12 @@ impl Columns {
         let (top, _) = pane.window(height);
         let rows: Vec<&Row> = pane.rows().iter().skip(top).take(height).collect();
         // Four cells before the id, one after the age.
-        let mut room = usize::from(inner.width).saturating_sub(4 + AGE + 2);
+        let room = usize::from(inner.width).saturating_sub(4 + AGE + 2);
         let widest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0);
-        let id = widest(&mut rows.iter().map(|row| text::width(&row.id.0)))
+        let mut id = widest(&mut rows.iter().map(|row| text::width(&row.id.0)))
             .next_multiple_of(2)
             .clamp(6, (room * 35 / 100).clamp(8, 24))
             .min(room);
-        room = room.saturating_sub(id + 2);
-        let mut fields = Vec::new();
         let columns = pane.columns();
         let first = pane.view().first_column.min(columns.len().saturating_sub(1));
         let mut hidden = first;
@@ -148,34 +150,28 @@ impl Columns {
                 (index, name, natural)
             })
             .collect();
-        while !wanted.is_empty() {
-            let spaces = 2 * (wanted.len() - 1);
-            let natural: usize = wanted.iter().map(|(_, _, width)| *width).sum();
-            if natural + spaces <= room {
-                // The last column takes what is left.
-                fields = wanted;
-                break;
-            }
-            let least: usize = wanted.iter().map(|(_, _, width)| (*width).min(8)).sum();
-            if least + spaces > room && wanted.len() > 1 {
-                wanted.pop();
-                hidden += 1;
-                continue;
-            }
-            let mut over = (natural + spaces).saturating_sub(room);
-            while over > 0 {
-                let Some(widest) =
-                    wanted.iter_mut().max_by_key(|(_, _, width)| *width).filter(|(_, _, width)| *width > 1)
-                else {
-                    break;
-                };
-                widest.2 -= 1;
-                over -= 1;
-            }
-            fields = wanted;
-            break;
+        // A name that can be read is worth more than one more column of beginnings, and more than a whole id.
+        let floors = |wanted: &[(usize, String, usize)]| -> Vec<usize> {
+            let limits = std::iter::once(TITLE).chain(std::iter::repeat(BEGINNING));
+            wanted.iter().zip(limits).map(|((_, _, width), limit)| limit.min(*width)).collect()
+        };
+        let taken = |id: usize, widths: &[usize]| id + widths.iter().map(|width| width + 2).sum::<usize>();
+        while wanted.len() > 1 && taken(id.min(BEGINNING), &floors(&wanted)) > room {
+            wanted.pop();
+            hidden += 1;
         }
-        Self { id, fields, hidden }
+        let floors = floors(&wanted);
+        let natural: Vec<usize> = wanted.iter().map(|(_, _, width)| *width).collect();
+        for _ in room..taken(id, &natural) {
+            let above =
+                wanted.iter_mut().map(|(_, _, width)| width).zip(&floors).filter(|(width, floor)| **width > **floor);
+            match above.max_by_key(|(width, _)| **width) {
+                Some((width, _)) => *width -= 1,
+                None if id > BEGINNING => id -= 1,
+                None => wanted.iter_mut().for_each(|(_, _, width)| *width = (*width - 1).max(1)),
+            }
+        }
+        Self { id, fields: wanted, hidden }
     }
 
     fn heading(&self, app: &App, canvas: &mut Canvas<'_>, line: Area) {

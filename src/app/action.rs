@@ -113,6 +113,8 @@ pub enum Action {
     EditorUndo,
     EditorRedo,
     FormatText,
+    FindInText,
+    ReadOtherwise,
     MergeDraft,
     DropDraft,
     // Demo.

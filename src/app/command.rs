@@ -396,6 +396,22 @@ pub const COMMANDS: &[Command] = &[
     command!(EditorRedo, "editor_redo", "redo", "redo typing", "do it again", [Editor]),
     command!(FormatText, "format_text", "format", "format the JSON", "lay the JSON out evenly", [Editor]),
     command!(
+        FindInText,
+        "find_in_text",
+        "find",
+        "find in the text",
+        "enter goes to the next place, up to the one before",
+        [Editor]
+    ),
+    command!(
+        ReadOtherwise,
+        "read_otherwise",
+        "text or JSON",
+        "text or JSON",
+        "read what is typed into a field as a text, or as JSON",
+        [Editor]
+    ),
+    command!(
         MergeDraft,
         "merge_draft",
         "merge",

@@ -4,6 +4,7 @@ use crate::app::{
     App,
     action::Action,
     pane::{Pane, PaneName},
+    panes::editor::Sheet,
     screen::Screen,
 };
 
@@ -77,6 +78,9 @@ pub fn hints(app: &App) -> Vec<Hint> {
             Action::CopyJson if top == PaneName::Drafts => (key(action), "copy"),
             Action::MergeDraft if app.editor.is_merging() => (key(action), "put it into the text"),
             Action::Open if top == PaneName::Conflicts && typing => (key(action), "take it"),
+            Action::QueueDraft if app.editor.sheet().is_some_and(Sheet::is_scalar) => {
+                (Some("enter".to_owned()), command.hint)
+            }
             Action::NextTab if top == PaneName::Conflicts => (key(action), "next conflict"),
             Action::NextTab if top == PaneName::Help => (key(action), "another pane"),
             Action::NextTab if typing => (key(action), "complete"),

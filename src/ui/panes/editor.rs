@@ -107,7 +107,7 @@ fn field_footer(sheet: &Sheet) -> String {
         return "m mine  t theirs  b base  esc later".to_owned();
     }
     let enter = if sheet.is_scalar() { "enter queue" } else { "F2 queue" };
-    format!("{enter}  ctrl-t text or JSON  esc keep")
+    format!("{enter}  esc keep")
 }
 
 fn base_name(sheet: &Sheet) -> String {

@@ -242,8 +242,11 @@ fn pushes(app: &App) -> Vec<(String, Role)> {
         let waits = push.waiting_for.as_ref().filter(|_| push.in_flight == 0);
         if let (Some(why), [_]) = (waits, app.world().sources.as_slice()) {
             // While nothing goes, nothing is counted there: the outbox itself is.
-            let why = if pending == 0 { String::new() } else { format!("  {why}") };
-            lines.push((format!("push  {}{why}", waiting(pending)), Role::Text));
+            let text = match pending {
+                0 => format!("push  {}", waiting(0)),
+                _ => format!("push  {}: {why}", words::grouped(pending)),
+            };
+            lines.push((text, Role::Text));
             continue;
         }
         let rate = push.rate.filter(|rate| *rate >= 0.1).map(|rate| format!("  {rate:.0}/s")).unwrap_or_default();

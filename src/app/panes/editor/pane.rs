@@ -97,6 +97,18 @@ impl Pane for Editor {
             }
             Action::MergeDraft => self.merge(cx),
             Action::FormatText => self.format(cx),
+            Action::FindInText => {
+                sheet.in_id = false;
+                sheet.find = Some(Find::begin(&sheet.buffer));
+                Outcome::used()
+            }
+            Action::ReadOtherwise if sheet.is_field() => {
+                sheet.reading = if sheet.reading == Reading::Json { Reading::Text } else { Reading::Json };
+                let write = sheet.write_reading();
+                sheet.judge(cx.setup, false);
+                Outcome::used().draft(write)
+            }
+            Action::ReadOtherwise => Outcome::used().notice(Severity::Info, TOPIC, "A whole record is always JSON"),
             Action::DropDraft => self.ask_to_drop(),
             _ => Outcome::ignored(),
         }
@@ -110,20 +122,6 @@ impl Pane for Editor {
         self.fit(cx);
         let Some(sheet) = self.open.as_deref_mut() else { return Outcome::ignored() };
         let control = key.mods() == Mods::CTRL;
-        match key.key() {
-            Key::Char('f') if control => {
-                sheet.in_id = false;
-                sheet.find = Some(Find::begin(&sheet.buffer));
-                return Outcome::used();
-            }
-            Key::Char('t') if control && sheet.is_field() => {
-                sheet.reading = if sheet.reading == Reading::Json { Reading::Text } else { Reading::Json };
-                let write = sheet.write_reading();
-                sheet.judge(cx.setup, false);
-                return Outcome::used().draft(write);
-            }
-            _ => {}
-        }
         if sheet.find.is_some() {
             return self.type_needle(key);
         }
@@ -217,18 +215,17 @@ impl Pane for Editor {
                 Action::OpenHelp,
             ];
         }
-        let moved = self.sheet().is_some_and(|sheet| sheet.three().is_some());
+        let sheet = self.sheet();
+        let moved = sheet.is_some_and(|sheet| sheet.three().is_some());
+        let is_one_value = sheet.is_some_and(Sheet::is_scalar);
         let mut commands = vec![Action::CloseEditor, Action::QueueDraft];
         commands.extend(moved.then_some(Action::MergeDraft));
-        commands.extend([
-            Action::OpenEditorProgram,
-            Action::EditorUndo,
-            Action::EditorRedo,
-            Action::NextProblem,
-            Action::FormatText,
-            Action::DropDraft,
-            Action::OpenHelp,
-        ]);
+        commands.extend(sheet.is_some_and(Sheet::is_field).then_some(Action::ReadOtherwise));
+        commands.extend([Action::OpenEditorProgram, Action::EditorUndo, Action::EditorRedo]);
+        if !is_one_value {
+            commands.extend([Action::NextProblem, Action::FormatText, Action::FindInText]);
+        }
+        commands.extend([Action::DropDraft, Action::OpenHelp]);
         commands
     }
 }

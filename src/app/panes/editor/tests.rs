@@ -139,6 +139,8 @@ impl Desk {
                 "F8" => Some(Action::NextProblem),
                 "Ctrl+z" => Some(Action::EditorUndo),
                 "Ctrl+y" => Some(Action::EditorRedo),
+                "Ctrl+f" => Some(Action::FindInText),
+                "Ctrl+t" => Some(Action::ReadOtherwise),
                 _ => None,
             };
             match action {

@@ -3,18 +3,22 @@
 
 mod common;
 
-use common::rig::{Rig, id, tasks};
+use common::{
+    proxy::{Fault, Kind, answer},
+    rig::{Rig, id, tasks},
+};
 use ebbtide::{
     model::{
         edit,
         ids::{OpId, Seq},
         op::{NewOp, OpKind, OpState},
+        sync_status::ConnectivityState,
         time::Clock,
     },
     store::{OpenMode, Store},
 };
 use serde_json::{Value, json};
-use std::{process::Command, sync::Arc};
+use std::sync::Arc;
 
 const OPS: u64 = 500;
 const POISON: u64 = 250;
@@ -46,6 +50,22 @@ fn queue_all(rig: &Rig) -> Seq {
     queued[usize::try_from(POISON).unwrap()].seq
 }
 
+/// Runs `ebbtide --json` on the rig's data and server; what it prints.
+fn command_line(rig: &Rig) -> impl Fn(&[&str], i32) -> Value + use<> {
+    let dir = rig.dir.path().to_path_buf();
+    let config = dir.join("config.toml");
+    let text = format!(
+        "[[source]]\nname = \"demo\"\nkind = \"firebase\"\nurl = \"http://{}\"\n[[source.collection]]\nname = \"tasks\"\n",
+        rig.proxy.address
+    );
+    std::fs::write(&config, text).unwrap();
+    move |args, code| {
+        let output = common::ebbtide(&dir, &config, args).arg("--json").output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
 #[test]
 fn one_refused_edit_of_five_hundred_waits_alone_and_is_repaired() {
     let rig = Rig::new(0);
@@ -70,18 +90,7 @@ fn one_refused_edit_of_five_hundred_waits_alone_and_is_repaired() {
     running.stop();
 
     // From the command line, where a script finds it and repairs it.
-    let config = rig.dir.path().join("config.toml");
-    let text = format!(
-        "[[source]]\nname = \"demo\"\nkind = \"firebase\"\nurl = \"http://{}\"\n[[source.collection]]\nname = \"tasks\"\n",
-        rig.proxy.address
-    );
-    std::fs::write(&config, text).unwrap();
-    let run = |args: &[&str], code: i32| -> Value {
-        let mut command: Command = common::ebbtide(rig.dir.path(), &config, args);
-        let output = command.arg("--json").output().unwrap();
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {output:?}");
-        serde_json::from_slice(&output.stdout).unwrap()
-    };
+    let run = command_line(&rig);
     let listed = run(&["outbox", "list"], 0);
     assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
     assert_eq!(listed[0]["seq"], json!(poison));
@@ -96,4 +105,49 @@ fn one_refused_edit_of_five_hundred_waits_alone_and_is_repaired() {
     assert_eq!(rig.there().get(&id(POISON).0), Some(&json!({"n": 250, "such": true})));
     assert_eq!(run(&["get", "tasks", &id(POISON).0], 0)["state"], "synced");
     rig.end();
+}
+
+#[test]
+fn a_write_the_rules_deny_to_everybody_is_refused_once_although_reading_is_allowed() {
+    let rig = Rig::new(3);
+    let mut running = rig.start();
+    running.until("everything is here", |running| running.records() == 3);
+    let denied = || Fault::Say(answer("401 Unauthorized", &[], r#"{"error":"Permission denied"}"#));
+    rig.proxy.fail_always(Some(Kind::Create), denied());
+    let new = tasks().record("not-allowed");
+    let seq = running.save(&new, Some(json!({"n": 9})));
+    running.until("it is in quarantine", |running| running.reader.counts().unwrap().rejected == 1);
+    let op = running.reader.op(seq).unwrap().unwrap();
+    let error = op.last_error.unwrap();
+    assert_eq!((error.status, error.message.as_str()), (Some(401), "Permission denied"));
+    // Once, and once more after it was seen that reading needs no credentials.
+    assert_eq!(rig.proxy.count(Kind::Create), 2);
+    running.set(&id(1), "title", json!("others go on"));
+    running.until("the other edit arrived", |running| running.reader.counts().unwrap().pending() == 1);
+    assert_eq!(rig.proxy.count(Kind::Create), 2);
+    assert_eq!(running.connectivity(), ConnectivityState::Online);
+    running.stop();
+    rig.proxy.heal();
+    rig.end();
+}
+
+#[test]
+fn a_single_sync_ends_only_when_the_refusal_is_known() {
+    for round in 0..8 {
+        let rig = Rig::new(1);
+        let run = command_line(&rig);
+        let denied = || Fault::Say(answer("403 Forbidden", &[], r#"{"error":"Permission denied"}"#));
+        rig.proxy.fail_always(Some(Kind::Create), denied());
+        run(&["put", "tasks", "not-allowed", r#"{"n": 1}"#], 0);
+        let after = run(&["sync"], 5);
+        assert_eq!(
+            (&after["outbox"]["rejected"], &after["outbox"]["pending"]),
+            (&json!(1), &json!(1)),
+            "{round}: {after}"
+        );
+        let listed = run(&["outbox", "list"], 0);
+        assert_eq!(listed[0]["last_error"]["status"], 403, "{listed}");
+        rig.proxy.heal();
+        rig.end();
+    }
 }

@@ -347,14 +347,15 @@ async fn refusals_carry_the_servers_words() {
     let (got, _) = push_to(Act::Send(answer("400 Bad Request", &[], body))).await;
     assert_eq!(got, Answer::Rejected { status: 400, message: "Invalid data; couldn't parse".to_owned() });
     let (got, _) = push_to(Act::Send(answer("401 Unauthorized", &[], r#"{"error":"Auth token is expired"}"#))).await;
-    assert_eq!(got, Answer::Unauthorized { message: "Auth token is expired".to_owned() });
+    let expired = "Auth token is expired".to_owned();
+    assert_eq!(got, Answer::Unauthorized { status: Some(401), is_denied: false, message: expired });
 }
 
 #[tokio::test]
 async fn denied_by_rules_is_a_refusal_only_where_we_said_who_we_are() {
     let denied = || Act::Send(answer("401 Unauthorized", &[], r#"{"error":"Permission denied"}"#));
     let (got, _) = push_to(denied()).await;
-    assert!(matches!(got, Answer::Unauthorized { .. }), "{got:?}");
+    assert!(matches!(got, Answer::Unauthorized { is_denied: true, .. }), "{got:?}");
     let server = Scripted::start(vec![denied()]).await;
     let (remote, _dir) = signed(&server.url());
     let (got, _) = remote.push(&update()).await;
@@ -422,7 +423,10 @@ async fn credentials_that_cannot_be_read_ask_for_credentials() {
     let spec = spec("http://127.0.0.1:9", AuthSpec::Env("EBBTIDE_TEST_NO_SUCH_VARIABLE".to_owned()));
     let remote = Remote::new(&spec, Arc::new(Still)).unwrap();
     let (got, _) = remote.push(&update()).await;
-    assert!(matches!(&got, Answer::Unauthorized { message } if message.contains("is not set")), "{got:?}");
+    assert!(
+        matches!(&got, Answer::Unauthorized { status: None, message, .. } if message.contains("is not set")),
+        "{got:?}"
+    );
     let (probe, _) = remote.probe().await;
     assert_eq!(probe.chain.last().map(|fact| (fact.link, fact.ok)), Some((Link::Auth, false)));
 }

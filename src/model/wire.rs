@@ -108,8 +108,9 @@ pub enum Answer {
     InDoubt(Trouble),
     /// The server said it did nothing and to come back later (429, 503).
     Later { status: u16, after: Option<Duration>, message: String },
-    /// Credentials are needed or expired.
-    Unauthorized { message: String },
+    /// Credentials are needed or expired; or nobody is signed in, and `is_denied`: the backend's rules say no to anybody.
+    /// `status` is `None` where no request was made.
+    Unauthorized { status: Option<u16>, is_denied: bool, message: String },
     /// Something between us and the backend answered. Credentials must not be repeated to it.
     Portal(Trouble),
 }

@@ -221,7 +221,9 @@ fn redact_answer(answer: Answer, token: &Token) -> Answer {
     match answer {
         Answer::Rejected { status, message } => Answer::Rejected { status, message: token.redact(&message) },
         Answer::Later { status, after, message } => Answer::Later { status, after, message: token.redact(&message) },
-        Answer::Unauthorized { message } => Answer::Unauthorized { message: token.redact(&message) },
+        Answer::Unauthorized { status, is_denied, message } => {
+            Answer::Unauthorized { status, is_denied, message: token.redact(&message) }
+        }
         Answer::NotSent(trouble) => Answer::NotSent(redact_trouble(trouble, token)),
         Answer::InDoubt(trouble) => Answer::InDoubt(redact_trouble(trouble, token)),
         Answer::Portal(trouble) => Answer::Portal(redact_trouble(trouble, token)),

@@ -86,7 +86,9 @@ pub(crate) fn answer(
         Class::Done => accept(reply).unwrap_or_else(misshapen),
         Class::Precondition => refuse(reply).unwrap_or_else(misshapen),
         Class::Gone => Answer::Gone,
-        Class::Unauthorized => Answer::Unauthorized { message: words(reply) },
+        Class::Unauthorized => {
+            Answer::Unauthorized { status: Some(reply.status), is_denied: is_denied(reply), message: words(reply) }
+        }
         Class::Refused => Answer::Rejected { status: reply.status, message: words(reply) },
         Class::Later => Answer::Later { status: reply.status, after: retry_after(reply), message: words(reply) },
         Class::Ambiguous => Answer::InDoubt(trouble(reply)),

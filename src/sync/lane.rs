@@ -104,6 +104,8 @@ pub(super) struct Lane {
     read_only: bool,
     tracker: Tracker,
     credentials: Credentials,
+    /// What waits for credentials is being queued again.
+    is_releasing: bool,
     /// When credentials were read anew last (monotonic).
     refreshed_at: Option<Duration>,
     paused: bool,
@@ -136,6 +138,7 @@ impl Lane {
             read_only: spec.read_only,
             tracker: Tracker::new(https, settings.probe_every),
             credentials: Credentials::Fine { released: false },
+            is_releasing: false,
             refreshed_at: None,
             paused: false,
             hold: None,
@@ -194,6 +197,7 @@ impl Lane {
         let deciding = self.credentials == Credentials::Refreshing && self.tracker.is_probing();
         !unknown
             && !deciding
+            && !self.is_releasing
             && self.pull_first.is_none()
             && self.push.is_idle(open && !self.read_only && !self.is_barred())
             && self.pulls.iter().all(|pull| pull.is_idle(self.may_pull()))

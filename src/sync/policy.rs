@@ -52,6 +52,7 @@ pub(super) enum Meaning {
     },
     NeedsCredentials {
         message: String,
+        is_denied: bool,
         error: OpError,
     },
 }
@@ -82,8 +83,8 @@ pub(super) fn meaning(answer: Answer, kind: OpKind, at: Timestamp) -> Meaning {
             counts: true,
             error: error(Some(status), message),
         },
-        Answer::Unauthorized { message } => {
-            Meaning::NeedsCredentials { error: error(Some(401), message.clone()), message }
+        Answer::Unauthorized { status, is_denied, message } => {
+            Meaning::NeedsCredentials { error: error(status, message.clone()), is_denied, message }
         }
         // Whoever answered may have passed the write on.
         Answer::Portal(trouble) => {
@@ -196,7 +197,7 @@ mod tests {
             Meaning::NotApplied { counts: true, after: Some(after), .. } if after == Duration::from_secs(9)
         ));
         assert!(matches!(
-            read(Answer::Unauthorized { message: "expired".to_owned() }, update),
+            read(Answer::Unauthorized { status: Some(401), is_denied: false, message: "expired".to_owned() }, update),
             Meaning::NeedsCredentials { .. }
         ));
         assert!(matches!(

@@ -38,6 +38,8 @@ struct Script {
     seconds: u64,
     /// What somebody did to the wall clock.
     clock_set_by_ms: i64,
+    /// What an earlier run parked for credentials was queued again.
+    is_begun: bool,
     asked: Vec<Effect>,
 }
 
@@ -171,7 +173,7 @@ impl Script {
             }],
         };
         let machine = Machine::new(&[source], &settings, false);
-        let mut script = Self { machine, seconds: 1, clock_set_by_ms: 0, asked: Vec::new() };
+        let mut script = Self { machine, seconds: 1, clock_set_by_ms: 0, is_begun: false, asked: Vec::new() };
         script.tell(Event::Started { guards });
         script
     }
@@ -223,6 +225,18 @@ impl Script {
         });
         let exchange = exchange();
         self.tell(Event::Probed { ticket, source: "s".into(), result, chain: Vec::new(), exchange });
+        if !self.is_begun && self.release(0) {
+            self.is_begun = true;
+        }
+    }
+
+    /// What waited for credentials, so many, is queued again, where that was asked for.
+    fn release(&mut self, count: u64) -> bool {
+        let asked = self.take(|effect| match effect {
+            Effect::ReleaseAuth { ticket, .. } => Some(*ticket),
+            _ => None,
+        });
+        asked.map(|ticket| self.tell(Event::AuthReleased { ticket, source: "s".into(), result: Ok(count) })).is_some()
     }
 
     /// Answers the next reading of the outbox that does not leave these records out, their time come.

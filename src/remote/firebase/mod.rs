@@ -110,7 +110,9 @@ impl Firebase {
         };
         let token = match self.credentials.token().await {
             Ok(token) => token,
-            Err(message) => return (Answer::Unauthorized { message }, self.no_exchange()),
+            Err(message) => {
+                return (Answer::Unauthorized { status: None, is_denied: false, message }, self.no_exchange());
+            }
         };
         let call = match self.call(wire) {
             Ok(call) => call,

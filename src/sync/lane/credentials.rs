@@ -58,11 +58,13 @@ impl Lane {
             return;
         }
         self.credentials = Credentials::Fine { released: true };
+        self.is_releasing = true;
         let ticket = cx.ticket();
         cx.out.push(Effect::ReleaseAuth { ticket, source: self.source.clone() });
     }
 
     pub(super) fn auth_released(&mut self, result: StoreResult<u64>) {
+        self.is_releasing = false;
         match result {
             Ok(0) => {}
             Ok(_) => self.push.outbox_changed(),

@@ -93,16 +93,7 @@ impl Push {
                 cx.signals.push(Signal::Good(exchange.clone()));
                 self.judge(cx, record, None, None);
             }
-            Meaning::Refused { error } => {
-                cx.signals.push(Signal::Good(exchange.clone()));
-                let text = format!("the server refused the {} of `{record}`: {}", request.kind.word(), error.message);
-                cx.log(Severity::Problem, "outbox", text, Some("edit it, retry it or discard it in the outbox"));
-                if doubted {
-                    self.guard(cx, record);
-                }
-                let settle = SettleOp::of(seq, Outcome::Rejected { error }, cx.at.wall);
-                self.finish(cx, record, None, vec![settle]);
-            }
+            Meaning::Refused { error } => self.refused(cx, record, request.kind, error, exchange),
             Meaning::NotApplied { broken, after, counts, error } => {
                 let unsent = matches!(broken, Break::Link(_));
                 let own = !unsent && self.is_own_trouble(cx, seq);
@@ -129,16 +120,38 @@ impl Push {
                 let wait = op_backoff(cx, seq, attempts);
                 self.doubt(cx, record, error, Some(wait));
             }
-            Meaning::NeedsCredentials { message, error } => {
+            Meaning::NeedsCredentials { message, is_denied, error } => {
+                // Since it was refused last, something was allowed with what credentials there are.
+                let again = self.is_own_trouble(cx, seq);
+                if again && is_denied {
+                    return self.refused(cx, record, request.kind, error, exchange);
+                }
                 let broken = Break::Unauthorized { message };
                 cx.signals.push(Signal::Bad { broken, exchange: exchange.clone(), after: None });
-                if doubted {
-                    return self.doubt(cx, record, error, None);
+                match (again, doubted) {
+                    (true, _) => self.put_back(cx, record, doubted, error, Some(op_backoff(cx, seq, attempts)), true),
+                    (false, true) => self.doubt(cx, record, error, None),
+                    (false, false) => {
+                        let settle = SettleOp::of(seq, Outcome::Auth { error }, cx.at.wall);
+                        self.finish(cx, record, None, vec![settle]);
+                    }
                 }
-                let settle = SettleOp::of(seq, Outcome::Auth { error }, cx.at.wall);
-                self.finish(cx, record, None, vec![settle]);
             }
         }
+    }
+
+    /// For good: a person decides what becomes of it.
+    fn refused(&mut self, cx: &mut Cx<'_>, record: &RecordKey, kind: OpKind, error: OpError, exchange: &Exchange) {
+        let Some(job) = self.jobs.get(record) else { return };
+        let Some(seq) = job.ops.first().map(|op| op.seq) else { return };
+        cx.signals.push(Signal::Good(exchange.clone()));
+        let text = format!("the server refused the {} of `{record}`: {}", kind.word(), error.message);
+        cx.log(Severity::Problem, "outbox", text, Some("edit it, retry it or discard it in the outbox"));
+        if job.doubted {
+            self.guard(cx, record);
+        }
+        let settle = SettleOp::of(seq, Outcome::Rejected { error }, cx.at.wall);
+        self.finish(cx, record, None, vec![settle]);
     }
 
     /// The server holds something else than the op was made on.

@@ -168,6 +168,7 @@ fn probed(script: &mut Script, exchange: Exchange) {
         _ => None,
     });
     script.tell(Event::Probed { ticket, source: "s".into(), result: Ok(()), chain: Vec::new(), exchange });
+    script.release(0);
 }
 
 /// A collection copied whole from database `one`.

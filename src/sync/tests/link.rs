@@ -373,7 +373,8 @@ fn four_refusals_at_once_are_one_refresh_and_a_late_one_is_none() {
     let (late_ticket, late) = sent.pop().unwrap();
     logged(&mut script);
     for push in sent {
-        script.answer(push, Answer::Unauthorized { message: "expired".to_owned() });
+        script
+            .answer(push, Answer::Unauthorized { status: Some(401), is_denied: false, message: "expired".to_owned() });
     }
     let forgotten = |script: &Script| {
         script.asked.iter().filter(|effect| matches!(effect, Effect::ForgetCredentials { .. })).count()
@@ -387,12 +388,12 @@ fn four_refusals_at_once_are_one_refresh_and_a_late_one_is_none() {
     assert_eq!(state(&script), ConnectivityState::Online);
     // Sent before the refresh, refused after it.
     let exchange = Exchange { round_trip: Some(Duration::from_secs(5)), ..Exchange::default() };
-    let answer = Answer::Unauthorized { message: "expired".to_owned() };
+    let answer = Answer::Unauthorized { status: Some(401), is_denied: false, message: "expired".to_owned() };
     script.tell(Event::Pushed { ticket: late_ticket, record: late.record.clone(), answer, exchange });
     assert_eq!(forgotten(&script), 1, "the new credentials were not refused");
     assert_eq!(state(&script), ConnectivityState::Online);
     script.settled();
-    script.asked.retain(|effect| !matches!(effect, Effect::ReleaseAuth { .. }));
+    assert!(script.release(4));
     script.probe(Ok(()));
-    assert!(script.asked.iter().any(|effect| matches!(effect, Effect::ReleaseAuth { .. })), "what it parked goes too");
+    assert!(script.release(1), "what it parked goes too");
 }

@@ -145,7 +145,7 @@ fn an_op_in_doubt_stays_in_doubt_whatever_its_repeat_was_told() {
     let answers = [
         Answer::NotSent(trouble(Link::Tcp)),
         Answer::Later { status: 503, after: None, message: String::new() },
-        Answer::Unauthorized { message: String::new() },
+        Answer::Unauthorized { status: Some(401), is_denied: false, message: String::new() },
         Answer::Portal(trouble(Link::Shape)),
     ];
     for answer in answers {
@@ -177,7 +177,8 @@ fn every_answer_to_a_first_request_settles_as_the_table_says() {
     let (outcome, state) = send(Answer::Later { status: 429, after: None, message: String::new() }, update());
     assert!(matches!(outcome, Outcome::Queued { counts: true, .. }));
     assert_eq!(state, ConnectivityState::Degraded);
-    let (outcome, state) = send(Answer::Unauthorized { message: String::new() }, update());
+    let (outcome, state) =
+        send(Answer::Unauthorized { status: Some(401), is_denied: false, message: String::new() }, update());
     assert!(matches!(outcome, Outcome::Auth { .. }));
     assert_eq!(state, ConnectivityState::AuthRequired);
     let (outcome, state) = send(Answer::Portal(trouble(Link::Shape)), update());
@@ -330,7 +331,10 @@ fn nothing_is_sent_offline_and_everything_goes_after_a_good_probe() {
 fn refused_credentials_are_read_anew_once_and_then_wait_for_a_person() {
     let mut script = Script::sender(4);
     let refused = || ReadError::Unauthorized { message: "expired".to_owned() };
-    script.send(chain(vec![create(1, "a")], None), Answer::Unauthorized { message: "expired".to_owned() });
+    script.send(
+        chain(vec![create(1, "a")], None),
+        Answer::Unauthorized { status: Some(401), is_denied: false, message: "expired".to_owned() },
+    );
     assert!(matches!(script.settled()[..], [Outcome::Auth { .. }]));
     let refreshes = |script: &Script| {
         script.asked.iter().filter(|effect| matches!(effect, Effect::ForgetCredentials { .. })).count()
@@ -339,15 +343,45 @@ fn refused_credentials_are_read_anew_once_and_then_wait_for_a_person() {
     script.probe(Err(refused()));
     assert_eq!(refreshes(&script), 1);
     assert_eq!(script.state(), ConnectivityState::AuthRequired);
-    script.asked.retain(|effect| !matches!(effect, Effect::ReleaseAuth { .. }));
     script.probe(Ok(()));
-    let ticket = script.take_ticket(|effect| match effect {
-        Effect::ReleaseAuth { ticket, .. } => Some(*ticket),
-        _ => None,
-    });
-    script.tell(Event::AuthReleased { ticket, source: "s".into(), result: Ok(1) });
+    assert!(script.release(1));
     script.outbox(vec![chain(vec![create(1, "a")], None)]);
     assert_eq!(script.grant(&[create(1, "a")]), [Seq(1)]);
+}
+
+/// An op is refused for the credentials, the probe finds that reading is allowed, and the op is sent again.
+fn refused_twice(is_denied: bool) -> (Script, Vec<Outcome>) {
+    let answer = || Answer::Unauthorized { status: Some(403), is_denied, message: "no".to_owned() };
+    let mut script = Script::sender(4);
+    script.send(chain(vec![create(1, "a")], None), answer());
+    assert!(matches!(script.settled()[..], [Outcome::Auth { .. }]), "somebody may sign in");
+    script.probe(Ok(()));
+    assert!(!script.machine.is_idle(), "what waited for credentials is about to go");
+    assert!(script.release(1));
+    script.seconds += 1;
+    script.send(chain(vec![create(1, "a")], None), answer());
+    let outcomes = script.settled();
+    (script, outcomes)
+}
+
+#[test]
+fn a_write_the_rules_deny_while_reading_is_allowed_is_refused_for_good() {
+    let (script, outcomes) = refused_twice(true);
+    let [Outcome::Rejected { error }] = &outcomes[..] else { panic!("{outcomes:?}") };
+    assert_eq!((error.status, error.message.as_str()), (Some(403), "no"));
+    assert_eq!(script.state(), ConnectivityState::Online, "the others go on");
+}
+
+#[test]
+fn credentials_that_are_good_for_reading_only_are_not_tried_without_a_pause() {
+    let (mut script, outcomes) = refused_twice(false);
+    let [Outcome::Queued { next_attempt_at: Some(next), counts: true, .. }] = &outcomes[..] else {
+        panic!("{outcomes:?}")
+    };
+    assert!(*next > At::test(script.seconds).wall);
+    assert!(script.asked.iter().filter(|effect| matches!(effect, Effect::ForgetCredentials { .. })).count() >= 2);
+    script.probe(Ok(()));
+    assert!(!script.asked.iter().any(|effect| matches!(effect, Effect::Push { .. })));
 }
 
 #[test]

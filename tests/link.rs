@@ -209,3 +209,19 @@ fn forced_offline_makes_no_connection_outlives_a_restart_and_is_ended_by_hand_on
     running.stop();
     rig.end();
 }
+
+#[test]
+fn a_sync_that_was_told_to_come_back_later_says_that_nothing_was_fetched() {
+    let rig = Rig::new(RECORDS);
+    let run = rig.command_line();
+    rig.proxy.fail_always(None, Fault::Say(answer("429 Too Many Requests", &["Retry-After: 3600"], "{}")));
+    let after = run(&["sync"], 1);
+    assert_eq!(after["sources"][0]["collections"][0]["phase"], "never_synced", "{after}");
+    let config = rig.dir.path().join("config.toml");
+    let said = expect_code(ebbtide(rig.dir.path(), &config, &["sync"]), 1);
+    let said = String::from_utf8_lossy(&said.stderr);
+    assert!(said.contains("`demo/tasks` could not be fetched") && said.contains("3600 s"), "{said}");
+    assert!(said.contains("0 collections synced"), "{said}");
+    rig.proxy.heal();
+    rig.end();
+}

@@ -50,22 +50,6 @@ fn queue_all(rig: &Rig) -> Seq {
     queued[usize::try_from(POISON).unwrap()].seq
 }
 
-/// Runs `ebbtide --json` on the rig's data and server; what it prints.
-fn command_line(rig: &Rig) -> impl Fn(&[&str], i32) -> Value + use<> {
-    let dir = rig.dir.path().to_path_buf();
-    let config = dir.join("config.toml");
-    let text = format!(
-        "[[source]]\nname = \"demo\"\nkind = \"firebase\"\nurl = \"http://{}\"\n[[source.collection]]\nname = \"tasks\"\n",
-        rig.proxy.address
-    );
-    std::fs::write(&config, text).unwrap();
-    move |args, code| {
-        let output = common::ebbtide(&dir, &config, args).arg("--json").output().unwrap();
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {output:?}");
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-}
-
 #[test]
 fn one_refused_edit_of_five_hundred_waits_alone_and_is_repaired() {
     let rig = Rig::new(0);
@@ -90,7 +74,7 @@ fn one_refused_edit_of_five_hundred_waits_alone_and_is_repaired() {
     running.stop();
 
     // From the command line, where a script finds it and repairs it.
-    let run = command_line(&rig);
+    let run = rig.command_line();
     let listed = run(&["outbox", "list"], 0);
     assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
     assert_eq!(listed[0]["seq"], json!(poison));
@@ -135,7 +119,7 @@ fn a_write_the_rules_deny_to_everybody_is_refused_once_although_reading_is_allow
 fn a_single_sync_ends_only_when_the_refusal_is_known() {
     for round in 0..8 {
         let rig = Rig::new(1);
-        let run = command_line(&rig);
+        let run = rig.command_line();
         let denied = || Fault::Say(answer("403 Forbidden", &[], r#"{"error":"Permission denied"}"#));
         rig.proxy.fail_always(Some(Kind::Create), denied());
         run(&["put", "tasks", "not-allowed", r#"{"n": 1}"#], 0);

@@ -18,7 +18,7 @@ use super::{
 ///
 /// Without a command it opens the dashboard. `ebbtide demo` shows everything with sample data and nothing to configure.
 #[derive(Debug, Parser)]
-#[command(name = "ebbtide", version, max_term_width = 100, after_long_help = EXIT_CODES, disable_help_subcommand = true)]
+#[command(name = "ebbtide", version, max_term_width = 100, after_long_help = EXIT_CODES)]
 pub(super) struct Cli {
     #[command(flatten)]
     pub globals: Globals,

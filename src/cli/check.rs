@@ -69,7 +69,9 @@ pub(super) fn document(target: &Target<'_>, id: &str, document: &Value) -> Resul
         refuse(error.to_string()).hint("change that place; the server would refuse it, so nothing was queued")
     })?;
     rtdb::normalise(document).ok_or_else(|| {
-        refuse("nothing would be left of it: null, `{}` and `[]` are not kept by the server".to_owned())
-            .hint(format!("to remove the record: ebbtide delete {} {id}", target.collection.name))
+        refuse("nothing would be left of it: null, `{}` and `[]` are not kept by the server".to_owned()).hint(format!(
+            "to remove the record: {}",
+            shell_words::join(["ebbtide", "delete", target.collection.name.as_str(), id])
+        ))
     })
 }

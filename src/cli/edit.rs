@@ -103,6 +103,8 @@ pub(super) fn patch(world: &World, args: &PatchArgs) -> Outcome {
 pub(super) fn delete(world: &World, args: &DeleteArgs) -> Outcome {
     change(world, &args.place, |target, view| match view.local {
         Some(_) => Ok(None),
+        // Deleted here already, which the server may not know yet.
+        None if view.base.is_some() || !view.ops.is_empty() => Ok(None),
         None => Err(records::missing(target, &args.place.id)),
     })
 }

@@ -9,6 +9,7 @@ use super::{
     DONE, Outcome,
     output::Data,
     report::Failure,
+    rows::is_guarded,
     world::{self, World},
 };
 use crate::{
@@ -46,7 +47,8 @@ Formats:
   json    one object: records by id
   csv     a column `id`, and one for each top-level field; nested values as JSON. A text that a spreadsheet
           would take for a formula (it begins with = + - @, a tab or a line end) gets a ' before it
-`ebbtide import` reads the first two back as they are.";
+`ebbtide import` reads the first two back as they are. From a csv it takes each such ' away again; with
+--id id the records keep their ids, and every cell is a text.";
 
 const PAGE: usize = 500;
 
@@ -164,10 +166,7 @@ fn cell(value: &Value) -> String {
 
 /// Keeps spreadsheets from running a text as a formula.
 fn guard(text: &str) -> String {
-    match text.chars().next() {
-        Some('=' | '+' | '-' | '@' | '\t' | '\r' | '\n') => format!("'{text}"),
-        _ => text.to_owned(),
-    }
+    if is_guarded(text) { format!("'{text}") } else { text.to_owned() }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     config::{self, EditError, NewSource},
     model::source::SourceKind,
+    store::StoreError,
 };
 
 /// Write a configuration for a backend, or add a source to the one there is
@@ -61,6 +62,9 @@ pub(super) fn run(world: &World, args: &InitArgs) -> Outcome {
         data.exact(config::EXAMPLE.trim_end())?;
         data.finish()?;
         return Ok(DONE);
+    }
+    if world.is_read_only() {
+        return Err(Failure::store("no source was added", StoreError::ReadOnly));
     }
     let path = &world.paths.config;
     let existing = match std::fs::read_to_string(path) {

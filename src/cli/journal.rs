@@ -96,6 +96,11 @@ pub(super) fn run(world: &World, command: &JournalCommand) -> Outcome {
 }
 
 fn backup(world: &World, args: &BackupArgs) -> Outcome {
+    let is_inside = args.file.as_ref().is_none_or(|file| file.starts_with(&world.paths.data_dir));
+    if world.is_read_only() && is_inside {
+        return Err(Failure::store("no copy was made", StoreError::ReadOnly)
+            .hint("name a FILE outside of the data dir, or leave --read-only out"));
+    }
     let (path, bytes) = Store::backup(&world.paths.data_dir, args.file.as_deref(), world.now())
         .map_err(|error| Failure::store("no copy was made", error))?;
     if world.json {

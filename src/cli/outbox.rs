@@ -58,7 +58,9 @@ pub(super) struct ListArgs {
 
 fn parse_state(word: &str) -> Result<OpState, String> {
     let words = OpState::ALL.map(OpState::word).join(", ");
-    OpState::parse(word).ok_or_else(|| format!("there are: {words}"))
+    // A table says it in the words of the screen.
+    let shown = || OpState::ALL.into_iter().find(|state| state.label() == word.replace('_', " "));
+    OpState::parse(word).or_else(shown).ok_or_else(|| format!("there are: {words}"))
 }
 
 const LIST_SHAPE: &str = "\

@@ -82,12 +82,20 @@ pub(super) fn talk(text: &str) {
     let _ = writeln!(io::stderr(), "{}", display::line(text));
 }
 
-/// Rows of cells as aligned lines. The last column is not padded; long cells are cut at `widest`.
+/// Rows of cells as aligned lines. The last column is not padded. On a terminal long cells are cut at `widest`; another
+/// program gets them whole, and they stand out of their column.
 pub(super) fn table(headings: &[&str], rows: &[Vec<String>], widest: usize) -> Vec<String> {
-    let gated = |cell: &str| cut(&display::line(cell), widest);
+    table_for(headings, rows, widest, io::stdout().is_terminal())
+}
+
+fn table_for(headings: &[&str], rows: &[Vec<String>], widest: usize, is_terminal: bool) -> Vec<String> {
+    let gated = |cell: &str| match is_terminal {
+        true => cut(&display::line(cell), widest),
+        false => display::line(cell).into_owned(),
+    };
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| gated(cell)).collect()).collect();
     let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width());
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width().min(widest));
         cells.chain([headings[column].width()]).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..headings.len()).map(width).collect();
@@ -134,6 +142,9 @@ mod tests {
     fn columns_align_by_the_width_of_the_terminal() {
         let rows = [vec!["田中".to_owned(), "x".to_owned()], vec!["ann".to_owned(), "y\u{1b}[2J".to_owned()]];
         assert_eq!(table(&["NAME", "V"], &rows, 40), ["NAME  V", "田中  x", "ann   y␛[2J"]);
+        let rows = [vec!["a-long-id".to_owned(), "1".to_owned()], vec!["b".to_owned(), "2".to_owned()]];
+        assert_eq!(table_for(&["ID", "N"], &rows, 4, true), ["ID    N", "a-l…  1", "b     2"]);
+        assert_eq!(table_for(&["ID", "N"], &rows, 4, false), ["ID    N", "a-long-id  1", "b     2"]);
     }
 
     #[test]

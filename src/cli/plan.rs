@@ -67,6 +67,7 @@ pub(super) fn run(world: &World, args: &PlanArgs) -> Outcome {
     } else {
         Printer::Text(Data::new(), world.now())
     };
+    let chosen = chosen(&mut reader, &planner, &args.seqs)?;
     printer.begin()?;
     if args.seqs.is_empty() {
         in_order(&mut reader, &planner, world.now(), |step| {
@@ -75,7 +76,7 @@ pub(super) fn run(world: &World, args: &PlanArgs) -> Outcome {
             Ok(())
         })?;
     } else {
-        for step in chosen(&mut reader, &planner, &args.seqs)? {
+        for step in chosen {
             printer.step(&step, totals.requests + totals.others)?;
             totals.add(&step);
         }

@@ -68,12 +68,18 @@ impl Failure {
         self
     }
 
+    /// What clap says to people, as one: its first paragraph (the arguments that are missing, the values that are possible),
+    /// and the tip or the help of the command that was asked for.
     pub fn from_clap(error: &clap::Error) -> Self {
         let text = error.render().to_string();
-        let mut lines = text.lines();
+        let mut lines = text.lines().take_while(|line| !line.is_empty()).map(str::trim);
         let first = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let more = lines.collect::<Vec<_>>().join(", ");
         let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: ")).map(str::to_owned);
-        Self::usage(first).hint(tip.unwrap_or_else(|| "`ebbtide --help` lists what there is".to_owned()))
+        let usage = text.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or("ebbtide");
+        let command: Vec<&str> = usage.split(' ').take_while(|word| !word.starts_with(['[', '<', '-'])).collect();
+        let error = if more.is_empty() { first } else { format!("{first} {more}") };
+        Self::usage(error).hint(tip.unwrap_or_else(|| format!("`{} --help` says more", command.join(" "))))
     }
 
     /// Wraps an error of the operating system about a file or stream.

@@ -84,20 +84,51 @@ fn json_file(mut input: impl BufRead, take: Take<'_>) -> Result<(), Failure> {
 }
 
 fn csv_file(input: impl BufRead, take: Take<'_>) -> Result<(), Failure> {
-    let mut reader = csv::Reader::from_reader(input);
+    // A quote that is never closed, in a file that was cut off for one, swallows what comes behind it, which the reader does
+    // not mind. So a row of ours comes last.
+    let input = input.chain(io::Cursor::new(format!("\n{LAST_CELL}\n")));
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(input);
     let broken = |error: csv::Error| {
         let line = error.position().map_or(1, csv::Position::line);
         bad(line, 1, &error.to_string())
     };
-    let headings = reader.headers().map_err(broken)?.clone();
+    let headings: Vec<String> = reader.headers().map_err(broken)?.iter().map(bare).collect();
+    if let Some(twice) = headings.iter().enumerate().find(|(at, name)| headings[..*at].contains(name)) {
+        return Err(bad(1, 1, &format!("two columns are named `{}`", twice.1)));
+    }
     for row in reader.records() {
         let row = row.map_err(broken)?;
-        let cells = headings.iter().zip(&row).filter(|(_, cell)| !cell.is_empty());
-        let document: Map<String, Value> = cells.map(|(name, cell)| (name.to_owned(), Value::from(cell))).collect();
         let line = row.position().map_or(0, csv::Position::line);
+        if row.len() == 1 && &row[0] == LAST_CELL {
+            return Ok(());
+        }
+        if row.iter().any(|cell| cell.contains(LAST_CELL)) {
+            return Err(bad(line, 1, "a quote is opened in this row and never closed"));
+        }
+        if row.len() != headings.len() {
+            let reason = format!("{} cells, where the heading has {}", row.len(), headings.len());
+            return Err(bad(line, 1, &reason));
+        }
+        let cells = headings.iter().zip(&row).filter(|(_, cell)| !cell.is_empty());
+        let document: Map<String, Value> = cells.map(|(name, cell)| (name.clone(), Value::from(bare(cell)))).collect();
         take(Row { line, key: None, document: Value::Object(document) })?;
     }
-    Ok(())
+    Err(bad(1, 1, "a quote is opened in the heading and never closed"))
+}
+
+/// No text of a document can hold it: JSON has escapes for control characters, and nobody types this one.
+const LAST_CELL: &str = "\u{0}the last row\u{0}";
+
+/// A cell without the `'` that `export` puts before what a spreadsheet would take for a formula.
+fn bare(cell: &str) -> String {
+    let quoted = cell.strip_prefix('\'').filter(|rest| is_guarded(rest));
+    quoted.unwrap_or(cell).to_owned()
+}
+
+/// Whether a text gets a `'` before it in a CSV file: a spreadsheet would take it for a formula, or import would take its
+/// own `'` away.
+pub(super) fn is_guarded(text: &str) -> bool {
+    text.trim_start_matches('\'').starts_with(['=', '+', '-', '@', '\t', '\r', '\n'])
 }
 
 fn placed(line: u64, invalid: &Invalid) -> Failure {
@@ -201,6 +232,10 @@ mod tests {
         let rows = read("id,n\nx,1\ny,\n", Format::Csv).unwrap();
         assert_eq!(rows[0].2, "{\"id\":\"x\",\"n\":\"1\"}");
         assert_eq!(rows[1], (3, None, "{\"id\":\"y\"}".to_owned()));
+        let rows = read("id,t\n'-Nx,'=1\nx,''@\ny,'s\n", Format::Csv).unwrap();
+        let texts: Vec<&str> = rows.iter().map(|row| row.2.as_str()).collect();
+        assert_eq!(texts, [r#"{"id":"-Nx","t":"=1"}"#, r#"{"id":"x","t":"'@"}"#, r#"{"id":"y","t":"'s"}"#]);
+        assert!(read("id,t\n", Format::Csv).unwrap().is_empty());
     }
 
     #[test]
@@ -210,6 +245,8 @@ mod tests {
             ("[{\"a\":1},\n{\"a\":1,\"a\":2}]", Format::Json),
             ("[{\"a\":1},\n nonsense]", Format::Json),
             ("a,b\n1,2,3\n", Format::Csv),
+            ("a,b\n1,\"cut off he", Format::Csv),
+            ("a,b\n1,\"never closed\n2,3\n", Format::Csv),
         ] {
             let failure = read(text, format).unwrap_err();
             assert!(format!("{failure:?}").contains("line 2"), "{failure:?}");

@@ -142,7 +142,12 @@ impl<'c> Picture<'c> {
         match position.guard {
             _ if position.is_detached => PullPhase::Detached,
             Some(found) => PullPhase::Stopped(found.text),
-            None => self.collection_status(key).map_or(PullPhase::NeverSynced, |status| status.phase.clone()),
+            None => match self.collection_status(key).map(|status| &status.phase) {
+                None => PullPhase::NeverSynced,
+                // Nobody follows it any more.
+                Some(PullPhase::Live) if !self.is_followed(key) => PullPhase::Settled,
+                Some(phase) => phase.clone(),
+            },
         }
     }
 
@@ -177,16 +182,25 @@ impl<'c> Picture<'c> {
     /// What may be claimed now, and what was known last.
     fn connectivity(&self, source: &SourceSpec) -> (ConnectivityState, Connectivity) {
         let Some(status) = self.status(source) else { return (ConnectivityState::Unknown, Connectivity::default()) };
-        // A stamp of the future is no fresher: somebody set the clock back.
-        let is_recent = self.now.since(status.at) <= STALE_AFTER && status.at.since(self.now) <= STALE_AFTER;
         let state = if self.forced_offline.is_some() {
             ConnectivityState::ForcedOffline
-        } else if self.is_led || is_recent {
+        } else if self.is_true_now(status) {
             status.connectivity.state
         } else {
             ConnectivityState::Unknown
         };
         (state, status.connectivity.clone())
+    }
+
+    /// What was published may still be claimed.
+    fn is_true_now(&self, status: &SourceStatus) -> bool {
+        // A stamp of the future is no fresher: somebody set the clock back.
+        let is_recent = self.now.since(status.at) <= STALE_AFTER && status.at.since(self.now) <= STALE_AFTER;
+        self.is_led || is_recent
+    }
+
+    fn is_followed(&self, key: &CollectionKey) -> bool {
+        self.statuses.iter().any(|status| status.source == key.source && self.is_true_now(status))
     }
 
     fn headline(&self, source: &SourceSpec) -> String {

@@ -24,8 +24,9 @@ use crate::{
     model::{
         display,
         ids::CollectionKey,
+        op::OpState,
         source::SourceSpec,
-        sync_status::{CollectionStatus, ConnectivityState, GuardAnswer, PullPhase, SourceStatus, SyncRequest},
+        sync_status::{ConnectivityState, GuardAnswer, PullPhase, SourceStatus, SyncRequest},
         time::Timestamp,
     },
     runtime::engine::{Engine, EngineEvent, EngineSetup},
@@ -105,22 +106,46 @@ pub(super) fn run(world: &World, args: &SyncArgs) -> Outcome {
     if !ended.interrupted {
         check_reached(&ended.statuses, picture.counts.pending())?;
     }
-    if !compared.is_empty() && !report_verified(world, &mut reader, &compared, began)? {
-        report_stopped(&ended.statuses);
-        return Ok(ExitCode::FAILURE);
-    }
+    let uncompared = match compared.as_slice() {
+        [] => Vec::new(),
+        compared => report_verified(world, &mut reader, compared, began)?,
+    };
     if world.json && compared.is_empty() {
         picture.print(world)?;
-    } else if !world.json {
+    } else if !world.json && uncompared.is_empty() {
         let sent = reader.sent_since(began)?;
-        talk(&summary(&ended.statuses, sent, picture.counts.pending(), picture.conflicts));
+        talk(&summary(&ended.statuses, sent, &picture));
+        report_rejected(&mut reader)?;
     }
-    let stopped = report_stopped(&ended.statuses);
-    let unread = !ended.interrupted && report_unread(&ended.statuses);
+    let stopped = report_stopped(world, &ended.statuses);
+    if !uncompared.is_empty() {
+        return Err(each_in_words(&uncompared, "could not be compared to the end").hint("the next one goes on there"));
+    }
+    let unread = if ended.interrupted { Vec::new() } else { unread(&ended.statuses) };
+    if !unread.is_empty() {
+        return Err(
+            each_in_words(&unread, "could not be fetched").hint("the next sync tries it again; what is here stays")
+        );
+    }
     match picture.exit_code() {
-        _ if unread => Ok(ExitCode::FAILURE),
         code if code == DONE && stopped => Ok(ExitCode::from(3)),
         code => Ok(code),
+    }
+}
+
+/// One failure for all collections, each with why.
+fn each_in_words(collections: &[(CollectionKey, Option<String>)], what: &str) -> Failure {
+    match collections {
+        [(key, why)] => {
+            why.iter().fold(Failure::failed(format!("`{key}` {what}")), |failure, why| failure.because(why))
+        }
+        several => {
+            let failure = Failure::failed(format!("{} {what}", count(several.len() as u64, "collection")));
+            several.iter().fold(failure, |failure, (key, why)| {
+                let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+                failure.because(format!("`{key}`{why}"))
+            })
+        }
     }
 }
 
@@ -311,19 +336,20 @@ fn verified_keys(config: &Config, args: &SyncArgs) -> Result<Vec<CollectionKey>,
     }
 }
 
-/// Prints what the comparisons found. False where one did not come to its end.
+/// Prints what the comparisons found; those that did not come to their end.
 fn report_verified(
     world: &World,
     reader: &mut Reader,
     keys: &[CollectionKey],
     began: Timestamp,
-) -> Result<bool, Failure> {
+) -> Result<Vec<(CollectionKey, Option<String>)>, Failure> {
     let mut shown = Vec::new();
+    let mut open = Vec::new();
     let mut data = Data::new();
     for overview in reader.overview(keys)? {
         let found = position(overview.checkpoint.as_deref()).verified.filter(|found| found.at >= began);
         let Some(found) = found else {
-            talk(&format!("`{}` could not be compared to the end", overview.key));
+            open.push((overview.key, None));
             continue;
         };
         if !world.json {
@@ -353,7 +379,7 @@ fn report_verified(
         output::json(&shown)?;
     }
     data.finish()?;
-    Ok(shown.len() == keys.len())
+    Ok(open)
 }
 
 /// A source that cannot be reached is a failure; what waits for it is safe and said to be.
@@ -386,15 +412,20 @@ fn is_reached(state: ConnectivityState) -> bool {
     state.is_usable() || state == ConnectivityState::Unknown
 }
 
-fn summary(statuses: &[SourceStatus], sent: u64, pending: u64, conflicts: u64) -> String {
+fn summary(statuses: &[SourceStatus], sent: u64, picture: &Picture<'_>) -> String {
     let all = statuses.iter().flat_map(|status| &status.collections);
-    let collections = all.filter(|collection| unread(collection).is_none()).count();
+    let collections = all.filter(|collection| matches!(collection.phase, PullPhase::Live | PullPhase::Settled)).count();
     let mut parts = vec![format!("{} synced", count(collections as u64, "collection"))];
     if sent > 0 {
-        parts.push(format!("{} sent", count(sent, "edit")));
+        parts.push(format!("{} sent", count(sent, "request")));
     }
-    if pending > 0 {
-        parts.push(format!("{} still waiting", grouped(pending)));
+    let (counts, conflicts) = (&picture.counts, picture.conflicts);
+    let waiting = counts.pending().saturating_sub(counts.rejected + counts.conflict);
+    if waiting > 0 {
+        parts.push(format!("{} still waiting", count(waiting, "edit")));
+    }
+    if counts.rejected > 0 {
+        parts.push(format!("{} refused (`ebbtide outbox list --state rejected`)", count(counts.rejected, "edit")));
     }
     if conflicts > 0 {
         parts.push(format!("{} to resolve (`ebbtide conflicts list`)", count(conflicts, "conflict")));
@@ -402,34 +433,45 @@ fn summary(statuses: &[SourceStatus], sent: u64, pending: u64, conflicts: u64) -
     parts.join(", ")
 }
 
-/// Why a collection could not be fetched, where that is so.
-fn unread(collection: &CollectionStatus) -> Option<&str> {
-    use PullPhase::{Detached, Live, Settled, Stopped};
-    let is_read = matches!(collection.phase, Live | Settled | Stopped(_) | Detached);
-    collection.last_error.as_deref().filter(|_| !is_read)
+/// Says why edits were refused, of the first few.
+fn report_rejected(reader: &mut Reader) -> Result<(), Failure> {
+    const FEW: usize = 5;
+    let rejected = reader.outbox(&[OpState::Rejected], None, FEW)?;
+    for op in &rejected {
+        let why = op.last_error.as_ref().map(|error| error.message.as_str()).unwrap_or("without a word");
+        talk(&format!("the server refused the {} of `{}` ({}): {why}", op.kind.word(), op.record, op.seq));
+    }
+    if let Some(op) = rejected.first() {
+        talk(&format!("hint: `ebbtide outbox edit|retry|discard {}`; nothing else waits for it", op.seq));
+    }
+    Ok(())
 }
 
-/// Says which collections could not be fetched. True where one could not.
-fn report_unread(statuses: &[SourceStatus]) -> bool {
-    let mut any = false;
-    for collection in statuses.iter().flat_map(|status| &status.collections) {
-        if let Some(why) = unread(collection) {
-            any = true;
-            talk(&format!("`{}` could not be fetched: {why}", collection.key));
+/// The collections that were not read to the end, each with why.
+fn unread(statuses: &[SourceStatus]) -> Vec<(CollectionKey, Option<String>)> {
+    use PullPhase::{Detached, Live, Settled, Stopped};
+    let mut unread = Vec::new();
+    for status in statuses {
+        let of_source = if status.paused { Some("paused by you".to_owned()) } else { status.push.waiting_for.clone() };
+        for collection in &status.collections {
+            if !matches!(collection.phase, Live | Settled | Stopped(_) | Detached) {
+                let why = collection.last_error.clone().or_else(|| of_source.clone());
+                unread.push((collection.key.clone(), why));
+            }
         }
     }
-    if any {
-        talk("hint: the next sync tries it again; what is here stays");
-    }
-    any
+    unread
 }
 
 /// Says which collections stopped and ask. True where one did.
-fn report_stopped(statuses: &[SourceStatus]) -> bool {
+fn report_stopped(world: &World, statuses: &[SourceStatus]) -> bool {
     let mut any = false;
     for collection in statuses.iter().flat_map(|status| &status.collections) {
         if let PullPhase::Stopped(reason) = &collection.phase {
             any = true;
+            if world.json {
+                continue; // The document has it: the phase, and the guard.
+            }
             talk(&format!("`{}` stopped: {reason}", collection.key));
             talk(&format!(
                 "hint: answer with `ebbtide sync --accept {0}`, `--reupload {0}` or `--detach {0}`",

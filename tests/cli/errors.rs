@@ -191,6 +191,10 @@ fn on_a_full_disk_edits_go_on_from_the_held_back_space_and_then_are_refused_with
 fn changing_something_read_only_is_refused() {
     let place = Place::configured();
     shows("read-only", &place, &["--read-only", "put", "tasks", "t1", "{\"a\":1}"], 2);
+    shows("read-only-backup", &place, &["--read-only", "journal", "backup"], 2);
+    let init =
+        ["--read-only", "init", "http://127.0.0.1:1", "--kind", "firebase", "--collection", "c", "--name", "other"];
+    shows("read-only-init", &place, &init, 2);
 }
 
 #[test]
@@ -275,4 +279,33 @@ fn without_a_home_both_places_must_be_named() {
     let output = command.env_remove("HOME").env_remove("EBBTIDE_CONFIG").output().unwrap();
     // Where the user database knows a home, that one is taken.
     assert!(matches!(output.status.code(), Some(0 | 2)), "{output:?}");
+}
+
+#[test]
+fn a_usage_error_in_json_names_what_is_missing_and_where_it_is_explained() {
+    let place = Place::configured();
+    shows("missing-argument-as-json", &place, &["outbox", "hold", "--json"], 2);
+    shows("impossible-value-as-json", &place, &["guard", "answer", "tasks", "bogus", "--json"], 2);
+}
+
+#[test]
+fn an_error_in_the_middle_of_a_document_prints_no_part_of_it() {
+    let place = Place::configured();
+    shows("plan-of-nothing-as-json", &place, &["outbox", "plan", "999", "--json"], 1);
+}
+
+#[test]
+fn a_file_that_was_cut_off_queues_nothing() {
+    let place = Place::configured();
+    place.write("cut.csv", "id,title\na,whole\nb,\"cut off he");
+    shows("import-cut-csv", &place, &["import", "tasks", "cut.csv", "--id", "id"], 2);
+    place.write("twice.csv", "id,a,a\nx,1,2\n");
+    shows("import-csv-with-a-column-twice", &place, &["import", "tasks", "twice.csv", "--id", "id"], 2);
+    assert_eq!(place.json(&["outbox", "list"], 0), serde_json::json!([]));
+}
+
+#[test]
+fn a_hint_can_be_pasted_whatever_the_id_is() {
+    let place = Place::configured();
+    shows("put-null-with-a-hostile-id", &place, &["put", "tasks", "x;rm -rf y", "null"], 2);
 }

@@ -213,6 +213,35 @@ fn what_is_exported_is_imported_as_it_was() {
 }
 
 #[test]
+fn what_went_through_a_csv_keeps_its_ids_and_texts() {
+    let place = Place::configured();
+    for text in ["-5 degrees", "'=quoted", "=1+1", "plain, with \"quotes\""] {
+        place.write("one.ndjson", &json!({"t": text}).to_string());
+        place.run(&["import", "tasks", "one.ndjson", "--new-ids"]);
+    }
+    let before = place.run(&["export", "tasks", "--format", "csv"]).stdout;
+    place.write("out.csv", &before);
+    let again = Place::configured();
+    again.write("out.csv", &before);
+    assert_eq!(again.json(&["import", "tasks", "out.csv", "--id", "id"], 0)["created"], 4);
+    let ids = |place: &Place| {
+        let listed = place.json(&["list", "tasks"], 0)["records"].clone();
+        let rows = listed.as_array().unwrap().iter();
+        rows.map(|row| (row["id"].clone(), row["local"]["t"].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&again), ids(&place));
+}
+
+#[test]
+fn a_deletion_can_be_asked_for_twice() {
+    let place = Place::configured();
+    place.run(&["put", "tasks", "t1", "{\"a\":1}"]);
+    place.run(&["outbox", "hold", "--all"]);
+    assert_eq!(place.json(&["delete", "tasks", "t1"], 0)["state"], "queued");
+    assert_eq!(place.json(&["delete", "tasks", "t1"], 0)["state"], "unchanged");
+}
+
+#[test]
 fn imports_take_ids_from_a_field_or_make_them() {
     let place = Place::configured();
     place.write("a.json", r#"[{"key":"x","n":1},{"key":7,"n":2}]"#);

@@ -164,6 +164,23 @@ impl Rig {
         }
     }
 
+    /// Runs `ebbtide --json` on this data and server; what it prints. An error is printed to stderr.
+    pub fn command_line(&self) -> impl Fn(&[&str], i32) -> Value + use<> {
+        let dir = self.dir.path().to_path_buf();
+        let config = dir.join("config.toml");
+        let text = format!(
+            "[[source]]\nname = \"demo\"\nkind = \"firebase\"\nurl = \"http://{}\"\n[[source.collection]]\nname = \"tasks\"\n",
+            self.proxy.address
+        );
+        std::fs::write(&config, text).unwrap();
+        move |args, code| {
+            let output = super::ebbtide(&dir, &config, args).arg("--json").output().unwrap();
+            assert_eq!(output.status.code(), Some(code), "{args:?}: {output:?}");
+            let document = if output.stdout.is_empty() { output.stderr } else { output.stdout };
+            serde_json::from_slice(&document).unwrap()
+        }
+    }
+
     /// What the server holds.
     pub fn there(&self) -> serde_json::Map<String, Value> {
         match request(self.server.address(), "GET", "/tasks.json", None) {

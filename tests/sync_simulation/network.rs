@@ -79,7 +79,8 @@ impl World<'_> {
         let back = dice.between(1, 60);
         let timeout = dice.between(1_000, 20_000);
         let in_doubt = || Answer::InDoubt(trouble(Link::Http));
-        let unauthorized = || Answer::Unauthorized { message: "expired".to_owned() };
+        let unauthorized =
+            || Answer::Unauthorized { status: Some(401), is_denied: false, message: "expired".to_owned() };
         if self.is_cut(client) {
             return self.answer(client, ticket, &request, there, Answer::NotSent(trouble(Link::Tcp)));
         }

@@ -93,15 +93,14 @@ pub(super) fn offers(
 impl Offer {
     pub fn words(&self) -> String {
         let Lesson { pattern, rule } = &self.lesson;
-        format!(
-            "always `{}` for {pattern} in {}? It would settle {} of {} open conflicts: ebbtide conflicts teach {} {pattern} {}",
-            rule.word(),
-            self.collection.collection,
-            self.settles,
-            self.open,
-            self.collection,
-            rule.word()
-        )
+        let (collection, place) = (self.collection.to_string(), pattern.to_string());
+        let command =
+            shell_words::join(["ebbtide", "conflicts", "teach", &*collection, &*place, rule.word(), "--apply"]);
+        let settles = match self.open {
+            0 => String::new(),
+            open => format!(" It would settle {} of {}.", self.settles, count(open as u64, "open conflict")),
+        };
+        format!("always `{}` for {pattern} in {}?{settles} {command}", rule.word(), self.collection.collection)
     }
 
     pub fn shape(&self) -> Value {
@@ -143,7 +142,8 @@ pub(super) fn run(world: &World, args: &TeachArgs) -> Outcome {
     }
     if world.json {
         output::json(&json!({
-            "collection": collection,
+            "source": collection.source,
+            "collection": collection.collection,
             "pointer": lesson.pattern,
             "rule": lesson.rule,
             "applied": args.apply,

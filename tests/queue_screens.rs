@@ -133,10 +133,10 @@ fn while_nothing_goes_out_the_sync_pane_counts_what_waits() {
     }))
     .unwrap();
     bench.status(vec![status.clone()]);
-    assert!(bench.screen().contains("push  1 waiting  paused"), "{}", bench.screen());
+    assert!(bench.screen().contains("push  1: paused by you"), "{}", bench.screen());
     status.push.total = 3;
     bench.status(vec![status.clone()]);
-    assert!(bench.screen().contains("push  1 waiting  paused"), "what was counted before: {}", bench.screen());
+    assert!(bench.screen().contains("push  1: paused by you"), "what was counted before: {}", bench.screen());
     status.push.waiting_for = None;
     bench.status(vec![status]);
     assert!(bench.screen().contains("push  0 of 3"), "{}", bench.screen());

@@ -683,6 +683,14 @@ fn a_kill_between_a_filter_that_takes_the_selected_row_and_its_answer_selects_th
     }
 }
 
+#[test]
+fn a_blank_behind_a_filter_asks_for_nothing_new() {
+    let mut bench = Bench::new(setup((120, 36)), world(), NOW);
+    bench.press("2/1 ");
+    let before = bench.app.session()["records"].clone();
+    assert_eq!(bench.restart().app.session()["records"], before);
+}
+
 /// A slice without the top row of a list. Where others' edits moved the cursor's record further from it than a window
 /// reaches, a smaller screen must begin elsewhere; the cursor stays.
 fn without_top(slice: &Slice) -> Slice {

@@ -553,7 +553,8 @@ fn restarted(mut bench: Bench, story: &str) -> Bench {
     }
     let layout = bench.app.layout();
     let mask = |lines: &[String]| ebbtide::ui::volatile::mask(lines, &layout);
-    let (before, after) = (mask(&frame), mask(&bench.lines()));
+    let (mut before, mut after) = (mask(&frame), mask(&bench.lines()));
+    ebbtide::ui::volatile::agree(&mut before, &mut after);
     let differing: Vec<String> = before
         .iter()
         .zip(&after)

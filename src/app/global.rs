@@ -136,28 +136,44 @@ impl App {
                 match self.world.sources.iter().find(|status| held(status)) {
                     Some(status) if status.paused => {
                         let text = format!("`{}` is paused: its sync begins when you let it go on", status.source);
-                        self.tell(&text);
+                        self.tell_with_key(&text, Action::PauseSync);
                     }
-                    Some(_) => self.tell("You keep ebbtide offline: sync begins when you let it go on"),
+                    Some(_) => {
+                        let text = "You keep ebbtide offline: sync begins when you let it go on";
+                        self.tell_with_key(text, Action::ForceOffline);
+                    }
                     None => self.tell("Sync asked for"),
                 }
             }
-            Action::Probe => effects.push(Effect::Sync(SyncRequest::Probe { source: None })),
+            Action::Probe => {
+                effects.push(Effect::Sync(SyncRequest::Probe { source: None }));
+                match self.is_forced_offline() {
+                    true => self.tell_with_key("You keep ebbtide offline: nothing is asked", Action::ForceOffline),
+                    false => self.tell("Asking whether the server answers"),
+                }
+            }
             Action::PauseSync => {
                 let paused = self.world.sources.iter().any(|status| status.paused);
                 let request =
                     if paused { SyncRequest::Resume { source: None } } else { SyncRequest::Pause { source: None } };
                 effects.push(Effect::Sync(request));
-                self.tell(if paused { "Sync goes on" } else { "Sync is paused; edits still queue" });
+                match (paused, self.is_forced_offline()) {
+                    (true, true) => {
+                        let text = "No longer paused, but you keep ebbtide offline";
+                        self.tell_with_key(text, Action::ForceOffline);
+                    }
+                    (true, false) => self.tell("Sync goes on"),
+                    (false, _) => self.tell("Sync is paused; edits still queue"),
+                }
             }
             Action::ForceOffline => {
-                let forced = self
-                    .world
-                    .sources
-                    .iter()
-                    .any(|status| status.connectivity.state == ConnectivityState::ForcedOffline);
+                let forced = self.is_forced_offline();
                 effects.push(Effect::Sync(SyncRequest::ForceOffline(!forced)));
-                self.tell(if forced { "The network is used again" } else { "Offline by your wish; nothing is sent" });
+                match (forced, self.world.sources.iter().any(|status| status.paused)) {
+                    (true, true) => self.tell_with_key("No longer offline, but sync is paused", Action::PauseSync),
+                    (true, false) => self.tell("The network is used again"),
+                    (false, _) => self.tell("Offline by your wish; nothing is sent"),
+                }
             }
             Action::ConfirmAuthor => self.ask_about_account(),
             Action::CutNetwork if self.setup.demo => effects.push(Effect::Demo(DemoCommand::CutNetwork)),
@@ -209,6 +225,19 @@ impl App {
 
     pub(super) fn tell(&mut self, text: &str) {
         self.message = Some(crate::model::activity::Activity::new(self.now.wall, Severity::Info, "sync", text));
+    }
+
+    /// The same, with the key that changes it.
+    fn tell_with_key(&mut self, text: &str, action: Action) {
+        self.tell(text);
+        let key = self.keymap.any_key(action);
+        if let (Some(message), Some(key)) = (&mut self.message, key) {
+            message.hint = Some(format!("{key} {}", action.command().hint));
+        }
+    }
+
+    fn is_forced_offline(&self) -> bool {
+        self.world.sources.iter().any(|status| status.connectivity.state == ConnectivityState::ForcedOffline)
     }
 
     pub(super) fn focus(&mut self, pane: PaneName) {

@@ -42,6 +42,10 @@ pub fn place_hints(hints: &[Hint], width: u16) -> Vec<(u16, Hint)> {
 
 /// The hints of the topmost pane, then those of everywhere, the help last.
 pub fn hints(app: &App) -> Vec<Hint> {
+    // A question takes its own keys only, and names them.
+    if app.confirm.is_some() {
+        return Vec::new();
+    }
     let scopes = app.scopes();
     let key = |action: Action| app.keymap.first_key(action, &scopes);
     let mut hints: Vec<Hint> = Vec::new();
@@ -117,9 +121,12 @@ pub fn hints(app: &App) -> Vec<Hint> {
         (true, false) => &[Action::CutNetwork, Action::SomebodyEdits],
         (true, true) => &[Action::RestoreNetwork, Action::SomebodyEdits],
     };
+    let is_narrow = app.setup.size.0 < 100;
     let few = match top {
         PaneName::Conflicts => 10,
-        _ if app.setup.size.0 < 100 => 4,
+        PaneName::Collections | PaneName::Records | PaneName::Record if is_narrow => 4,
+        // A small screen has no room for both: what the pane is for goes first.
+        _ if is_narrow => own.len(),
         _ => 6,
     };
     own.iter().take(few).copied().for_each(&mut push);

@@ -287,7 +287,7 @@ impl App {
             return;
         }
         if layout.hints.contains(mouse.column, mouse.row) {
-            if mouse.kind == MouseKind::Press {
+            if mouse.kind == MouseKind::Press && self.hint_apart().is_none() {
                 let hints = place_hints(&self.hints(), layout.hints.width);
                 let hit = hints.into_iter().rev().find(|(at, _)| *at <= mouse.column);
                 if let Some((at, hint)) = hit

@@ -37,7 +37,7 @@ pub mod world;
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::model::{
-    activity::Activity,
+    activity::{Activity, Severity},
     draft::{DraftTarget, DraftWrite},
     ids::{CollectionKey, RecordKey, Seq, SessionName},
     json::Pointer,
@@ -453,6 +453,16 @@ impl App {
 
     pub fn message(&self) -> Option<&Activity> {
         self.message.as_ref()
+    }
+
+    /// The hint of the message, where its row has no room for both: it stands in the place of the keys, until the next key
+    /// takes the message away. A problem stays for long, and the keys with it.
+    pub fn hint_apart(&self) -> Option<&str> {
+        let message = self.message.as_ref().filter(|message| message.severity != Severity::Problem)?;
+        let hint = message.hint.as_deref()?;
+        let is_free = self.confirm.is_none() && self.world.commit_failed.is_none() && !self.world.journal_locked;
+        let room = usize::from(self.setup.size.0);
+        (is_free && 4 + text::cells::width(&message.text) + 3 + text::cells::width(hint) > room).then_some(hint)
     }
 
     pub fn layout(&self) -> Layout {

@@ -24,7 +24,7 @@ impl App {
         let written = format!("`\"{}\" = \"{}\"`", lesson.pattern, lesson.rule.word());
         let text = format!("{written} is kept in {place}");
         if answers.is_empty() {
-            return self.say(Severity::Info, "conflicts", text, None);
+            return self.say(Severity::Info, "conflicts", text, Some("it holds until you remove it there".to_owned()));
         }
         effects.push(Effect::SettleAll { answers, text });
     }

@@ -46,7 +46,7 @@ pub(super) struct PlanArgs {
 
 const SHAPE: &str = "\
 JSON:
-  {\"requests\": [{\"source\", \"collection\", \"id\", \"ops\": [SEQ], \"act\": write|nothing|done|conflict|impossible,
+  {\"requests\": [{\"source\", \"collection\", \"id\", \"ops\": [SEQ], \"act\": write|nothing|done|yields|conflict|impossible,
      \"kind\", \"method\", \"url\", \"headers\": {NAME: VALUE}, \"if_match\", \"precondition\": known|lookup|answer,
      \"body\": the exact text or null, \"bytes\",
      \"lookup\": {\"method\", \"url\", \"headers\"} or null: the record is read first for its revision,
@@ -172,7 +172,7 @@ impl Totals {
                 self.others += 1;
                 self.conflicts += 1;
             }
-            PlanAct::Nothing | PlanAct::Done | PlanAct::Impossible { .. } => self.others += 1,
+            PlanAct::Nothing | PlanAct::Done | PlanAct::Yields | PlanAct::Impossible { .. } => self.others += 1,
         }
         self.ops += step.ops.len() as u64;
         self.bytes += step.bytes() as u64;
@@ -296,6 +296,7 @@ fn shape(step: &PlanStep) -> Value {
         PlanAct::Write(_) => "write",
         PlanAct::Nothing => "nothing",
         PlanAct::Done => "done",
+        PlanAct::Yields => "yields",
         PlanAct::Conflict { .. } => "conflict",
         PlanAct::Impossible { .. } => "impossible",
     };

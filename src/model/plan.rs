@@ -30,6 +30,8 @@ pub enum PlanAct {
     Nothing,
     /// The server has it already: the op is settled without a write.
     Done,
+    /// A rule or a policy leaves it to the server's version: the op is settled without a write.
+    Yields,
     Write(Box<PlannedWrite>),
     /// The server moved too, at these places: a person is asked, nothing is sent.
     Conflict {
@@ -151,6 +153,7 @@ impl PlanStep {
         match &self.act {
             PlanAct::Nothing => notes.push("made and deleted again here: nothing is sent".to_owned()),
             PlanAct::Done => notes.push("the server has it already: nothing is sent".to_owned()),
+            PlanAct::Yields => notes.push("your rules leave it to the server's version: nothing is sent".to_owned()),
             PlanAct::Impossible { reason } => notes.push(reason.clone()),
             PlanAct::Conflict { places } => notes.push(conflict(places, self.waits == Some(Wait::Conflict))),
             PlanAct::Write(write) => notes.extend(write.notes()),

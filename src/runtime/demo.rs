@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     config::{self, Config, Paths},
     model::{
+        draft::DraftTarget,
         ids::{RecordKey, SessionName},
         json::{self, Pointer},
         op::{Op, OpKind, OpState, Precondition},
@@ -317,7 +318,8 @@ impl Somebody {
         Some(Self { remote, source, data_dir, clock, turn: 0 })
     }
 
-    /// Changes up to two records with pending edits here (so that there is a conflict to see) and three others.
+    /// Changes up to two records that are being edited here, the rest with pending edits (so that there is a draft to merge
+    /// or a conflict to see), and one of each collection.
     async fn edit(&mut self) {
         self.turn += 1;
         let (data_dir, clock) = (self.data_dir.clone(), Arc::clone(&self.clock));
@@ -375,15 +377,26 @@ impl Somebody {
     }
 }
 
-/// Records with edits that wait, the oldest first, each with the first place it changes (none for a whole record).
+/// Records with a draft, the newest first, then those with edits that wait, the oldest first; each with the first place
+/// that is changed (none for a whole record).
 fn pending_records(data_dir: &Path, clock: Arc<SystemClock>) -> Vec<(RecordKey, Option<Pointer>)> {
     let read = Store::open(data_dir, OpenMode::ReadWrite, clock).and_then(|store| {
         let mut reader = store.reader()?;
-        reader.outbox(&[OpState::Queued, OpState::Held], None, 8)
+        Ok((reader.drafts()?, reader.outbox(&[OpState::Queued, OpState::Held], None, 8)?))
+    });
+    let (mut drafts, ops) = read.unwrap_or_default();
+    drafts.sort_by_key(|draft| std::cmp::Reverse(draft.updated_at));
+    let typed = drafts.into_iter().map(|draft| match draft.key.target {
+        DraftTarget::Field(place) => (draft.key.record, Some(place)),
+        _ => (draft.key.record, None),
     });
     let place = |op: &Op| op.changes.first().map(|change| change.pointer.clone()).filter(|place| !place.is_root());
-    let mut records: Vec<_> = read.unwrap_or_default().into_iter().map(|op| (op.record.clone(), place(&op))).collect();
-    records.dedup_by(|a, b| a.0 == b.0);
+    let mut records: Vec<(RecordKey, Option<Pointer>)> = Vec::new();
+    for (record, place) in typed.chain(ops.into_iter().map(|op| (op.record.clone(), place(&op)))) {
+        if !records.iter().any(|(known, _)| *known == record) {
+            records.push((record, place));
+        }
+    }
     records
 }
 

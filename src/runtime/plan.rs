@@ -70,6 +70,7 @@ fn in_words(remote: &Result<Remote, String>, record: &RecordKey, step: Step) -> 
     let act = match step.act {
         Act::Nothing => PlanAct::Nothing,
         Act::Done => PlanAct::Done,
+        Act::Yields => PlanAct::Yields,
         Act::Conflict { places } => PlanAct::Conflict { places },
         Act::Write { request, from, merged, repeat } => {
             let written = remote.as_ref().map_err(Clone::clone).and_then(|remote| {

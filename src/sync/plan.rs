@@ -159,8 +159,12 @@ pub struct Step {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Act {
+    /// Made and deleted again.
     Nothing,
+    /// The server has it.
     Done,
+    /// By a rule or a policy the server's version stays.
+    Yields,
     Write {
         /// Its precondition is [`UNKNOWN_REVISION`] unless `from` is `Known`.
         request: PushRequest,
@@ -302,7 +306,7 @@ impl Ahead<'_> {
             Judgement::Decided(decided) => match decided.op {
                 Some(_) if self.merged => Some(self.end_with(1, Act::Conflict { places: Vec::new() })),
                 Some(new) => self.go_on_with(&head, *new, there, revision),
-                None => Some(self.end_with(1, Act::Nothing)),
+                None => Some(self.end_with(1, Act::Yields)),
             },
         }
     }

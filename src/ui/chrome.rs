@@ -199,7 +199,8 @@ pub fn message(app: &App, canvas: &mut Canvas<'_>, area: Area) {
         return line(canvas, area, Severity::Problem, text, None);
     }
     if let Some(message) = app.message() {
-        return line(canvas, area, message.severity, &message.text, message.hint.as_deref());
+        let hint = message.hint.as_deref().filter(|_| app.hint_apart().is_none());
+        return line(canvas, area, message.severity, &message.text, hint);
     }
     if world.network_cut {
         let key = app.keymap().any_key(Action::RestoreNetwork).map(|key| format!("{key} restore network"));
@@ -230,6 +231,10 @@ fn line(canvas: &mut Canvas<'_>, area: Area, severity: Severity, text: &str, hin
 }
 
 pub fn hints(app: &App, canvas: &mut Canvas<'_>, area: Area) {
+    if let Some(hint) = app.hint_apart() {
+        canvas.put(area.x + 4, area.y, hint, usize::from(area.width.saturating_sub(5)), Role::Hint);
+        return;
+    }
     for (x, hint) in place_hints(&app.hints(), area.width) {
         let x = area.x + x;
         let room = |x: u16| usize::from(area.right().saturating_sub(x));

@@ -2,7 +2,7 @@
 //!
 //! | cells | why |
 //! |---|---|
-//! | message row | a message is about the moment |
+//! | message row, and the keys' row where the message's hint stands there | a message is about the moment |
 //! | connectivity word of the header | nothing was asked since the start: `UNKNOWN` |
 //! | source lines of collections | the same |
 //! | panes 5 and 6, in both their forms | connectivity, round trips, progress |
@@ -38,6 +38,11 @@ pub fn mask(lines: &[String], layout: &Layout) -> Vec<String> {
     if let Some(message) = rows.get_mut(usize::from(layout.message.y)).filter(|_| layout.message.height > 0) {
         *message = vec![MASK.to_owned(); usize::from(layout.message.width)];
     }
+    // A hint begins below its message, keys at the margin.
+    let is_hint = |row: &Cells| row.iter().take_while(|cell| *cell == " ").count() == 4;
+    if let Some(hints) = rows.get_mut(usize::from(layout.hints.y)).filter(|row| is_hint(row)) {
+        *hints = vec![MASK.to_owned(); usize::from(layout.hints.width)];
+    }
     if let Some(header) = rows.get_mut(usize::from(layout.header.y)) {
         mask_header(header);
     }
@@ -62,6 +67,18 @@ pub fn mask(lines: &[String], layout: &Layout) -> Vec<String> {
         mask_words(row);
     }
     rows.into_iter().map(|row| row.concat()).collect()
+}
+
+/// Of two masked screens, a row that is volatile as a whole in one is so in the other.
+pub fn agree(before: &mut [String], after: &mut [String]) {
+    let is_whole = |row: &String| row.starts_with(MASK) && row.trim_end().chars().all(|cell| MASK.contains(cell));
+    for (before, after) in before.iter_mut().zip(after) {
+        if is_whole(before) {
+            after.clone_from(before);
+        } else if is_whole(after) {
+            before.clone_from(after);
+        }
+    }
 }
 
 fn cells(line: &str) -> Cells {
@@ -204,6 +221,19 @@ mod tests {
             " hints",
         ]);
         assert_eq!(before, after);
+    }
+
+    #[test]
+    fn the_hint_of_a_message_in_the_place_of_the_keys_does_not_count() {
+        let mut before = masked(&["head", "│ u_1   Ana │", " i  something", "    the key that takes it back"]);
+        let mut after = masked(&["head", "│ u_1   Ana │", "", " j/k move  ? help"]);
+        assert_ne!(before, after);
+        super::agree(&mut before, &mut after);
+        assert_eq!(before, after);
+        let mut other = masked(&["head", "│ u_1   Ana │", "", " j/k move  enter open"]);
+        let mut after = masked(&["head", "│ u_1   Ana │", "", " j/k move  ? help"]);
+        super::agree(&mut other, &mut after);
+        assert_ne!(other, after, "the keys count");
     }
 
     #[test]

@@ -91,6 +91,7 @@ pub fn seed(default: u64) -> u64 {
 /// The place in the header has the room that the connectivity leaves it, so of two headers what both show of it counts: a
 /// part of its names, cut off at its end, and in a narrow window a fact cut off at the right. Works on masked rows.
 pub fn agree_on_the_place(left: &mut [String], right: &mut [String]) {
+    ebbtide::ui::volatile::agree(left, right);
     let (Some(one), Some(other)) = (left.first_mut(), right.first_mut()) else { return };
     let shown = |row: &str| {
         let row = row.replace(" (firebase)", "");

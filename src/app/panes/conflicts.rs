@@ -55,6 +55,8 @@ pub struct Conflicts {
     lesson: Option<Taught>,
     /// Answers that were given and are not read back yet.
     answered: Vec<i64>,
+    /// Answers given here that an undo may mean.
+    given: usize,
 }
 
 /// The rule that the choice at the cursor would be, and how far it would reach.

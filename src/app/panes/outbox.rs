@@ -260,7 +260,7 @@ impl Outbox {
     }
 
     fn edit(&self) -> Outcome {
-        let Some(op) = self.selected() else { return Outcome::used() };
+        let Some(op) = self.selected() else { return self.command(OpCommand::Hold) };
         let of_record = Request::Edit { record: op.record.clone(), target: DraftTarget::Document };
         match op.state {
             state if !state.is_pending() => Outcome::used().request(of_record),
@@ -487,7 +487,7 @@ impl Pane for Outbox {
             }
             Action::OpenTarget => match self.selected() {
                 Some(op) => Outcome::used().request(Request::OpenRecord(op.record.clone())),
-                None => Outcome::used(),
+                None => self.command(OpCommand::Hold),
             },
             Action::EditOp => self.edit(),
             Action::SplitOp => self.begin_split(),
@@ -529,12 +529,17 @@ impl Pane for Outbox {
         }
         let mut commands = vec![Action::MoveDown, Action::Open];
         match self.selected().map(|op| op.state) {
-            Some(OpState::Conflict) => commands.push(Action::ResolveConflict),
-            Some(state) if state.is_pending() => commands.extend([Action::RetryOp, Action::HoldOp]),
-            _ => {}
+            Some(OpState::Conflict) => commands.extend([Action::ResolveConflict, Action::DiscardOp]),
+            Some(state) if state.is_pending() => {
+                commands.extend([Action::RetryOp, Action::HoldOp, Action::DiscardOp, Action::EditOp]);
+            }
+            Some(_) => {}
+            None => return vec![Action::NextView],
         }
-        commands.extend([Action::DiscardOp, Action::EditOp, Action::OpenTarget, Action::NextView, Action::NextTab]);
-        commands.extend([Action::SendOp, Action::SplitOp]);
+        commands.extend([Action::NextTab, Action::NextView, Action::OpenTarget]);
+        if self.selected().is_some_and(|op| op.state.is_pending()) {
+            commands.extend([Action::SendOp, Action::SplitOp]);
+        }
         if self.ops.iter().any(|op| op.state == OpState::Rejected) {
             commands.push(Action::RetryAllFailed);
         }

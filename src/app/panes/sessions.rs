@@ -134,7 +134,9 @@ impl Sessions {
     }
 
     fn delete(&self, cx: &Cx<'_>) -> Outcome {
-        let Some(info) = self.selected() else { return Outcome::used() };
+        let Some(info) = self.selected() else {
+            return Outcome::used().notice(Severity::Info, "session", "Choose the session to delete in this list");
+        };
         if info.open || info.name == cx.setup.session {
             return Outcome::used().notice(Severity::Info, "session", format!("Session `{}` is open", info.name));
         }
@@ -153,7 +155,8 @@ impl Sessions {
                 Outcome::used().notice(Severity::Info, "session", text).hint("rename it there")
             }
             Some(info) => self.name(Purpose::Rename(info.name.clone())),
-            None => Outcome::used(),
+            // The palette opens the list and asks at once, before it is read: that is about the session in this window.
+            None => self.name(Purpose::Rename(cx.setup.session.clone())),
         }
     }
 }
@@ -209,7 +212,7 @@ impl Pane for Sessions {
                     let from = info.name.clone();
                     self.name(Purpose::Copy(from))
                 }
-                None => Outcome::used(),
+                None => self.name(Purpose::Copy(cx.setup.session.clone())),
             },
             Action::DeleteSession => self.delete(cx),
             Action::Back | Action::Collapse => Outcome::used().request(Request::Close),

@@ -79,7 +79,10 @@ impl Sync {
             Action::Detach => asks || detached,
             _ => true,
         };
-        self.commands().into_iter().filter(fits).collect()
+        let (answers, rest): (Vec<Action>, Vec<Action>) =
+            self.commands().into_iter().filter(fits).partition(|action| is_answer(*action));
+        // What asks for a person comes before all else.
+        if asks { answers.into_iter().chain(rest).collect() } else { rest.into_iter().chain(answers).collect() }
     }
 
     fn answer(&self, answer: GuardAnswer, cx: &Cx<'_>) -> Outcome {
@@ -126,6 +129,10 @@ impl Sync {
             then: Outcome::used().effect(effect),
         })))
     }
+}
+
+fn is_answer(action: Action) -> bool {
+    matches!(action, Action::AcceptDeletion | Action::Reupload | Action::Detach)
 }
 
 impl Pane for Sync {

@@ -179,7 +179,11 @@ impl Dashboard {
                 self.request(SyncRequest::Probe { source: None });
                 let _ = self.report.send(Event::DemoNetwork { cut });
             }
-            DemoCommand::SomebodyEdits => demo.somebody_edits(),
+            DemoCommand::SomebodyEdits => {
+                demo.somebody_edits();
+                let text = "Demo: somebody else changes a few records, those you are editing first";
+                self.handle(Event::Told(Activity::new(self.clock.at().wall, Severity::Info, "demo", text)));
+            }
         }
     }
 }

@@ -57,7 +57,7 @@ fn story(app: &App, canvas: &mut Canvas<'_>, area: Area, conflict: &Conflict) {
     if area.height < 3 {
         let brief = match trouble {
             Some(trouble) => format!("! {trouble}"),
-            None => format!("You {mine} this record (op {}); the server {theirs}.", conflict.seq),
+            None => format!("You {mine} {} (op {}); the server {theirs}.", conflict.record.id, conflict.seq),
         };
         canvas.put(area.x + 1, area.y, &brief, usize::from(area.width.saturating_sub(2)), Role::Text);
         return;
@@ -131,6 +131,22 @@ pub(super) fn show(value: Option<&Value>, room: usize) -> String {
     // A few scalars too many for the spaced form may fit without its spaces.
     let whole = || value.to_string();
     if preview.len() < 8 && value.is_array() && whole().chars().count() <= room { whole() } else { preview }
+}
+
+/// Long texts that begin alike would be cut to the same: then they are shown from shortly before where they differ.
+fn tell_apart(texts: &mut [String], room: usize) {
+    let is_long = |text: &String| text::width(text) > room;
+    let long: Vec<&String> = texts.iter().filter(|text| is_long(text)).collect();
+    let Some(first) = long.first() else { return };
+    let common = |other: &&&String| first.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
+    let different = long.iter().filter(|other| *other != first);
+    let Some(alike) = different.map(|other| common(&other)).min() else { return };
+    if alike < room.saturating_sub(8) {
+        return;
+    }
+    for text in texts.iter_mut().filter(|text| is_long(text)) {
+        *text = std::iter::once('…').chain(text.chars().skip(alike.saturating_sub(4))).collect();
+    }
 }
 
 /// How a field comes to its result, in words and in one word.
@@ -235,17 +251,17 @@ fn line(app: &App, canvas: &mut Canvas<'_>, at: Area, columns: &Columns, field: 
         (&field.mine, chosen(matches!(pick, Some(Pick::Mine)))),
         (&field.theirs, chosen(matches!(pick, Some(Pick::Theirs)))),
     ];
+    let room = columns.value - 1;
+    let mut shown: Vec<String> = sides.iter().map(|(value, _)| show(value.as_ref(), room)).collect();
+    shown.push(result.as_ref().map_or_else(|| "?".to_owned(), |value| show(value.as_ref(), room)));
+    tell_apart(&mut shown, room);
+    let roles = sides.map(|(_, role)| role);
+    let of_result = if result.is_none() { Role::Conflict } else { Role::Title };
     let mut x = at.x + 4 + u16::try_from(columns.name).unwrap_or(0);
-    for (value, role) in sides {
-        canvas.put(x, at.y, &show(value.as_ref(), columns.value - 1), columns.value - 1, role);
+    for (text, role) in shown.iter().zip(roles.into_iter().chain([of_result])) {
+        canvas.put(x, at.y, text, room, role);
         x += u16::try_from(columns.value).unwrap_or(0);
     }
-    let shown = match &result {
-        None => "?".to_owned(),
-        Some(value) => show(value.as_ref(), columns.value - 1),
-    };
-    canvas.put(x, at.y, &shown, columns.value - 1, if result.is_none() { Role::Conflict } else { Role::Title });
-    x += u16::try_from(columns.value).unwrap_or(0);
     canvas.put(x, at.y, &long, columns.how, Role::Dim);
 }
 
@@ -294,5 +310,24 @@ fn result(app: &App, canvas: &mut Canvas<'_>, area: Area, conflict: &Conflict) {
             canvas.put(at.x + 1, at.y, "?", 1, Role::Accent);
         }
         canvas.put(at.x + 3, at.y, &line.text, usize::from(at.width.saturating_sub(4)), role);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tell_apart;
+
+    #[test]
+    fn long_texts_are_shown_where_they_differ() {
+        let of = |texts: &[&str]| {
+            let mut texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+            tell_apart(&mut texts, 20);
+            texts
+        };
+        let (mine, theirs) = ("\"Saltmarsh Quay, the north side\"", "\"Saltmarsh Quay, the south side\"");
+        assert_eq!(of(&[mine, theirs, "(none)"]), ["…the north side\"", "…the south side\"", "(none)"]);
+        assert_eq!(of(&[mine, mine]), [mine, mine], "nothing to tell apart");
+        let other = "\"another place altogether, far away\"";
+        assert_eq!(of(&[mine, other]), [mine, other], "they differ where they begin");
     }
 }

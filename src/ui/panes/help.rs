@@ -4,6 +4,7 @@ use crate::{
     app::{
         App,
         geometry::{Area, Place},
+        pane::PaneName,
         panes::help::Listed,
     },
     ui::{
@@ -16,13 +17,31 @@ use crate::{
 
 type Line = (String, String, Role);
 
+/// What a filter may say.
+const FILTERS: [(&str, &str); 6] = [
+    ("", "A filter matches all of:"),
+    ("anna", "a word, in any field"),
+    ("\"two words\"", "exactly this text"),
+    ("role:admin", "a word in a field"),
+    ("a.city:cape", "… in a field of a field"),
+    ("is:conflict", "a mark; id:u_0 an id"),
+];
+
 pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
     let pane = app.help();
     let title = format!("Help: {} pane", pane.about().title());
     let inner = place.area.inner();
     let wide = inner.width >= 96;
-    let [here, everywhere] = pane.listed(app.keymap(), app.setup().demo).map(lines);
+    let [mut here, mut everywhere] = pane.listed(app.keymap(), app.setup().demo).map(lines);
     let count = format!("{} commands, from your keymap", here.len() + everywhere.len());
+    let is_search = !pane.search().is_empty();
+    if !is_search && pane.about() == PaneName::Records {
+        here.extend(FILTERS.map(|(text, words)| (text.to_owned(), words.to_owned(), Role::Accent)));
+    }
+    if !is_search && !wide {
+        everywhere.push((String::new(), "Words and marks".to_owned(), Role::Title));
+        everywhere.extend(legend());
+    }
     let body = Area::new(inner.x, inner.y + 2, inner.width, inner.height.saturating_sub(2));
     let notes = if wide { 2 } else { 0 };
     let height = body.height.saturating_sub(1 + notes);

@@ -8,7 +8,10 @@ use crate::{
         panes::outbox::View,
         words,
     },
-    model::op::{Op, OpState, OutboxCounts},
+    model::{
+        ids::Seq,
+        op::{Op, OpState, OutboxCounts},
+    },
     ui::{
         canvas::{Border, Canvas},
         panes::{is_focused, op, say, select},
@@ -89,7 +92,7 @@ fn list(app: &App, canvas: &mut Canvas<'_>, area: Area, full: bool) {
         columns.heading(canvas, inner.row(0));
         inner = Area { y: inner.y + 1, height: inner.height - 1, ..inner };
     }
-    let legend = if full && inner.height >= 14 { 4 } else { 0 };
+    let legend = if full && inner.height >= 15 { 5 } else { 0 };
     let height = inner.height - legend;
     let (top, cursor) = pane.window(usize::from(height).saturating_sub(usize::from(full) * 2), full);
     let pending = pane.shown().len();
@@ -160,10 +163,13 @@ fn views(app: &App, canvas: &mut Canvas<'_>, line: Area) {
 fn states(canvas: &mut Canvas<'_>, area: Area) {
     let at = area.row(1);
     canvas.put(at.x, at.y, " STATES", 8, Role::Title);
-    for (row, line) in
-        ["  . queued   > sending  ? in doubt  h held", "  x rejected ! conflict = synced    b blocked  * old"]
-            .into_iter()
-            .enumerate()
+    for (row, line) in [
+        "  . queued   > sending  ? in doubt  h held",
+        "  x rejected ! conflict b blocked   a credentials",
+        "  settled:   = synced   m joined    d discarded",
+    ]
+    .into_iter()
+    .enumerate()
     {
         let at = area.row(2 + u16::try_from(row).unwrap_or(0));
         canvas.put(at.x, at.y, line, usize::from(at.width), Role::Dim);
@@ -256,6 +262,12 @@ impl Columns {
     }
 }
 
+/// The op of the same record that is held and goes first.
+fn held_before(app: &App, op: &Op) -> Option<Seq> {
+    let goes_first = |other: &&Op| other.record == op.record && other.seq < op.seq && other.state == OpState::Held;
+    app.outbox().ops().iter().find(goes_first).map(|other| other.seq)
+}
+
 /// The most useful thing to say about an op in a few words.
 fn note(app: &App, op: &Op) -> String {
     match op.state {
@@ -264,6 +276,9 @@ fn note(app: &App, op: &Op) -> String {
         OpState::Blocked => op.after.map(|after| format!("behind op {after}")).unwrap_or_default(),
         OpState::Auth => "needs credentials".to_owned(),
         OpState::Queued | OpState::InFlight | OpState::InDoubt => {
+            if let Some(held) = held_before(app, op) {
+                return format!("behind op {held}, held");
+            }
             let next = op.next_attempt_at.filter(|next| *next > app.now().wall);
             match (next, &op.last_error) {
                 (Some(next), _) => format!("at {}", next.clock_time(app.setup().zone_offset)),

@@ -70,7 +70,15 @@ impl Conflicts {
 
     pub(super) fn undo(&mut self) -> Outcome {
         if self.work().is_none() || !self.work_mut().is_some_and(Work::undo) {
-            return Outcome::ignored();
+            // What was answered here is taken back; but never, for want of a choice, the change that is asked about.
+            let given = self.given > 0 || self.selected().is_none();
+            self.given = self.given.saturating_sub(1);
+            return match given {
+                true => Outcome::ignored(),
+                false => Outcome::used()
+                    .notice(Severity::Info, "conflicts", "There is no choice here to take back")
+                    .hint("`D` drops your change"),
+            };
         }
         self.redraw();
         Outcome::used()

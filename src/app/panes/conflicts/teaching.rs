@@ -53,10 +53,17 @@ impl Conflicts {
                 Lesson { pattern: Pattern::of(&field.pointer), rule: FieldRule::ServerOwned }
             }
             None => {
-                let text = format!("There is no choice for {} that could be a rule", name(field));
-                return Outcome::used()
-                    .notice(Severity::Info, "conflicts", text)
-                    .hint("choose mine, theirs or a value that a rule gives, then `A`");
+                let (text, hint) = match (field.how, cx.setup.places.iter().find(|(what, _)| what == "settings")) {
+                    (How::Rule(rule), Some((_, file))) => (
+                        format!("`{}` is the rule for {} already", rule.word(), name(field)),
+                        format!("it is in {file}"),
+                    ),
+                    _ => (
+                        format!("There is no choice for {} that could be a rule", name(field)),
+                        "choose mine, theirs or a value that a rule gives, then `A`".to_owned(),
+                    ),
+                };
+                return Outcome::used().notice(Severity::Info, "conflicts", text).hint(&hint);
             }
         };
         if cx.setup.is_read_only(&key) {
@@ -90,6 +97,7 @@ impl Conflicts {
             })
         };
         let answers: Vec<Answer> = foresee(lesson, &before, &open).into_iter().filter_map(answer).collect();
+        self.given += usize::from(!answers.is_empty());
         self.answered.extend(answers.iter().map(|answer| answer.conflict));
         self.rebuild();
         answers
@@ -124,10 +132,8 @@ impl Conflicts {
         if foreseen.len() > LISTED {
             lines.push(format!("and {} more", foreseen.len() - LISTED));
         }
-        lines.push(match cx.setup.places.iter().find(|(what, _)| what == "settings") {
-            Some((_, file)) if !cx.setup.demo => format!("Kept in {file}; the vault keeps what loses"),
-            _ => "The demo keeps no settings: the rule holds until you quit".to_owned(),
-        });
+        let place = cx.setup.places.iter().find(|(what, _)| what == "settings");
+        lines.extend(place.map(|(_, file)| format!("Kept in {file}; the vault keeps what loses")));
         let title = title(&lesson, key);
         let rule = Rule { collection: key.clone(), lesson };
         let then = Outcome::used().effect(Effect::KeepRule(Box::new(rule)));

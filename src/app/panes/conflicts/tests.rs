@@ -377,3 +377,32 @@ fn what_somebody_began_to_decide_is_left_to_them() {
     let answers: Vec<Answer> = desk.pane.learn(&rule.collection, &rule.lesson);
     assert_eq!(answers.iter().map(|answer| answer.conflict).collect::<Vec<_>>(), [3]);
 }
+
+#[test]
+fn an_undo_with_no_choice_left_does_not_reach_the_change_that_is_asked_about() {
+    let mut desk = Desk::new(prices(2));
+    desk.act(Action::TakeTheirs);
+    assert!(desk.act(Action::Undo).used, "the choice");
+    let outcome = desk.act(Action::Undo);
+    assert!(outcome.used && outcome.effects.is_empty(), "{outcome:?}");
+    assert!(outcome.notices[0].text.contains("no choice here"), "{outcome:?}");
+    // What was answered here may be taken back, once.
+    desk.act(Action::TakeMine);
+    desk.act(Action::QueueResult);
+    desk.load(prices(2).split_off(1));
+    assert!(!desk.act(Action::Undo).used, "the app takes the newest change back");
+    assert!(desk.act(Action::Undo).used);
+}
+
+#[test]
+fn a_place_that_has_its_rule_says_so_when_it_is_asked_for_again() {
+    let mut desk = Desk::new(prices(2));
+    desk.act(Action::TakeTheirs);
+    let question = asked(&desk.act(Action::MakeRule)).unwrap();
+    let Effect::KeepRule(rule) = &question.then.effects[0] else { panic!("{question:?}") };
+    desk.pane.learn(&rule.collection, &rule.lesson);
+    desk.load(prices(2));
+    desk.act(Action::TakeTheirs);
+    let outcome = desk.act(Action::MakeRule);
+    assert!(outcome.notices[0].text.contains("`theirs` is the rule for price already"), "{outcome:?}");
+}

@@ -231,7 +231,9 @@ impl Records {
 
     pub(super) fn filter_changed(&mut self) {
         self.goal = None;
-        self.list.is_narrowing = !self.list.filter.is_empty();
+        let asked = self.list.filter.text().trim();
+        let is_answered = self.loaded.as_ref().is_some_and(|loaded| loaded.query.filter.0 == asked);
+        self.list.is_narrowing = !asked.is_empty() && !is_answered;
         if self.list.filter.is_empty() {
             self.anchor = self.list.cursor.clone().map(Anchor::At).or(Some(Anchor::First));
         } else {

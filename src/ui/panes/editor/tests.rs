@@ -166,8 +166,14 @@ impl Desk {
 
     fn press(mut self, keys: &str) -> Self {
         for key in keys.split_whitespace() {
-            let key: KeyInput = key.parse().unwrap();
-            self.act(|editor, cx| editor.input(&key, cx));
+            match key {
+                "Ctrl+f" => self.act(|editor, cx| editor.handle(&Action::FindInText, cx)),
+                "Ctrl+t" => self.act(|editor, cx| editor.handle(&Action::ReadOtherwise, cx)),
+                key => {
+                    let key: KeyInput = key.parse().unwrap();
+                    self.act(|editor, cx| editor.input(&key, cx))
+                }
+            };
         }
         self
     }

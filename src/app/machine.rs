@@ -126,7 +126,12 @@ impl App {
     }
 
     /// The engine's rows are in the log already. Their text shows unless it would push away something more urgent.
-    fn noticed(&mut self, activity: Activity) {
+    fn noticed(&mut self, mut activity: Activity) {
+        if activity.topic == "conflict" && activity.severity == Severity::Warning {
+            // The log says it in words for every place that it is read at; here a key does it.
+            let key = self.keymap.any_key(Action::OpenConflicts);
+            activity.hint = key.map(|key| format!("{key} compares both versions; nothing else waits for it"));
+        }
         let rank = |severity: Severity| match severity {
             Severity::Problem => 2,
             Severity::Warning => 1,

@@ -507,13 +507,20 @@ impl Pane for Conflicts {
         if self.selected().is_none() {
             return vec![Action::Back];
         }
-        vec![
-            Action::MoveDown,
-            Action::NextUndecided,
-            Action::TakeMine,
-            Action::TakeTheirs,
-            Action::TakeBase,
-            Action::TypeValue,
+        let choices: &[Action] = match self.whole() {
+            // One thing to choose, which nobody types on one line.
+            Some(_) => &[Action::TakeMine, Action::TakeTheirs, Action::EditExternally],
+            None => &[
+                Action::MoveDown,
+                Action::NextUndecided,
+                Action::TakeMine,
+                Action::TakeTheirs,
+                Action::TakeBase,
+                Action::TypeValue,
+            ],
+        };
+        let next = (self.open().count() > 1).then_some(Action::NextTab);
+        let rest = [
             Action::Undo,
             Action::QueueResult,
             Action::DropMine,
@@ -528,7 +535,10 @@ impl Pane for Conflicts {
             Action::NextTab,
             Action::PreviousTab,
             Action::OpenTarget,
-        ]
+        ];
+        let mut commands: Vec<Action> = choices.iter().copied().chain(next).collect();
+        commands.extend(rest.into_iter().filter(|action| !choices.contains(action) && next != Some(*action)));
+        commands
     }
 }
 

@@ -100,7 +100,9 @@ fn story(app: &App, canvas: &mut Canvas<'_>, area: Area, conflict: &Conflict) {
 }
 
 fn merged(app: &App) -> usize {
-    let by_itself = |field: &&Field| field.how != How::Unchanged && field.result.is_some();
+    let pane = app.conflicts();
+    let by_itself =
+        |field: &&Field| field.how != How::Unchanged && field.result.is_some() && pane.pick(field).is_none();
     app.conflicts().fields().iter().filter(by_itself).count()
 }
 

@@ -53,10 +53,11 @@ impl Conflicts {
                 Lesson { pattern: Pattern::of(&field.pointer), rule: FieldRule::ServerOwned }
             }
             None => {
-                let (text, hint) = match (field.how, cx.setup.places.iter().find(|(what, _)| what == "settings")) {
-                    (How::Rule(rule), Some((_, file))) => (
+                let place = cx.setup.places.iter().find(|(what, _)| what == "settings");
+                let (text, hint) = match field.how {
+                    How::Rule(rule) => (
                         format!("`{}` is the rule for {} already", rule.word(), name(field)),
-                        format!("it is in {file}"),
+                        place.map_or_else(|| "it holds".to_owned(), |(_, file)| format!("it is in {file}")),
                     ),
                     _ => (
                         format!("There is no choice for {} that could be a rule", name(field)),

@@ -398,10 +398,10 @@ fn an_undo_with_no_choice_left_does_not_reach_the_change_that_is_asked_about() {
 fn a_place_that_has_its_rule_says_so_when_it_is_asked_for_again() {
     let mut desk = Desk::new(prices(2));
     desk.act(Action::TakeTheirs);
-    let question = asked(&desk.act(Action::MakeRule)).unwrap();
+    let outcome = desk.act(Action::MakeRule);
+    let question = asked(&outcome).unwrap();
     let Effect::KeepRule(rule) = &question.then.effects[0] else { panic!("{question:?}") };
     desk.pane.learn(&rule.collection, &rule.lesson);
-    desk.load(prices(2));
     desk.act(Action::TakeTheirs);
     let outcome = desk.act(Action::MakeRule);
     assert!(outcome.notices[0].text.contains("`theirs` is the rule for price already"), "{outcome:?}");

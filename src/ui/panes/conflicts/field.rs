@@ -9,13 +9,17 @@ use crate::{
         geometry::Area,
         panes::{
             conflicts::{Whole, name},
-            outbox::describe,
+            outbox::{describe, dotted},
             record::pretty,
         },
+        tree::preview,
         words,
     },
     merge::{Field, How},
-    model::{conflict::Conflict, edit::diff},
+    model::{
+        conflict::Conflict,
+        edit::{Change, diff},
+    },
     ui::{
         canvas::{Border, Canvas},
         panes::{rev, say},
@@ -72,7 +76,12 @@ fn story(canvas: &mut Canvas<'_>, area: Area, conflict: &Conflict, whole: Whole)
     let height = usize::from(area.height).saturating_sub(2);
     let most = if changes.len() > height { height.saturating_sub(1) } else { height };
     let mut lines: Vec<Line> = vec![(title.to_owned(), Role::Title)];
-    lines.extend(changes.iter().take(most).map(|change| (format!("  {}", describe(change)), Role::Text)));
+    let whole: Vec<Line> = changes.iter().flat_map(|change| both_sides(change, room)).collect();
+    if whole.len() <= height {
+        lines.extend(whole);
+    } else {
+        lines.extend(changes.iter().take(most).map(|change| (format!("  {}", describe(change)), Role::Text)));
+    }
     if changes.len() > most {
         lines.push((format!("  and {} more", changes.len() - most), Role::Dim));
     }
@@ -80,6 +89,25 @@ fn story(canvas: &mut Canvas<'_>, area: Area, conflict: &Conflict, whole: Whole)
         let at = area.row(row);
         canvas.put(at.x + 1, at.y, line, room + 2, *role);
     }
+}
+
+/// A change on one line, or where that is too long its two values below each other.
+fn both_sides(change: &Change, room: usize) -> Vec<Line> {
+    let line = format!("  {}", describe(change));
+    let show =
+        |value: &Option<Value>| value.as_ref().map_or_else(|| "nothing".to_owned(), |value| preview(value, room));
+    let (from, to) = (show(&change.from), show(&change.to));
+    if text::width(&line) <= room && !line.contains('…') {
+        return vec![(line, Role::Text)];
+    }
+    let place = if change.pointer.is_root() { "the record".to_owned() } else { dotted(&change.pointer) };
+    let sides = [("was  ", from), ("now  ", to)].into_iter().flat_map(|(word, value)| {
+        let lines = text::wrap(&value, room.saturating_sub(9)).into_iter().take(3).enumerate();
+        lines.map(move |(number, value)| {
+            (format!("    {}{value}", if number == 0 { word } else { "     " }), Role::Text)
+        })
+    });
+    std::iter::once((format!("  {place}"), Role::Text)).chain(sides).collect()
 }
 
 /// The three values and the result, each in as many lines as there is room for.

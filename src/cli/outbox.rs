@@ -86,7 +86,7 @@ pub(super) struct ShowArgs {
 const SHOW_SHAPE: &str = "\
 JSON:
   as in `outbox list`, and {\"document\", \"base\", \"base_revision\", \"after\", \"sent_at\", \"settled_at\",
-  \"precondition\", \"was_in_doubt\", \"author\"}";
+  \"precondition\", \"was_in_doubt\", \"author\": null where nobody is named}";
 
 #[derive(Debug, Args)]
 pub(super) struct SeqArgs {
@@ -397,7 +397,12 @@ fn carry_out(world: &World, seqs: Vec<Seq>, verb: Verb) -> Outcome {
 }
 
 fn not_changed(error: StoreError) -> Failure {
-    Failure::store("the outbox was not changed", error).or_hint("`ebbtide outbox list` shows the state of each edit")
+    let is_conflict = matches!(&error, StoreError::Refused(why) if why.contains("in conflict"));
+    let hint = match is_conflict {
+        true => "`ebbtide conflicts list` shows its number, `ebbtide conflicts resolve` decides it",
+        false => "`ebbtide outbox list` shows the state of each edit",
+    };
+    Failure::store("the outbox was not changed", error).or_hint(hint)
 }
 
 fn edit(world: &World, args: &EditArgs) -> Outcome {

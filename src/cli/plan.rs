@@ -89,7 +89,7 @@ fn chosen(reader: &mut Reader, planner: &Planner, seqs: &[i64]) -> Result<Vec<Pl
     let mut steps: Vec<PlanStep> = Vec::new();
     for seq in seqs.iter().copied().map(Seq) {
         let step = planner.of_op(reader, seq)?.ok_or_else(|| {
-            Failure::failed(format!("edit {seq} does not wait")).hint("`ebbtide outbox list` shows what waits")
+            Failure::failed(format!("there is no op {seq} that waits")).hint("`ebbtide outbox list` shows what waits")
         })?;
         if !steps.contains(&step) {
             steps.push(step);

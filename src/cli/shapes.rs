@@ -54,7 +54,7 @@ pub(super) fn whole_op(whole: &Op) -> Value {
         "settled_at": maybe_time(whole.settled_at),
         "precondition": whole.precondition,
         "was_in_doubt": whole.was_in_doubt,
-        "author": whole.author,
+        "author": (!whole.author.is_empty()).then_some(&whole.author),
     });
     if let (Value::Object(shape), Value::Object(more)) = (&mut shape, more) {
         shape.extend(more);

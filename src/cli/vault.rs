@@ -39,8 +39,8 @@ pub(super) struct ListArgs {
     #[arg(long, value_name = "ID", requires = "collection")]
     id: Option<String>,
     /// At most this many
-    #[arg(long, value_name = "N", default_value_t = 1_000)]
-    limit: usize,
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: u32,
 }
 
 const LIST_SHAPE: &str = "\
@@ -113,7 +113,7 @@ fn list(world: &World, args: &ListArgs) -> Outcome {
         None => None,
     };
     let query = VaultQuery { collection, id: args.id.as_deref().map(Into::into), text: String::new() };
-    let entries = world.reader()?.vault_search(&query, None, args.limit)?;
+    let entries = world.reader()?.vault_search(&query, None, args.limit as usize)?;
     if world.json {
         output::json(&entries.iter().map(shapes::version).collect::<Vec<Value>>())?;
         return Ok(DONE);

@@ -19,10 +19,11 @@
 //! is written below it, which would be a good part of the cost of a drain in which nothing fails. So a request may run
 //! twice (also after the ballast was given up on a full disk): work is `FnMut` and speaks to the database only.
 
+mod requests;
+
 use std::{
     cell::OnceCell,
     collections::VecDeque,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError,
@@ -35,6 +36,9 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+pub(super) use requests::{Durability, Lane, Manner};
+use requests::{Lanes, Run, Sleep, Task, Work};
+
 use crate::store::{
     Reply,
     error::{Result, StoreError},
@@ -45,10 +49,9 @@ const IDLE: Duration = Duration::from_millis(300);
 const PAUSE: Duration = Duration::from_millis(5);
 /// No transaction goes on adding requests after this long.
 const LONG: Duration = Duration::from_millis(2);
-/// How long and for how many requests the thread waits while the engine's come in bursts: an acknowledgement is in no hurry,
+/// How long the thread waits for many requests while the engine's come in bursts: an acknowledgement is in no hurry,
 /// a commit for each would cost more processor time than all the rest of it.
 const GATHER: Duration = Duration::from_millis(1);
-const MANY: usize = 16;
 /// How long a lock of another process is waited for before requests fail.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The WAL is checkpointed at about this size at the latest.
@@ -72,45 +75,6 @@ pub(super) trait State: Send + 'static {
     fn suspect(&self);
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lane {
-    User = 0,
-    Engine = 1,
-    Bulk = 2,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Durability {
-    Normal,
-    Full,
-}
-
-/// How a request is carried out.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Manner {
-    pub lane: Lane,
-    pub durability: Durability,
-    /// Rows it writes, about.
-    pub rows: usize,
-    /// Bytes it writes, about.
-    pub bytes: usize,
-    /// What it does, for an error text: `saving an edit`.
-    pub intent: &'static str,
-}
-
-trait Work<S>: Send {
-    fn manner(&self) -> Manner;
-    /// `Err` after the savepoint must be rolled back; the error is kept inside, unless the disk is full.
-    fn run(&mut self, state: &S) -> Run;
-    fn finish(self: Box<Self>, committed: Result<(), &StoreError>);
-}
-
-enum Run {
-    Done,
-    Failed,
-    DiskFull,
-}
-
 /// How the requests of one transaction are kept apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Apart {
@@ -125,122 +89,6 @@ enum Attempt {
     Committed,
     /// One of several failed and none is on disk; all are in the batch again.
     Spoiled,
-}
-
-struct Task<T, W, D> {
-    manner: Manner,
-    work: W,
-    done: Option<D>,
-    result: Option<Result<T>>,
-}
-
-impl<S, T, W, D> Work<S> for Task<T, W, D>
-where
-    S: State,
-    T: Send,
-    W: FnMut(&S) -> Result<T> + Send,
-    D: FnOnce(Result<T>) + Send,
-{
-    fn manner(&self) -> Manner {
-        self.manner
-    }
-
-    fn run(&mut self, state: &S) -> Run {
-        let result = catch_unwind(AssertUnwindSafe(|| (self.work)(state)))
-            .unwrap_or_else(|_| Err(StoreError::Refused(format!("{}: the request panicked", self.manner.intent))))
-            .map_err(|error| error.at(state.path(), self.manner.intent));
-        let run = match &result {
-            Ok(_) => Run::Done,
-            Err(error) if error.is_disk_full() => Run::DiskFull,
-            Err(StoreError::Damaged { .. }) => {
-                state.suspect();
-                Run::Failed
-            }
-            Err(_) => Run::Failed,
-        };
-        self.result = Some(result);
-        run
-    }
-
-    fn finish(mut self: Box<Self>, committed: Result<(), &StoreError>) {
-        let result = match (self.result.take(), committed) {
-            (Some(Ok(value)), Ok(())) => Ok(value),
-            (Some(Err(error)), _) => Err(error),
-            (_, Err(error)) => Err(error.again()),
-            (None, Ok(())) => Err(StoreError::Closed),
-        };
-        if let Some(done) = self.done.take() {
-            done(result);
-        }
-    }
-}
-
-struct Lanes<S> {
-    queues: [VecDeque<Box<dyn Work<S>>>; 3],
-    closed: bool,
-    checkpoint: bool,
-    sleep: Sleep,
-}
-
-/// What the thread waits for: waking it for nothing costs both sides a system call and a switch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sleep {
-    Awake,
-    /// Any request.
-    ForWork,
-    /// One of the user's, or [`MANY`].
-    ForMany,
-}
-
-impl<S> Lanes<S> {
-    fn is_empty(&self) -> bool {
-        self.queues.iter().all(VecDeque::is_empty)
-    }
-
-    /// Whether a request that just joined ends the thread's sleep.
-    fn ends_sleep(&self) -> bool {
-        match self.sleep {
-            Sleep::Awake => false,
-            Sleep::ForWork => true,
-            Sleep::ForMany => !self.may_gather(),
-        }
-    }
-
-    /// Only requests of the engine wait, and not many.
-    fn may_gather(&self) -> bool {
-        let [user, engine, _] = &self.queues;
-        !self.closed && user.is_empty() && !engine.is_empty() && engine.len() < MANY
-    }
-
-    /// The requests of the next transaction: from the first lane that has any, in order; a durable start also takes
-    /// durable requests of the later lanes along, a quick one stops before the first durable request.
-    fn take(&mut self, max_rows: usize) -> VecDeque<Box<dyn Work<S>>> {
-        let mut batch = VecDeque::new();
-        let mut rows = 0;
-        let mut durability = None;
-        for (lane, queue) in self.queues.iter_mut().enumerate() {
-            while let Some(front) = queue.front() {
-                let manner = front.manner();
-                let fits = match durability {
-                    None => true,
-                    Some(Durability::Normal) => manner.durability == Durability::Normal && lane == 0,
-                    Some(Durability::Full) => {
-                        lane == 0 || (manner.durability == Durability::Full && lane != Lane::Bulk as usize)
-                    }
-                };
-                if !fits || (!batch.is_empty() && rows + manner.rows > max_rows) {
-                    return batch;
-                }
-                durability = durability.or(Some(manner.durability));
-                rows += manner.rows;
-                batch.push_back(queue.pop_front().expect("the front was just seen"));
-                if lane == Lane::Bulk as usize {
-                    return batch;
-                }
-            }
-        }
-        batch
-    }
 }
 
 struct Shared<S> {

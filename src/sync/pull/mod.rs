@@ -16,6 +16,7 @@ mod audit;
 mod checkpoint;
 mod feed;
 mod guard;
+mod incoming;
 mod older;
 mod sweep;
 mod verify;
@@ -36,17 +37,16 @@ use crate::{
     model::{
         activity::Severity,
         ids::{CollectionKey, RecordId, RecordKey},
-        op::OpKind,
         source::{CollectionSpec, PullMode, SyncSettings},
         sync_status::{CollectionStatus, GuardAnswer, PullPhase},
         window::WindowSize,
-        wire::{Current, Exchange, ReadError, RemoteChange, RemoteRecord},
+        wire::{Exchange, ReadError, RemoteChange},
     },
     sync::{
         backoff,
         echo::{Echoes, Heard},
-        effect::{Effect, PageWrite, Ticket},
-        event::{AppliedPage, StoreResult},
+        effect::{Effect, Ticket},
+        event::StoreResult,
         lane::{Cx, Signal},
         policy,
         progress::Rate,
@@ -54,8 +54,6 @@ use crate::{
     },
 };
 
-/// Records fetched one by one at the same time.
-const MAX_TOUCHES: usize = 4;
 /// A feed is not asked for more while this many changes wait for the mirror.
 const MAX_INCOMING: usize = 1_000;
 /// How long a collection rests whose read was refused for good: somebody may repair the rules.
@@ -463,148 +461,6 @@ impl Pull {
             }
             Err(error) => self.fail(cx, &error, exchange),
         }
-    }
-
-    // --- single records ---------------------------------------------------------------------------------------------
-
-    fn start_touches(&mut self, cx: &mut Cx<'_>, push: &Push) {
-        while self.touching.len() < MAX_TOUCHES {
-            // One reading of a record at a time: answers may overtake each other.
-            let is_read = |id: &RecordId| self.touching.values().any(|(touched, _)| touched == id);
-            let free = |id: &&RecordId| !is_read(id) && !push.is_working_on(&self.key.record((*id).clone()));
-            let Some(id) = self.touched.iter().find(free).cloned() else { return };
-            self.touched.remove(&id);
-            let ticket = cx.ticket();
-            cx.out.push(Effect::Fetch { ticket, record: self.key.record(id.clone()) });
-            self.touching.insert(ticket, (id, cx.at.mono));
-        }
-    }
-
-    /// False where the answer was not asked for here.
-    pub(super) fn fetched(
-        &mut self,
-        cx: &mut Cx<'_>,
-        ticket: Ticket,
-        result: Result<Current, ReadError>,
-        exchange: &Exchange,
-    ) -> bool {
-        let Some((id, began)) = self.touching.remove(&ticket) else { return false };
-        self.shown.bytes += exchange.bytes_down;
-        match result {
-            Ok(current) => {
-                cx.signals.push(Signal::Good(exchange.clone()));
-                cx.signals.push(Signal::Seen(self.key.record(id.clone())));
-                self.held.forget(&id);
-                let change = match current.value {
-                    Some(value) => RemoteChange::Upsert(RemoteRecord {
-                        id: id.clone(),
-                        revision: current.revision,
-                        text: value.to_string(),
-                    }),
-                    None => RemoteChange::Tombstone { id: id.clone() },
-                };
-                let is_gone = matches!(change, RemoteChange::Tombstone { .. });
-                let change = self.echoes.correct(change, began);
-                self.suspect_fetched(&id, change.as_ref().map(|_| is_gone), exchange);
-                self.incoming.extend(change);
-                self.flush_incoming(cx);
-                self.end_touching(cx);
-            }
-            Err(error) => {
-                self.suspect_not_fetched(cx, &id, &error, exchange);
-                if policy::broken_by(&error).is_some() {
-                    self.touched.insert(id);
-                }
-                self.report(cx, &error, exchange);
-            }
-        }
-        true
-    }
-
-    // --- the mirror -------------------------------------------------------------------------------------------------
-
-    /// Live changes and fetched records go in together, one transaction at a time.
-    fn flush_incoming(&mut self, cx: &mut Cx<'_>) {
-        if self.applying.is_some() || self.incoming.is_empty() {
-            return;
-        }
-        let changes = std::mem::take(&mut self.incoming);
-        self.audit.hand_over();
-        let ticket = cx.ticket();
-        self.applying = Some((ticket, changes.len()));
-        self.write_page(cx, ticket, changes, None, None);
-    }
-
-    fn write_page(
-        &self,
-        cx: &mut Cx<'_>,
-        ticket: Ticket,
-        changes: Vec<RemoteChange>,
-        checkpoint: Option<String>,
-        sweep: Option<i64>,
-    ) {
-        let (stamps, at) = (self.stamps(ticket, sweep), cx.at.wall);
-        let page = PageWrite { collection: self.key.clone(), changes, checkpoint, sweep, stamps, at };
-        cx.out.push(Effect::ApplyPage { ticket, page });
-    }
-
-    pub(super) fn page_applied(
-        &mut self,
-        cx: &mut Cx<'_>,
-        ticket: Ticket,
-        result: StoreResult<AppliedPage>,
-        push: &Push,
-    ) {
-        if self.noting == Some(ticket) {
-            self.noting = None;
-        }
-        if self.audit.notes(ticket) {
-            return self.audit_noted(cx, &result);
-        }
-        let applied = match result {
-            Ok(applied) => applied,
-            Err(message) => {
-                let ours = self.applying.is_some_and(|(expected, _)| expected == ticket);
-                if ours || self.waits_for_apply(ticket) {
-                    self.applying = None;
-                    // Live changes were lost with the page: only a new snapshot or sweep repairs that.
-                    self.fail_locally(cx, &message);
-                }
-                return;
-            }
-        };
-        self.tally(ticket, &applied);
-        self.hold_back(cx, ticket, &applied);
-        for (record, kind) in &applied.vanished {
-            if *kind == OpKind::Update && !push.is_working_on(record) {
-                match self.spec.conflicts.policy.settles_deletions() {
-                    // The sender meets the deletion, and the policy decides.
-                    true => cx.signals.push(Signal::OutboxChanged),
-                    false => cx.out.push(Effect::KeepConflict { record: record.clone(), at: cx.at.wall }),
-                }
-            }
-        }
-        if self.applying.is_some_and(|(expected, _)| expected == ticket) {
-            self.applying = None;
-            self.rows = (self.rows + applied.inserted).saturating_sub(applied.deleted);
-            if self.is_followed() {
-                (self.shown.done, self.shown.total) = (self.rows, Some(self.rows));
-            }
-            self.shown.last_pull = Some(cx.at.wall);
-            self.suspects_applied(cx, &applied);
-            return self.flush_incoming(cx);
-        }
-        self.sweep_page_applied(cx, ticket);
-    }
-
-    fn waits_for_apply(&self, ticket: Ticket) -> bool {
-        let sweeps = match &self.stage {
-            Stage::Sweep(sweep) => sweep.applies(ticket),
-            Stage::Feed(feed) => feed.applies(ticket),
-            Stage::Delta(delta) => delta.applies(ticket),
-            _ => false,
-        };
-        sweeps || self.ending.as_ref().is_some_and(|ending| ending.is_write(ticket))
     }
 
     fn advanced_by(&mut self, cx: &Cx<'_>, rows: u64) {

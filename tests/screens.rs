@@ -1180,6 +1180,43 @@ fn a_kept_version_is_compared_restored_as_an_edit_and_taken_back() {
 }
 
 #[test]
+fn a_command_about_sessions_asks_at_once_also_before_the_list_is_read() {
+    for (command, asks) in [("rename the", "New name of `default`"), ("copy the session", "Name of the copy")] {
+        let mut bench = in_condition("few", (80, 24));
+        bench.slow = true;
+        bench.press(":");
+        bench.paste(command);
+        bench.press("<enter>");
+        assert!(bench.screen().contains(asks), "{command}: {}", bench.screen());
+        bench.settle();
+        assert!(bench.screen().contains(asks), "{command}, when it was read: {}", bench.screen());
+    }
+}
+
+#[test]
+fn what_stands_behind_a_held_op_says_so() {
+    let mut bench = in_condition("few", (120, 36));
+    let record = key("visits").record("v_77");
+    bench.data.op(&record, Some(json!({"place": "South quay"})), OpState::Queued, NOW - 5);
+    bench.changed();
+    bench.press("go");
+    assert!(bench.screen().contains(". behind 116"), "{}", bench.screen());
+}
+
+#[test]
+fn messages_about_pausing_name_what_else_keeps_the_sync() {
+    let mut bench = in_condition("few", (120, 36));
+    let mut sources = online();
+    sources[0].paused = true;
+    sources[0].connectivity.state = ConnectivityState::ForcedOffline;
+    bench.status(sources);
+    for (key, says) in [("P", "No longer paused, but you keep ebbtide offline"), ("O", "but sync is paused")] {
+        bench.press(key);
+        assert!(bench.screen().contains(says), "{}", bench.screen());
+    }
+}
+
+#[test]
 fn a_change_is_called_queued_until_it_was_sent() {
     for with_another in [false, true] {
         let mut bench = in_condition("few", (120, 36));

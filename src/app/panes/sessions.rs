@@ -81,7 +81,11 @@ impl Sessions {
     fn name(&mut self, purpose: Purpose) -> Outcome {
         let text = match &purpose {
             Purpose::New => TextInput::default(),
-            Purpose::Rename(from) => TextInput::new(from.as_str()),
+            Purpose::Rename(from) => {
+                let mut name = TextInput::new(from.as_str());
+                name.select_all();
+                name
+            }
             Purpose::Copy(from) => TextInput::new(&format!("{from}-copy")),
         };
         self.session.naming = Some(Naming { purpose, text });

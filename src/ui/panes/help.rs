@@ -19,7 +19,7 @@ type Line = (String, String, Role);
 
 /// What a filter may say.
 const FILTERS: [(&str, &str); 6] = [
-    ("", "A filter matches all of:"),
+    ("", "A filter is all of:"),
     ("anna", "a word, in any field"),
     ("\"two words\"", "exactly this text"),
     ("role:admin", "a word in a field"),

@@ -209,10 +209,11 @@ impl Columns {
 
     fn op(&self, app: &App, canvas: &mut Canvas<'_>, line: Area, op: &Op) {
         let retrying = op.state == OpState::Queued && op.attempts > 0 && op.next_attempt_at.is_some();
-        let (state, role) = if retrying {
-            ("r retry".to_owned(), Role::Retrying)
-        } else {
-            (format!("{} {}", op.state.symbol(), op.state.label()), state_role(op.state))
+        let held = held_before(app, op).filter(|_| op.state == OpState::Queued);
+        let (state, role) = match held {
+            Some(held) => (format!("{} behind {held}", op.state.symbol()), Role::Held),
+            None if retrying => ("r retry".to_owned(), Role::Retrying),
+            None => (format!("{} {}", op.state.symbol(), op.state.label()), state_role(op.state)),
         };
         let age = words::age_of(app.now().wall, op.settled_at.unwrap_or(op.created_at));
         let note = match (op.is_old(app.now().wall), note(app, op)) {
@@ -276,8 +277,8 @@ fn note(app: &App, op: &Op) -> String {
         OpState::Blocked => op.after.map(|after| format!("behind op {after}")).unwrap_or_default(),
         OpState::Auth => "needs credentials".to_owned(),
         OpState::Queued | OpState::InFlight | OpState::InDoubt => {
-            if let Some(held) = held_before(app, op) {
-                return format!("behind op {held}, held");
+            if held_before(app, op).is_some() {
+                return "which you hold".to_owned();
             }
             let next = op.next_attempt_at.filter(|next| *next > app.now().wall);
             match (next, &op.last_error) {

@@ -58,8 +58,16 @@ fn planned(app: &App, op: &Op, plan: &PlanStep, room: usize) -> Vec<Line> {
 }
 
 fn head(request: &WireRequest, write: &PlannedWrite, room: usize, lines: &mut Vec<Line>) {
-    let line = format!("{} {}", request.method, request.url);
-    for line in text::wrap(&line, room.saturating_sub(2)) {
+    let room_of_line = room.saturating_sub(2);
+    let whole = format!("{} {}", request.method, request.url);
+    // A long address is broken before its path, not in the middle of a name.
+    let path = request.url.match_indices('/').nth(2).map_or(request.url.len(), |(at, _)| at);
+    let (server, path) = request.url.split_at(path);
+    let parts = match text::width(&whole) <= room_of_line {
+        true => vec![whole],
+        false => vec![format!("{} {server}", request.method), path.to_owned()],
+    };
+    for line in parts.iter().flat_map(|part| text::wrap(part, room_of_line)) {
         lines.push((format!("  {line}"), Role::Key));
     }
     for (name, value) in &request.headers {

@@ -21,6 +21,7 @@ use crate::{
         draft::DraftWrite,
         ids::{OpId, Seq},
         op::{Op, OpState},
+        sync_status::STOPPED_HINT,
     },
 };
 
@@ -127,10 +128,12 @@ impl App {
 
     /// The engine's rows are in the log already. Their text shows unless it would push away something more urgent.
     fn noticed(&mut self, mut activity: Activity) {
+        // The log says it in words for every place that it is read at; here a key does it.
         if activity.topic == "conflict" && activity.severity == Severity::Warning {
-            // The log says it in words for every place that it is read at; here a key does it.
             let key = self.keymap.any_key(Action::OpenConflicts);
             activity.hint = key.map(|key| format!("{key} compares both versions; nothing else waits for it"));
+        } else if activity.hint.as_deref() == Some(STOPPED_HINT) {
+            activity.hint = self.keymap.any_key(Action::FocusSync).map(|key| format!("{key} answers it"));
         }
         let rank = |severity: Severity| match severity {
             Severity::Problem => 2,

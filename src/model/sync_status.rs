@@ -101,6 +101,9 @@ pub enum PullPhase {
     Detached,
 }
 
+/// What a log entry about a stopped collection advises.
+pub const STOPPED_HINT: &str = "nothing was deleted here: accept, upload yours again, or leave both as they are";
+
 /// What comparing a whole collection with the server found. Differences are healed as they are found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verified {

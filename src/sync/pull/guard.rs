@@ -18,7 +18,7 @@ use crate::{
     model::{
         activity::Severity,
         numbers,
-        sync_status::{GuardAnswer, GuardFound, GuardReason},
+        sync_status::{GuardAnswer, GuardFound, GuardReason, STOPPED_HINT},
     },
     sync::{
         effect::{Effect, Ticket},
@@ -157,8 +157,7 @@ impl Pull {
 
     pub(super) fn stop(&mut self, cx: &mut Cx<'_>, found: GuardFound) {
         self.close_feed(cx);
-        let hint = "nothing was deleted here: accept, upload yours again, or leave both as they are";
-        cx.log(Severity::Problem, "sync", found.text.clone(), Some(hint));
+        cx.log(Severity::Problem, "sync", found.text.clone(), Some(STOPPED_HINT));
         self.stage = Stage::Stopped;
         self.ending = None;
         self.reading_since = None;

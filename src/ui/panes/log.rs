@@ -14,7 +14,7 @@ use crate::{
 pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
     let pane = app.log();
     let count = words::count(pane.rows().len() as u64, "entry", "entries");
-    canvas.frame(place.area, &Border { title: "Activity", bottom_right: &count, focused: true, ..Border::default() });
+    canvas.frame(place.area, &Border { title: "Log", bottom_right: &count, focused: true, ..Border::default() });
     let inner = place.area.inner();
     if pane.rows().is_empty() {
         let sentence = if pane.is_loaded() { "Nothing happened yet" } else { "Reading the log" };

@@ -684,6 +684,21 @@ fn a_kill_between_a_filter_that_takes_the_selected_row_and_its_answer_selects_th
 }
 
 #[test]
+fn a_view_that_was_reset_before_its_filter_was_answered_comes_back_with_its_cursor() {
+    let mut bench = Bench::new(setup((120, 36)), world(), NOW);
+    bench.press(&format!("2{}", "j".repeat(60)));
+    let cursor = bench.app.records().selected();
+    bench.slow = true;
+    bench.press("/");
+    bench.paste("role:viewer");
+    bench.press("<enter>0");
+    let mut live = bench.clone();
+    live.settle();
+    assert_eq!(live.app.records().selected(), cursor);
+    assert_eq!(bench.restart().app.records().selected(), cursor);
+}
+
+#[test]
 fn a_blank_behind_a_filter_asks_for_nothing_new() {
     let mut bench = Bench::new(setup((120, 36)), world(), NOW);
     bench.press("2/1 ");

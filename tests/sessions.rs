@@ -405,7 +405,7 @@ fn a_log_shows_what_another_window_adds_to_it() {
     first.send("\x1b");
     first.wait("the field is closed", |frame| frame.cursor.is_none());
     first.send("L");
-    first.wait_text("Activity");
+    first.wait_text("Log");
     let mut second = open("Person 5");
     second.send("x\x1b");
     second.wait_text("kept");

@@ -147,9 +147,13 @@ impl App {
             }
             Action::Probe => {
                 effects.push(Effect::Sync(SyncRequest::Probe { source: None }));
-                match self.is_forced_offline() {
-                    true => self.tell_with_key("You keep ebbtide offline: nothing is asked", Action::ForceOffline),
-                    false => self.tell("Asking whether the server answers"),
+                let is_paused = !self.world.sources.is_empty() && self.world.sources.iter().all(|status| status.paused);
+                if self.is_forced_offline() {
+                    self.tell_with_key("You keep ebbtide offline: nothing is asked", Action::ForceOffline);
+                } else if is_paused {
+                    self.tell_with_key("Sync is paused: nothing is asked", Action::PauseSync);
+                } else {
+                    self.tell("Asking whether the server answers");
                 }
             }
             Action::PauseSync => {

@@ -17,7 +17,7 @@ use crate::{
         edit::{self, Change},
         ids::OpId,
         json::same_value,
-        op::{NewOp, OpKind},
+        op::{NewOp, OpKind, OpState},
         record::RecordView,
         source::SourceSpec,
         sync_status::SyncRequest,
@@ -101,11 +101,16 @@ pub(super) fn patch(world: &World, args: &PatchArgs) -> Outcome {
 }
 
 pub(super) fn delete(world: &World, args: &DeleteArgs) -> Outcome {
-    change(world, &args.place, |target, view| match view.local {
-        Some(_) => Ok(None),
-        // Deleted here already, which the server may not know yet.
-        None if view.base.is_some() || !view.ops.is_empty() => Ok(None),
-        None => Err(records::missing(target, &args.place.id)),
+    change(world, &args.place, |target, view| match (&view.local, view.ops.last()) {
+        (Some(_), _) => Ok(None),
+        // Deleted here already, which the server hears of by itself.
+        (None, Some(op)) if !matches!(op.state, OpState::Rejected | OpState::Conflict | OpState::Held) => Ok(None),
+        (None, Some(op)) => {
+            let (collection, state) = (&target.collection.name, op.state.label());
+            let text = format!("`{collection}/{}` is deleted here, but op {} is {state}", args.place.id, op.seq);
+            Err(Failure::failed(text).hint(format!("`ebbtide outbox show {}` says more", op.seq)))
+        }
+        (None, None) => Err(records::missing(target, &args.place.id)),
     })
 }
 

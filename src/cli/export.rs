@@ -45,8 +45,9 @@ const FORMATS: &str = "\
 Formats:
   ndjson  one {\"id\": ID, \"value\": RECORD} a line
   json    one object: records by id
-  csv     a column `id`, and one for each top-level field; nested values as JSON. A text that a spreadsheet
-          would take for a formula (it begins with = + - @, a tab or a line end) gets a ' before it
+  csv     a column `id` (`_id` where records have another field of that name), and one for each
+          top-level field; nested values as JSON. A text that a spreadsheet would take for a formula
+          (it begins with = + - @, a tab or a line end) gets a ' before it
 `ebbtide import` reads the first two back as they are. From a csv it takes each such ' away again; with
 --id id the records keep their ids, and every cell is a text.";
 
@@ -120,7 +121,10 @@ impl Walk {
 fn csv(walk: &Walk, reader: &mut Reader, data: &mut Data) -> Result<(), Failure> {
     let mut columns: Vec<String> = Vec::new();
     let mut has_scalars = false;
-    walk.each(reader, |_, value| {
+    // Records may keep their id in a field of their own: then one column says both.
+    let mut keeps_id = true;
+    walk.each(reader, |id, value| {
+        keeps_id &= value.get("id").and_then(Value::as_str) == Some(id.as_str());
         match value {
             Value::Object(members) => {
                 for name in members.keys() {
@@ -133,9 +137,20 @@ fn csv(walk: &Walk, reader: &mut Reader, data: &mut Data) -> Result<(), Failure>
         }
         Ok(())
     })?;
+    if keeps_id {
+        columns.retain(|name| name != "id");
+    }
+    let free = |name: &str| -> String {
+        let mut name = name.to_owned();
+        while columns.contains(&name) {
+            name.insert(0, '_');
+        }
+        name
+    };
+    let (id, value) = (free("id"), has_scalars.then(|| free("value")));
     let mut writer = csv::Writer::from_writer(data.stream());
-    let headings = ["id"].into_iter().chain(columns.iter().map(String::as_str)).chain(has_scalars.then_some("value"));
-    writer.write_record(headings.map(guard)).map_err(csv_error)?;
+    let headings = std::iter::once(&id).chain(&columns).chain(&value).map(|name| guard(name));
+    writer.write_record(headings).map_err(csv_error)?;
     walk.each(reader, |id, value| {
         let mut row = vec![guard(id.as_str())];
         row.extend(columns.iter().map(|name| value.get(name).map(cell).unwrap_or_default()));

@@ -1,6 +1,6 @@
 //! `journal`: copies of everything that exists only here, one put back, and what is left of a damaged one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -96,7 +96,12 @@ pub(super) fn run(world: &World, command: &JournalCommand) -> Outcome {
 }
 
 fn backup(world: &World, args: &BackupArgs) -> Outcome {
-    let is_inside = args.file.as_ref().is_none_or(|file| file.starts_with(&world.paths.data_dir));
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let data_dir = real(&world.paths.data_dir);
+    let is_inside = args.file.as_ref().is_none_or(|file| {
+        let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        real(dir).starts_with(&data_dir)
+    });
     if world.is_read_only() && is_inside {
         return Err(Failure::store("no copy was made", StoreError::ReadOnly)
             .hint("name a FILE outside of the data dir, or leave --read-only out"));

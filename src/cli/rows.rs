@@ -93,6 +93,9 @@ fn csv_file(input: impl BufRead, take: Take<'_>) -> Result<(), Failure> {
         bad(line, 1, &error.to_string())
     };
     let headings: Vec<String> = reader.headers().map_err(broken)?.iter().map(bare).collect();
+    if headings == [LAST_CELL] {
+        return Ok(()); // Nothing at all is in the file.
+    }
     if let Some(twice) = headings.iter().enumerate().find(|(at, name)| headings[..*at].contains(name)) {
         return Err(bad(1, 1, &format!("two columns are named `{}`", twice.1)));
     }
@@ -236,6 +239,7 @@ mod tests {
         let texts: Vec<&str> = rows.iter().map(|row| row.2.as_str()).collect();
         assert_eq!(texts, [r#"{"id":"-Nx","t":"=1"}"#, r#"{"id":"x","t":"'@"}"#, r#"{"id":"y","t":"'s"}"#]);
         assert!(read("id,t\n", Format::Csv).unwrap().is_empty());
+        assert!(read("", Format::Csv).unwrap().is_empty() && read("\n\n", Format::Csv).unwrap().is_empty());
     }
 
     #[test]

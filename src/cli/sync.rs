@@ -121,7 +121,7 @@ pub(super) fn run(world: &World, args: &SyncArgs) -> Outcome {
     if !uncompared.is_empty() {
         return Err(each_in_words(&uncompared, "could not be compared to the end").hint("the next one goes on there"));
     }
-    let unread = if ended.interrupted { Vec::new() } else { unread(&ended.statuses) };
+    let unread = if ended.interrupted { Vec::new() } else { unread(&config, &ended.statuses, began) };
     if !unread.is_empty() {
         return Err(
             each_in_words(&unread, "could not be fetched").hint("the next sync tries it again; what is here stays")
@@ -447,14 +447,22 @@ fn report_rejected(reader: &mut Reader) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The collections that were not read to the end, each with why.
-fn unread(statuses: &[SourceStatus]) -> Vec<(CollectionKey, Option<String>)> {
+/// The collections that were not read to the end since then, each with why.
+fn unread(config: &Config, statuses: &[SourceStatus], began: Timestamp) -> Vec<(CollectionKey, Option<String>)> {
     use PullPhase::{Detached, Live, Settled, Stopped};
     let mut unread = Vec::new();
     for status in statuses {
-        let of_source = if status.paused { Some("paused by you".to_owned()) } else { status.push.waiting_for.clone() };
+        let is_read_only = world::find_source(config, &status.source).is_some_and(|source| source.read_only);
+        let of_source = match status.paused {
+            true => Some("paused by you".to_owned()),
+            // Of a read-only source it speaks of sending.
+            false => status.push.waiting_for.clone().filter(|_| !is_read_only),
+        };
         for collection in &status.collections {
-            if !matches!(collection.phase, Live | Settled | Stopped(_) | Detached) {
+            let rests = matches!(collection.phase, Live | Settled | Stopped(_) | Detached);
+            // Read, and left alone again since: today's budget is used up.
+            let was_read = collection.last_error.is_none() && collection.last_pull.is_some_and(|at| at >= began);
+            if !rests && !was_read {
                 let why = collection.last_error.clone().or_else(|| of_source.clone());
                 unread.push((collection.key.clone(), why));
             }

@@ -356,7 +356,11 @@ impl Somebody {
         let first_text =
             members.iter().find(|(_, value)| value.is_string()).map(|(name, _)| Pointer::root().child(name));
         let mut document = Some(Value::Object(members));
-        if let Some(place) = place.or(first_text) {
+        // Somebody else keeps the types: a place that holds no text is left to its first text.
+        let is_text =
+            |place: &Pointer| document.as_ref().and_then(|document| place.get(document)).is_some_and(Value::is_string);
+        let place = place.filter(is_text).or(first_text);
+        if let Some(place) = place {
             let before =
                 document.as_ref().and_then(|document| place.get(document)).and_then(Value::as_str).unwrap_or_default();
             let text =
@@ -386,10 +390,12 @@ fn pending_records(data_dir: &Path, clock: Arc<SystemClock>) -> Vec<(RecordKey, 
     });
     let (mut drafts, ops) = read.unwrap_or_default();
     drafts.sort_by_key(|draft| std::cmp::Reverse(draft.updated_at));
-    let typed = drafts.into_iter().map(|draft| match draft.key.target {
-        DraftTarget::Field(place) => (draft.key.record, Some(place)),
-        _ => (draft.key.record, None),
-    });
+    // A new record is not there yet.
+    let typed =
+        drafts.into_iter().filter(|draft| draft.key.target != DraftTarget::New).map(|draft| match draft.key.target {
+            DraftTarget::Field(place) => (draft.key.record, Some(place)),
+            _ => (draft.key.record, None),
+        });
     let place = |op: &Op| op.changes.first().map(|change| change.pointer.clone()).filter(|place| !place.is_root());
     let mut records: Vec<(RecordKey, Option<Pointer>)> = Vec::new();
     for (record, place) in typed.chain(ops.into_iter().map(|op| (op.record.clone(), place(&op)))) {

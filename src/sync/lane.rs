@@ -105,7 +105,7 @@ pub(super) struct Lane {
     tracker: Tracker,
     credentials: Credentials,
     /// What waits for credentials is being queued again.
-    is_releasing: bool,
+    releasing: Option<Ticket>,
     /// When credentials were read anew last (monotonic).
     refreshed_at: Option<Duration>,
     paused: bool,
@@ -138,7 +138,7 @@ impl Lane {
             read_only: spec.read_only,
             tracker: Tracker::new(https, settings.probe_every),
             credentials: Credentials::Fine { released: false },
-            is_releasing: false,
+            releasing: None,
             refreshed_at: None,
             paused: false,
             hold: None,
@@ -194,10 +194,12 @@ impl Lane {
     pub(super) fn is_idle(&self) -> bool {
         let open = self.is_open();
         let unknown = self.tracker.state() == ConnectivityState::Unknown && !self.paused;
-        let deciding = self.credentials == Credentials::Refreshing && self.tracker.is_probing();
+        let is_open_question =
+            matches!(self.credentials, Credentials::Refreshing | Credentials::Fine { released: false });
+        let deciding = is_open_question && self.tracker.is_probing();
         !unknown
             && !deciding
-            && !self.is_releasing
+            && self.releasing.is_none()
             && self.pull_first.is_none()
             && self.push.is_idle(open && !self.read_only && !self.is_barred())
             && self.pulls.iter().all(|pull| pull.is_idle(self.may_pull()))

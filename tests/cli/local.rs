@@ -233,12 +233,41 @@ fn what_went_through_a_csv_keeps_its_ids_and_texts() {
 }
 
 #[test]
+fn a_csv_names_the_ids_apart_from_a_field_of_that_name() {
+    let place = Place::configured();
+    let round = |records: &[(&str, Value)], column: &str| {
+        let place = Place::configured();
+        let lines: Vec<String> =
+            records.iter().map(|(id, value)| json!({"id": id, "value": value}).to_string()).collect();
+        place.write("in.ndjson", &lines.join("\n"));
+        place.json(&["import", "tasks", "in.ndjson"], 0);
+        place.write("out.csv", &place.run(&["export", "tasks", "--format", "csv"]).stdout);
+        let again = Place::configured();
+        again.write("out.csv", &place.read("out.csv"));
+        let tally = again.json(&["import", "tasks", "out.csv", "--id", column], 0);
+        assert_eq!(tally["created"], records.len(), "{}", place.read("out.csv"));
+        again
+    };
+    let same = [("a", json!({"id": "a", "n": "1"})), ("b", json!({"id": "b", "n": "2"}))];
+    let again = round(&same, "id");
+    assert_eq!(again.json(&["get", "tasks", "b"], 0)["local"], same[1].1);
+    let other = [("a", json!({"id": "x", "value": "v"})), ("s", json!("scalar"))];
+    let again = round(&other, "_id");
+    assert_eq!(again.json(&["get", "tasks", "a"], 0)["local"]["id"], "x");
+    place.write("empty.csv", "");
+    assert_eq!(place.json(&["import", "tasks", "empty.csv", "--id", "id"], 0)["read"], 0);
+}
+
+#[test]
 fn a_deletion_can_be_asked_for_twice() {
     let place = Place::configured();
     place.run(&["put", "tasks", "t1", "{\"a\":1}"]);
     place.run(&["outbox", "hold", "--all"]);
     assert_eq!(place.json(&["delete", "tasks", "t1"], 0)["state"], "queued");
     assert_eq!(place.json(&["delete", "tasks", "t1"], 0)["state"], "unchanged");
+    place.run(&["outbox", "hold", "2"]);
+    let held = place.run(&["delete", "tasks", "t1"]);
+    assert!(held.code == 1 && held.stderr.contains("op 2 is held"), "nothing would be sent: {held:?}");
 }
 
 #[test]

@@ -55,7 +55,9 @@ pub struct Conflicts {
     lesson: Option<Taught>,
     /// Answers that were given and are not read back yet.
     answered: Vec<i64>,
-    /// Answers given here that an undo may mean.
+    /// The conflict whose change the user was asked to drop.
+    dropping: Option<i64>,
+    /// Answers given here, and taken, that an undo may mean.
     given: usize,
 }
 
@@ -386,10 +388,18 @@ impl Pane for Conflicts {
     fn load(&mut self, _need: &Need, found: &Found, cx: &Cx<'_>) -> Outcome {
         match found {
             Found::Conflicts(conflicts) => {
+                let is_open =
+                    |id: i64| conflicts.iter().any(|conflict| conflict.id == id && conflict.resolved_at.is_none());
+                let known = |id: i64| self.conflicts.iter().any(|conflict| conflict.id == id);
+                let is_new = self.loaded && conflicts.iter().any(|conflict| !known(conflict.id));
+                let waiting = self.answered.len();
+                self.answered.retain(|id| is_open(*id));
+                let ended = waiting - self.answered.len() + usize::from(self.dropping.is_some_and(|id| !is_open(id)));
+                self.dropping = self.dropping.filter(|id| is_open(*id));
+                // What came into conflict since may be the newest change of all.
+                self.given = if is_new { 0 } else { self.given + ended };
                 self.conflicts.clone_from(conflicts);
                 self.loaded = true;
-                self.answered
-                    .retain(|id| conflicts.iter().any(|conflict| conflict.id == *id && conflict.resolved_at.is_none()));
                 let keys = self.conflicts.iter().map(|conflict| conflict.record.collection.clone());
                 self.rules = keys.map(|key| (key.clone(), cx.setup.rules(&key))).collect();
                 let outcome = self.drop_outdated();

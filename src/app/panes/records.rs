@@ -164,7 +164,7 @@ impl Records {
         self.list.filter.set("");
         self.list.sort = Sort::default();
         self.list.first_column = 0;
-        self.resort();
+        self.filter_changed();
     }
 
     fn edit(&self, target: &DraftTarget) -> Outcome {

@@ -9,11 +9,14 @@ use crate::{
     model::{
         draft::DraftVersion,
         op::OutboxCounts,
-        sync_status::{PullPhase, SourceStatus, SyncRequest},
+        sync_status::{CollectionStatus, ConnectivityState, PullPhase, SourceStatus, SyncRequest},
         time::{Clock, Timestamp},
     },
     store::{Reader, Store, StoreError},
 };
+
+/// A wish made while the leader looks for its server is answered this late at the latest.
+const LOOKING: Duration = Duration::from_secs(10);
 
 pub(super) struct Follower {
     store: Store,
@@ -136,15 +139,21 @@ impl Follower {
 
     /// True when the leader has published a state without work after the wish.
     fn is_done_since(&self, asked: Timestamp) -> bool {
-        let rests = |phase: &PullPhase| {
-            use PullPhase::{Detached, Live, Settled, Stalled, Stopped};
-            matches!(phase, Live | Settled | Stalled | Stopped(_) | Detached)
+        let rests = |collection: &CollectionStatus| {
+            use PullPhase::{Detached, Live, NeverSynced, Settled, Stalled, Stopped};
+            // What is refused from the beginning is never begun.
+            let is_refused = collection.phase == NeverSynced && collection.last_error.is_some();
+            is_refused || matches!(collection.phase, Live | Settled | Stalled | Stopped(_) | Detached)
         };
         let now = self.clock.at().wall;
-        let answered = now.since(asked) > Duration::from_secs(1);
+        // A leader that has just begun looks for its server first.
+        let is_looking =
+            |status: &SourceStatus| status.connectivity.state == ConnectivityState::Unknown && !status.paused;
+        let patience = if self.statuses.iter().any(is_looking) { LOOKING } else { Duration::from_secs(1) };
+        let answered = now.since(asked) > patience;
         let settled = self.statuses.iter().all(|status| {
             let reachable = status.connectivity.state.is_usable() && !status.paused;
-            !reachable || status.collections.iter().all(|collection| rests(&collection.phase))
+            !reachable || status.collections.iter().all(rests)
         });
         let reachable = self.statuses.iter().any(|status| status.connectivity.state.is_usable() && !status.paused);
         let drained = self.counts.queued + self.counts.in_flight + self.counts.in_doubt == 0;

@@ -43,7 +43,7 @@ impl Lane {
                     self.push.fetched(cx, ticket, &record, result, &exchange);
                 }
             }
-            Event::AuthReleased { result, .. } => self.auth_released(result),
+            Event::AuthReleased { ticket, result, .. } => self.auth_released(ticket, result),
             Event::Probed { ticket, result, chain, exchange, .. } => self.probed(cx, ticket, result, chain, &exchange),
             Event::CheckpointRead { ticket, collection, result } => {
                 self.with_pull(&collection, |pull, _| pull.checkpoint_read(cx, ticket, result));

@@ -4,7 +4,10 @@
 use super::{Cx, Lane};
 use crate::{
     model::{activity::Severity, wire::Exchange},
-    sync::{effect::Effect, event::StoreResult},
+    sync::{
+        effect::{Effect, Ticket},
+        event::StoreResult,
+    },
 };
 
 /// One refresh at a time, then one retry.
@@ -58,17 +61,18 @@ impl Lane {
             return;
         }
         self.credentials = Credentials::Fine { released: true };
-        self.is_releasing = true;
         let ticket = cx.ticket();
+        self.releasing = Some(ticket);
         cx.out.push(Effect::ReleaseAuth { ticket, source: self.source.clone() });
     }
 
-    pub(super) fn auth_released(&mut self, result: StoreResult<u64>) {
-        self.is_releasing = false;
+    pub(super) fn auth_released(&mut self, ticket: Ticket, result: StoreResult<u64>) {
+        let is_last = self.releasing.take_if(|releasing| *releasing == ticket).is_some();
         match result {
             Ok(0) => {}
             Ok(_) => self.push.outbox_changed(),
-            Err(_) => self.credentials = Credentials::Fine { released: false },
+            Err(_) if is_last => self.credentials = Credentials::Fine { released: false },
+            Err(_) => {}
         }
     }
 }

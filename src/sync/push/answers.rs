@@ -18,7 +18,7 @@ use crate::{
     sync::{
         backoff,
         connectivity::Break,
-        effect::{BaseWrite, Decided, Outcome, SettleOp, Ticket},
+        effect::{BaseWrite, Decided, Effect, Outcome, SettleOp, Ticket},
         judge::{self, Judgement, Meeting},
         lane::{Cx, Signal},
         policy::{self, Meaning},
@@ -122,20 +122,24 @@ impl Push {
             }
             Meaning::NeedsCredentials { message, is_denied, error } => {
                 // Since it was refused last, something was allowed with what credentials there are.
-                let again = self.is_own_trouble(cx, seq);
-                if again && is_denied {
-                    return self.refused(cx, record, request.kind, error, exchange);
+                match self.is_own_trouble(cx, seq) {
+                    true if is_denied => return self.refused(cx, record, request.kind, error, exchange),
+                    true => {
+                        // They are read anew before each try; nobody else waits for that.
+                        cx.out.push(Effect::ForgetCredentials { source: self.source.clone() });
+                        cx.signals.push(Signal::Odd(exchange.clone()));
+                        let error = self.say_own(cx, record, seq, error);
+                        return self.put_back(cx, record, doubted, error, Some(op_backoff(cx, seq, attempts)), true);
+                    }
+                    false => {}
                 }
                 let broken = Break::Unauthorized { message };
                 cx.signals.push(Signal::Bad { broken, exchange: exchange.clone(), after: None });
-                match (again, doubted) {
-                    (true, _) => self.put_back(cx, record, doubted, error, Some(op_backoff(cx, seq, attempts)), true),
-                    (false, true) => self.doubt(cx, record, error, None),
-                    (false, false) => {
-                        let settle = SettleOp::of(seq, Outcome::Auth { error }, cx.at.wall);
-                        self.finish(cx, record, None, vec![settle]);
-                    }
+                if doubted {
+                    return self.doubt(cx, record, error, None);
                 }
+                let settle = SettleOp::of(seq, Outcome::Auth { error }, cx.at.wall);
+                self.finish(cx, record, None, vec![settle]);
             }
         }
     }

@@ -378,10 +378,14 @@ fn credentials_that_are_good_for_reading_only_are_not_tried_without_a_pause() {
     let [Outcome::Queued { next_attempt_at: Some(next), counts: true, .. }] = &outcomes[..] else {
         panic!("{outcomes:?}")
     };
-    assert!(*next > At::test(script.seconds).wall);
-    assert!(script.asked.iter().filter(|effect| matches!(effect, Effect::ForgetCredentials { .. })).count() >= 2);
-    script.probe(Ok(()));
-    assert!(!script.asked.iter().any(|effect| matches!(effect, Effect::Push { .. })));
+    assert!(*next > script.at().wall);
+    let forgotten = script.asked.iter().filter(|effect| matches!(effect, Effect::ForgetCredentials { .. })).count();
+    assert_eq!(forgotten, 2, "the next try reads them anew");
+    assert_eq!(script.state(), ConnectivityState::Online, "the others go on");
+    let waiting = Op { next_attempt_at: Some(*next), attempts: 2, ..create(1, "a") };
+    script.outbox(vec![chain(vec![waiting.clone()], None)]);
+    script.grant(&[waiting]);
+    assert!(script.pushed().is_some() && script.at().wall >= *next, "not before its time");
 }
 
 #[test]

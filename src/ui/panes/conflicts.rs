@@ -143,7 +143,8 @@ fn tell_apart(texts: &mut [String], room: usize) {
     let common = |other: &&&String| first.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
     let different = long.iter().filter(|other| *other != first);
     let Some(alike) = different.map(|other| common(&other)).min() else { return };
-    if alike < room.saturating_sub(8) {
+    let begins: String = first.chars().take(alike).collect();
+    if text::width(&begins) < room.saturating_sub(8) {
         return;
     }
     for text in texts.iter_mut().filter(|text| is_long(text)) {
@@ -331,5 +332,7 @@ mod tests {
         assert_eq!(of(&[mine, mine]), [mine, mine], "nothing to tell apart");
         let other = "\"another place altogether, far away\"";
         assert_eq!(of(&[mine, other]), [mine, other], "they differ where they begin");
+        let (mine, theirs) = ("塩沼埠頭北側の倉庫番号第一番", "塩沼埠頭北側の倉庫番号第二番");
+        assert_eq!(of(&[mine, theirs]), ["…庫番号第一番", "…庫番号第二番"], "by cells");
     }
 }

@@ -209,8 +209,7 @@ impl Columns {
 
     fn op(&self, app: &App, canvas: &mut Canvas<'_>, line: Area, op: &Op) {
         let retrying = op.state == OpState::Queued && op.attempts > 0 && op.next_attempt_at.is_some();
-        let held = held_before(app, op).filter(|_| op.state == OpState::Queued);
-        let (state, role) = match held {
+        let (state, role) = match held_before(app, op) {
             Some(held) => (format!("{} behind {held}", op.state.symbol()), Role::Held),
             None if retrying => ("r retry".to_owned(), Role::Retrying),
             None => (format!("{} {}", op.state.symbol(), op.state.label()), state_role(op.state)),
@@ -265,8 +264,9 @@ impl Columns {
 
 /// The op of the same record that is held and goes first.
 fn held_before(app: &App, op: &Op) -> Option<Seq> {
-    let goes_first = |other: &&Op| other.record == op.record && other.seq < op.seq && other.state == OpState::Held;
-    app.outbox().ops().iter().find(goes_first).map(|other| other.seq)
+    let ahead = app.outbox().ops().iter().take_while(|other| other.seq != op.seq);
+    let mut held = ahead.filter(|other| other.state == OpState::Held && other.record == op.record);
+    held.next().map(|other| other.seq).filter(|_| op.state == OpState::Queued)
 }
 
 /// The most useful thing to say about an op in a few words.

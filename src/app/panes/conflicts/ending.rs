@@ -32,7 +32,7 @@ impl Conflicts {
         let take = taken(conflict, document.as_ref());
         let (conflict, seen, op_id) = (conflict.id, conflict.detected_at, OpId::new(cx.at));
         self.answered.push(conflict);
-        self.given += 1;
+        self.dropping = None;
         let outcome = Outcome::used().effect(Effect::Resolve { conflict, take, document, seen, op_id });
         match self.offer(cx) {
             Some(question) => outcome.request(Request::Confirm(Box::new(question))),
@@ -42,7 +42,7 @@ impl Conflicts {
 
     pub(super) fn drop_mine(&mut self, cx: &Cx<'_>) -> Outcome {
         let Some(conflict) = self.selected().cloned() else { return Outcome::used() };
-        self.given += 1;
+        self.dropping = Some(conflict.id);
         let changes = edit::diff(conflict.base.as_ref(), conflict.mine.as_ref());
         let mut lines = vec![format!("The server's version of {} stays as it is", conflict.record)];
         lines.extend(changes.iter().take(6).map(describe));

@@ -98,7 +98,6 @@ impl Conflicts {
             })
         };
         let answers: Vec<Answer> = foresee(lesson, &before, &open).into_iter().filter_map(answer).collect();
-        self.given += usize::from(!answers.is_empty());
         self.answered.extend(answers.iter().map(|answer| answer.conflict));
         self.rebuild();
         answers

@@ -255,7 +255,8 @@ impl Records {
     }
 
     pub(super) fn resort(&mut self) {
-        self.anchor = self.list.cursor.clone().map(Anchor::At).or(Some(Anchor::First));
+        let cursor = self.list.cursor.clone().filter(|_| !self.list.is_narrowing);
+        self.anchor = cursor.map(Anchor::At).or(Some(Anchor::First));
         self.goal = None;
     }
 

@@ -225,6 +225,9 @@ pub(in crate::store) fn undo(journal: &Journal, at: Timestamp) -> Result<Option<
     let places = once_each(places?.into_iter().flatten());
     for change in &changes {
         put_back(journal, change)?;
+        if change.table == Table::Ops {
+            ask_again(journal, change.id)?;
+        }
     }
     for place in &places {
         stand_again(journal, place, last_seq, at)?;
@@ -233,6 +236,15 @@ pub(in crate::store) fn undo(journal: &Journal, at: Timestamp) -> Result<Option<
     let text = format!("taken back: {what} of {}", numbers.join(" "));
     activity::note(journal, &[Activity::new(at, Severity::Info, "outbox", text)])?;
     Ok(Some(Undone::Step { what, seqs }))
+}
+
+/// What waited for credentials before the step goes again: those may have been accepted meanwhile, and what waited for
+/// them was released then. Where they were not, it comes to wait for them once more.
+fn ask_again(journal: &Journal, seq: i64) -> Result<()> {
+    let state = "CASE WHEN was_in_doubt THEN 'in_doubt' ELSE 'queued' END";
+    let update = format!("UPDATE ops SET state = {state} WHERE seq = ?1 AND state = 'auth'");
+    journal.connection.prepare_cached(&update)?.execute([seq])?;
+    Ok(())
 }
 
 /// Why a step cannot be taken back any more.

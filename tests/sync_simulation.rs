@@ -98,7 +98,8 @@ fn run_seeds(
                     }
                     if let Err(text) = run(template, &Schedule::draw(seed, kind), false, |_| ()).result {
                         stop.store(!all, Ordering::Relaxed);
-                        if loud {
+                        // Of a long run that is stopped by hand, what failed so far must not be lost.
+                        if loud || all {
                             println!("seed {seed}: {}", text.lines().next().unwrap_or_default());
                         }
                         failed.lock().unwrap_or_else(PoisonError::into_inner).insert(seed, text);

@@ -119,7 +119,7 @@ fn csv_file(input: impl BufRead, take: Take<'_>) -> Result<(), Failure> {
     Err(bad(1, 1, "a quote is opened in the heading and never closed"))
 }
 
-/// No text of a document can hold it: JSON has escapes for control characters, and nobody types this one.
+/// Not looked for in a file: control characters stand around it, which no program writes into a table.
 const LAST_CELL: &str = "\u{0}the last row\u{0}";
 
 /// A cell without the `'` that `export` puts before what a spreadsheet would take for a formula.

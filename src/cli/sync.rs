@@ -26,7 +26,7 @@ use crate::{
         ids::CollectionKey,
         op::OpState,
         source::SourceSpec,
-        sync_status::{ConnectivityState, GuardAnswer, PullPhase, SourceStatus, SyncRequest},
+        sync_status::{CollectionStatus, ConnectivityState, GuardAnswer, PullPhase, SourceStatus, SyncRequest},
         time::Timestamp,
     },
     runtime::engine::{Engine, EngineEvent, EngineSetup},
@@ -114,7 +114,7 @@ pub(super) fn run(world: &World, args: &SyncArgs) -> Outcome {
         picture.print(world)?;
     } else if !world.json && uncompared.is_empty() {
         let sent = reader.sent_since(began)?;
-        talk(&summary(&ended.statuses, sent, &picture));
+        talk(&summary(&ended.statuses, began, sent, &picture));
         report_rejected(&mut reader)?;
     }
     let stopped = report_stopped(world, &ended.statuses);
@@ -412,9 +412,9 @@ fn is_reached(state: ConnectivityState) -> bool {
     state.is_usable() || state == ConnectivityState::Unknown
 }
 
-fn summary(statuses: &[SourceStatus], sent: u64, picture: &Picture<'_>) -> String {
+fn summary(statuses: &[SourceStatus], began: Timestamp, sent: u64, picture: &Picture<'_>) -> String {
     let all = statuses.iter().flat_map(|status| &status.collections);
-    let collections = all.filter(|collection| matches!(collection.phase, PullPhase::Live | PullPhase::Settled)).count();
+    let collections = all.filter(|collection| is_read(collection, began)).count();
     let mut parts = vec![format!("{} synced", count(collections as u64, "collection"))];
     if sent > 0 {
         parts.push(format!("{} sent", count(sent, "request")));
@@ -447,9 +447,17 @@ fn report_rejected(reader: &mut Reader) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The collections that were not read to the end since then, each with why.
+/// At rest with what is there, or read since then and left alone again: today's budget is used up.
+fn is_read(collection: &CollectionStatus, began: Timestamp) -> bool {
+    match collection.phase {
+        PullPhase::Live | PullPhase::Settled => true,
+        PullPhase::Stopped(_) | PullPhase::Detached => false,
+        _ => collection.last_error.is_none() && collection.last_pull.is_some_and(|at| at >= began),
+    }
+}
+
+/// The collections that were not read to the end since then, each with why. Those that ask say so for themselves.
 fn unread(config: &Config, statuses: &[SourceStatus], began: Timestamp) -> Vec<(CollectionKey, Option<String>)> {
-    use PullPhase::{Detached, Live, Settled, Stopped};
     let mut unread = Vec::new();
     for status in statuses {
         let is_read_only = world::find_source(config, &status.source).is_some_and(|source| source.read_only);
@@ -459,10 +467,8 @@ fn unread(config: &Config, statuses: &[SourceStatus], began: Timestamp) -> Vec<(
             false => status.push.waiting_for.clone().filter(|_| !is_read_only),
         };
         for collection in &status.collections {
-            let rests = matches!(collection.phase, Live | Settled | Stopped(_) | Detached);
-            // Read, and left alone again since: today's budget is used up.
-            let was_read = collection.last_error.is_none() && collection.last_pull.is_some_and(|at| at >= began);
-            if !rests && !was_read {
+            let asks = matches!(collection.phase, PullPhase::Stopped(_) | PullPhase::Detached);
+            if !asks && !is_read(collection, began) {
                 let why = collection.last_error.clone().or_else(|| of_source.clone());
                 unread.push((collection.key.clone(), why));
             }

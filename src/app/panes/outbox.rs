@@ -242,7 +242,9 @@ impl Outbox {
 
     fn command(&self, command: OpCommand) -> Outcome {
         let Some(op) = self.selected() else {
-            return Outcome::used().notice(Severity::Info, "outbox", "The outbox is empty");
+            let text =
+                if self.ops.is_empty() { "The outbox is empty" } else { "Nothing is in this view of the outbox" };
+            return Outcome::used().notice(Severity::Info, "outbox", text);
         };
         if !op.state.is_pending() {
             return Outcome::used().notice(

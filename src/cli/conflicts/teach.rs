@@ -46,7 +46,7 @@ pub(in crate::cli) struct TeachArgs {
 
 const SHAPE: &str = "\
 JSON:
-  {\"collection\", \"pointer\", \"rule\", \"applied\", \"open\": open conflicts of the collection,
+  {\"source\", \"collection\", \"pointer\", \"rule\", \"applied\", \"open\": open conflicts of the collection,
    \"conflicts\": [{\"conflict\", \"id\", \"fields\": [{\"pointer\", \"result\": null where absent}],
    \"settled\": true where nothing else is undecided, \"document\": the record then, or null}]}";
 

@@ -167,8 +167,7 @@ impl Lane {
     }
 
     fn is_open(&self) -> bool {
-        let accepted = matches!(self.credentials, Credentials::Fine { .. });
-        !self.paused && self.tracker.is_usable() && self.hold.is_none() && accepted
+        !self.paused && self.tracker.is_usable() && self.hold.is_none() && self.are_credentials_fine()
     }
 
     /// Another server answers than the one the edits were made for, or that is not known yet.
@@ -205,13 +204,12 @@ impl Lane {
             && self.pulls.iter().all(|pull| pull.is_idle(self.may_pull()))
     }
 
-    /// **I4** broken: see [`Push::is_stuck`].
+    /// **I4** broken: see [`Push::is_stuck`]; or what only a probe can tell is not known, and none will be sent.
     pub(super) fn is_stuck(&self) -> bool {
-        self.push.is_stuck(self.may_push())
-            || (self.tracker.state() == ConnectivityState::Unknown
-                && !self.paused
-                && !self.tracker.is_probing()
-                && self.tracker.probe_due(false, None).is_none())
+        let is_searching = self.tracker.state() == ConnectivityState::Unknown || !self.are_credentials_fine();
+        let never_looks = !self.tracker.is_probing() && self.tracker.probe_due(self.is_followed(), None).is_none();
+        let is_held = self.paused || self.tracker.state() == ConnectivityState::ForcedOffline;
+        self.push.is_stuck(self.may_push()) || (is_searching && never_looks && !is_held)
     }
 
     pub(super) fn wake_at(&self) -> Option<Duration> {
@@ -258,7 +256,7 @@ impl Lane {
             }
             ConnectivityState::ForcedOffline => "forced offline",
             _ if self.hold.is_some() => return self.hold.as_ref().map(|hold| hold.reason.clone()),
-            _ if !matches!(self.credentials, Credentials::Fine { .. }) => "needs credentials",
+            _ if !self.are_credentials_fine() => "needs credentials",
             ConnectivityState::AuthRequired => "needs credentials",
             ConnectivityState::Offline => "no connection",
             ConnectivityState::BackendDown => "the server does not work",

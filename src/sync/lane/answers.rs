@@ -206,6 +206,10 @@ impl Lane {
                 Signal::Read(exchange) => {
                     self.tracker.good(cx.at, &Exchange { round_trip: None, ..exchange }, None);
                     self.laters = 0;
+                    // It may have been asked for with the old credentials: about the new ones a probe tells.
+                    if !self.are_credentials_fine() {
+                        self.tracker.look_again(cx.at);
+                    }
                 }
                 Signal::Odd(_) => {}
                 Signal::Bad { broken, exchange, after } => {

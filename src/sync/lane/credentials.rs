@@ -23,14 +23,18 @@ pub(super) enum Credentials {
 }
 
 impl Lane {
+    /// Not refused, as far as is known.
+    pub(super) fn are_credentials_fine(&self) -> bool {
+        matches!(self.credentials, Credentials::Fine { .. })
+    }
+
     pub(super) fn was_sent_before_refresh(&self, cx: &Cx<'_>, exchange: &Exchange) -> bool {
         let sent = cx.at.mono.saturating_sub(exchange.round_trip.unwrap_or_default());
-        matches!(self.credentials, Credentials::Fine { .. })
-            && self.refreshed_at.is_some_and(|refreshed| sent < refreshed)
+        self.are_credentials_fine() && self.refreshed_at.is_some_and(|refreshed| sent < refreshed)
     }
 
     pub(super) fn begin_refresh(&mut self, cx: &mut Cx<'_>) {
-        if matches!(self.credentials, Credentials::Fine { .. }) {
+        if self.are_credentials_fine() {
             self.refresh(cx);
         }
     }

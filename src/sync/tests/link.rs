@@ -397,3 +397,20 @@ fn four_refusals_at_once_are_one_refresh_and_a_late_one_is_none() {
     script.probe(Ok(()));
     assert!(script.release(1), "what it parked goes too");
 }
+
+#[test]
+fn a_page_that_arrives_after_a_refusal_does_not_end_the_search_for_credentials() {
+    let mut script = Script::new(PullMode::Windows, settings());
+    script.probe(Ok(()));
+    script.checkpoint(None);
+    script.keys(&["a"]);
+    script.tell(Event::Request(SyncRequest::Probe { source: None }));
+    script.probe(Err(ReadError::Unauthorized { message: "expired".to_owned() }));
+    assert_eq!(status(&script).push.waiting_for.as_deref(), Some("needs credentials"));
+    // Asked for before; it says nothing about the credentials that were read since.
+    script.page(&["a"], None);
+    let before = script.seconds;
+    script.probe(Ok(()));
+    assert!(script.seconds - before <= 2, "asked again only after {} s", script.seconds - before);
+    assert_eq!(status(&script).push.waiting_for, None);
+}

@@ -151,7 +151,7 @@ impl World {
             Judgement::Rebased(op) => ("rebased", Outcome::Rebased { op }),
             Judgement::Decided(decided) => ("decided", Outcome::Decided(decided)),
             Judgement::Conflict => {
-                let base = judge::seen_on(head);
+                let base = judge::shown_base(KIND, head, theirs.as_ref());
                 let (theirs, theirs_revision) = (theirs.clone(), revision.clone());
                 ("conflict", Outcome::Conflict { theirs, theirs_revision, base, note: None })
             }
@@ -815,6 +815,27 @@ fn a_consent_does_not_cover_what_was_joined_to_it() {
     };
     assert!(world.store.claim(claim).wait().unwrap().is_none(), "bob was not asked about the second");
     assert_eq!(world.chain("a")[0].state, OpState::Auth);
+}
+
+#[test]
+fn a_record_deleted_and_made_anew_shows_what_was_typed_until_somebody_decides() {
+    for is_met_at_the_claim in [true, false] {
+        for anew in [json!({"b": 1}), json!({"a": 1})] {
+            let mut world = World::new(ConflictRules::default());
+            world.foreign("a", Some(json!({"a": 1})), true);
+            world.edit("a", None);
+            world.edit("a", Some(anew.clone()));
+            world.foreign("a", Some(json!({"a": 1, "other": 1})), is_met_at_the_claim);
+            assert_eq!(world.local("a"), Some(anew.clone()));
+            let told = world.drain();
+            assert_eq!(world.local("a"), Some(anew.clone()), "{told:?}");
+            assert_eq!(world.server["a"], json!({"a": 1, "other": 1}), "{told:?}");
+            assert_eq!(world.reader().conflicts(false).unwrap().len(), 1, "{told:?}");
+            world.resolve(Take::Mine, Some(anew.clone()));
+            world.drain();
+            assert_eq!(world.server["a"], anew);
+        }
+    }
 }
 
 #[test]

@@ -74,6 +74,11 @@ pub fn join(mut head: Op, kind: OpKind, absorbed: impl IntoIterator<Item = Op>) 
     head
 }
 
+/// True of an update that sets the record as a whole, as a deletion and a creation become one.
+pub fn is_replacement(op: &Op) -> bool {
+    op.kind == OpKind::Update && op.changes.iter().any(|change| change.pointer.is_root())
+}
+
 /// The document an op stands for: what it was claimed with, where a claim coalesced others into it (also after the
 /// claim was taken back unsent), else its own. `None`: the record is deleted.
 pub fn intended(op: &Op) -> Option<&Value> {

@@ -25,7 +25,7 @@ mod walk;
 
 use serde_json::Value;
 
-pub use coalesce::{Coalesced, coalesce, intended, join};
+pub use coalesce::{Coalesced, coalesce, intended, is_replacement, join};
 pub use fields::{Field, How, Merged, Pick, merge_conflict, merge_fields};
 pub use follow::{Followed, apply, follow, stands_on};
 pub use judge::{Verdict, judge_repeat};

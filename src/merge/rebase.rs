@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    merge::{Merge, coalesce::intended, three_way},
+    merge::{Merge, coalesce::intended, is_replacement, three_way},
     model::{
         edit::{self, Change},
         ids::Seq,
@@ -57,7 +57,7 @@ fn move_one(op: &Op, onto: Option<&Value>) -> (Option<Value>, Vec<Pointer>) {
 /// The op's own changes on top of `onto`; the whole intended document where there is nothing to change.
 fn show(op: &Op, onto: Option<&Value>) -> Option<Value> {
     match (op.kind, intended(op)) {
-        (OpKind::Update, Some(document)) if onto.is_some() => {
+        (OpKind::Update, Some(document)) if onto.is_some() && !is_replacement(op) => {
             let changes = edit::diff(op.base.as_ref(), Some(document));
             edit::apply(onto, &changes)
         }

@@ -193,6 +193,15 @@ pub enum RemoteChange {
     Tombstone { id: RecordId },
 }
 
+impl RemoteChange {
+    pub fn id(&self) -> &RecordId {
+        match self {
+            Self::Upsert(record) => &record.id,
+            Self::Tombstone { id } => id,
+        }
+    }
+}
+
 /// The header by which the embedded backend names its database: made with it, kept in its file.
 pub const DATABASE_HEADER: &str = "x-ebbtide-database";
 

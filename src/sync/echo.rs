@@ -88,7 +88,7 @@ impl Echoes {
     /// Corrects a row that was read from `began` on: where we wrote since, our own newer text stands in its place, or
     /// nothing where we deleted it.
     pub(super) fn correct(&self, change: RemoteChange, began: Duration) -> Option<RemoteChange> {
-        let id = id_of(&change);
+        let id = change.id();
         let Some(echo) = self.by_id.get(id).filter(|echo| echo.at >= began) else { return Some(change) };
         let text = echo.latest.clone()?;
         Some(RemoteChange::Upsert(RemoteRecord { id: id.clone(), revision: None, text }))
@@ -98,7 +98,7 @@ impl Echoes {
     /// `is_read` says that the record is being fetched: then the write is remembered beyond its echo, because the answer
     /// may be older.
     pub(super) fn hear(&mut self, change: RemoteChange, sent: Option<Option<&Value>>, is_read: bool) -> Heard {
-        let id = id_of(&change);
+        let id = change.id();
         let known = self.by_id.contains_key(id);
         if !known && sent.is_none() {
             return Heard::News(change);
@@ -126,13 +126,6 @@ impl Echoes {
                 Heard::Unclear
             }
         }
-    }
-}
-
-fn id_of(change: &RemoteChange) -> &RecordId {
-    match change {
-        RemoteChange::Upsert(record) => &record.id,
-        RemoteChange::Tombstone { id } => id,
     }
 }
 

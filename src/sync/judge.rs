@@ -78,16 +78,18 @@ impl Meeting<'_> {
             false => seen_on(self.op),
         };
         let base = normal(self.kind, base.as_ref());
+        let common = common(self.op, base.as_ref(), theirs.as_ref());
         let merged = if self.doubted {
             let ours = !self.was_there() && is_made_here(self.op);
             let base = if ours { mine.as_ref() } else { base.as_ref() };
+            let common = if ours { mine.as_ref() } else { common };
             let paths = set_paths(self.op, base, mine.as_ref());
-            match merge::judge_repeat(base, mine.as_ref(), theirs.as_ref(), &paths, &self.settling.rules) {
+            match merge::judge_repeat(common, mine.as_ref(), theirs.as_ref(), &paths, &self.settling.rules) {
                 Verdict::Applied => return Judgement::Applied,
                 Verdict::Merged(merged) => merged,
             }
         } else {
-            merge::merge_fields(base.as_ref(), mine.as_ref(), theirs.as_ref(), &self.settling.rules)
+            merge::merge_fields(common, mine.as_ref(), theirs.as_ref(), &self.settling.rules)
         };
         let Some(picks) = self.picks(&merged, theirs.as_ref()) else { return Judgement::Conflict };
         let Ok(document) = merged.document(&picks) else { return Judgement::Conflict };
@@ -264,6 +266,20 @@ pub fn seen_on(op: &Op) -> Option<Value> {
     }
 }
 
+/// What both sides are compared with, of what the op was made on. Nothing, where the record was deleted and made anew here
+/// while the old one moved there: those are two records under one id, which are never mixed.
+fn common<'a>(op: &Op, base: Option<&'a Value>, theirs: Option<&Value>) -> Option<&'a Value> {
+    let is_another = merge::is_replacement(op) && theirs.is_some() && !merge::same_document(base, theirs);
+    base.filter(|_| !is_another)
+}
+
+/// What a person who is asked about `theirs` is shown as what was there before.
+pub fn shown_base(kind: SourceKind, op: &Op, theirs: Option<&Value>) -> Option<Value> {
+    let (seen, theirs) = (seen_on(op), normal(kind, theirs));
+    let is_common = common(op, normal(kind, seen.as_ref()).as_ref(), theirs.as_ref()).is_some();
+    seen.filter(|_| is_common)
+}
+
 /// The places at which `theirs` differs from what the op was made on.
 pub(super) fn moved_places(kind: SourceKind, op: &Op, theirs: Option<&Value>) -> Vec<Pointer> {
     let (base, theirs) = (normal(kind, seen_on(op).as_ref()), normal(kind, theirs));
@@ -274,7 +290,8 @@ pub(super) fn moved_places(kind: SourceKind, op: &Op, theirs: Option<&Value>) ->
 pub(super) fn disputed(kind: SourceKind, settling: &Settling, op: &Op, theirs: Option<&Value>) -> Vec<Pointer> {
     let base = normal(kind, seen_on(op).as_ref());
     let (mine, theirs) = (normal(kind, merge::intended(op)), normal(kind, theirs));
-    let merged = merge::merge_fields(base.as_ref(), mine.as_ref(), theirs.as_ref(), &settling.rules);
+    let common = common(op, base.as_ref(), theirs.as_ref());
+    let merged = merge::merge_fields(common, mine.as_ref(), theirs.as_ref(), &settling.rules);
     let undecided = merged.fields.iter().filter(|field| field.how == How::Undecided);
     undecided.map(|field| field.pointer.clone()).collect()
 }

@@ -142,6 +142,7 @@ pub fn judged(kind: SourceKind, ops: &[Op]) -> Option<(Op, Vec<Seq>)> {
 fn takes_back(whole: &Op) -> bool {
     let (before, after) = (judge::seen_on(whole), merge::intended(whole));
     whole.kind == OpKind::Update
+        && !merge::is_replacement(whole)
         && whole.changes.iter().any(|change| {
             let at = |side: Option<&Value>| side.and_then(|side| change.pointer.get(side)).cloned();
             merge::same_document(at(before.as_ref()).as_ref(), at(after).as_ref())

@@ -127,6 +127,36 @@ fn an_edit_against_a_deletion_asks_and_a_deletion_of_what_is_gone_is_done() {
     }
 }
 
+/// What a deletion and a creation behind it become.
+fn replaced(before: &Value, after: &Value) -> Op {
+    let change = edit::Change { pointer: Pointer::root(), from: Some(before.clone()), to: Some(after.clone()) };
+    Op { changes: vec![change], ..op(OpKind::Update, "r", Some(before.clone()), Some(after.clone())) }
+}
+
+#[test]
+fn a_record_made_anew_here_is_not_mixed_with_what_the_server_changed_of_the_old_one() {
+    let (before, theirs) = (json!({"a": 1}), json!({"a": 1, "b": 1}));
+    let anew = replaced(&before, &json!({"c": 1}));
+    for doubted in [false, true] {
+        let of = |policy: ConflictPolicy| Case { doubted, ..Case::of(policy) };
+        assert_eq!(of(ConflictPolicy::Manual).judge(&anew, Some(&theirs)), Judgement::Conflict);
+        assert_eq!(of(ConflictPolicy::Merge).judge(&anew, Some(&theirs)), Judgement::Conflict);
+        let mine = decided(of(ConflictPolicy::LocalWins).judge(&anew, Some(&theirs)));
+        assert_eq!(mine.op.unwrap().document, Some(json!({"c": 1})));
+        // Only the version moved.
+        let Judgement::Rebased(again) = of(ConflictPolicy::Manual).judge(&anew, Some(&before)) else { panic!() };
+        assert_eq!(again.document, Some(json!({"c": 1})));
+        assert_eq!(of(ConflictPolicy::Manual).judge(&anew, Some(&json!({"c": 1}))), Judgement::Applied);
+        assert_eq!(of(ConflictPolicy::Manual).judge(&anew, None), Judgement::Conflict, "deleted there");
+    }
+    let arrived = json!({"b": 2, "c": 1});
+    assert_eq!(
+        Case { doubted: true, ..Case::of(ConflictPolicy::Manual) }.judge(&anew, Some(&arrived)),
+        Judgement::Applied,
+        "changed by another since"
+    );
+}
+
 #[test]
 fn manual_and_merge_ask_where_both_changed_one_field() {
     assert_eq!(Case::of(ConflictPolicy::Manual).overlap(), Judgement::Conflict);

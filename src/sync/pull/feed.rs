@@ -7,7 +7,6 @@ use std::{collections::VecDeque, time::Duration};
 use super::{Checkpoint, Heard, MAX_INCOMING, Mode, Pull, Stage};
 use crate::{
     model::{
-        ids::RecordId,
         time::Timestamp,
         wire::{Exchange, ReadError, RemoteChange, RemoteRecord},
     },
@@ -196,12 +195,8 @@ impl Pull {
             return self.restart(cx, None);
         }
         for change in changes {
-            let id: RecordId = match &change {
-                RemoteChange::Upsert(record) => record.id.clone(),
-                RemoteChange::Tombstone { id } => id.clone(),
-            };
-            let is_read = self.touching.values().any(|(touched, _)| *touched == id);
-            let record = self.key.record(id);
+            let record = self.key.record(change.id().clone());
+            let is_read = self.touching.values().any(|(touched, _)| *touched == record.id);
             match self.echoes.hear(change, push.sent(&record), is_read) {
                 Heard::Echo => {}
                 Heard::Unclear => self.touch(record.id),

@@ -279,10 +279,16 @@ impl Pull {
         }
     }
 
-    /// The lane stored a new base of its own making.
+    /// A new base of the lane's own making is on its way to the mirror. What was read of the record before and still waits
+    /// would be written behind it: it is read anew.
     pub(super) fn note_own_write(&mut self, record: &RecordKey, document: Option<&serde_json::Value>, now: Duration) {
         if self.reading_since.is_some() || !self.touching.is_empty() {
             self.echoes.note(&record.id, document, now);
+        }
+        let waiting = self.incoming.len();
+        self.incoming.retain(|change| change.id() != &record.id);
+        if self.incoming.len() < waiting {
+            self.touch(record.id.clone());
         }
     }
 

@@ -243,7 +243,7 @@ impl Push {
         };
         cx.log(Severity::Warning, "conflict", text, hint);
         let head = self.jobs.get(record).and_then(|job| job.ops.first());
-        let base = head.and_then(judge::seen_on);
+        let base = head.and_then(|head| judge::shown_base(self.kind, head, theirs));
         Outcome::Conflict { theirs: theirs.cloned(), theirs_revision: revision.cloned(), base, note }
     }
 

@@ -166,3 +166,34 @@ fn what_is_read_before_a_claim_does_not_cover_a_newer_event() {
     followed.write();
     assert_eq!(followed.mirror["a"], r#"{"n":3}"#, "{outcomes:?}");
 }
+
+/// The server: n=1 is read, n=7 is written by us. What was read waits for the mirror, which is busy, until the write is done.
+#[test]
+fn what_was_read_and_waits_for_the_mirror_does_not_cover_a_newer_write_of_ours() {
+    let mut followed = Followed::new();
+    let edited = op(1, "a", Some(json!({ "n": 1 })), Some(json!({ "n": 7 })));
+    followed.script.news(followed.feed, Ok(FeedNews::Changes(vec![RemoteChange::Upsert(text_row("b", 1))])));
+    followed.script.news(followed.feed, Ok(FeedNews::Touched(vec!["a".into()])));
+    let read = followed.asked().expect("it is fetched");
+    followed.script.tell(Event::Request(SyncRequest::OutboxChanged));
+    followed.script.outbox(vec![chain(vec![edited.clone()], Some((json!({ "n": 1 }), Some("e1"))))]);
+    assert_eq!(followed.script.grant(&[edited]), [Seq(1)]);
+    let push = followed.script.pushed().expect("it is sent");
+    let current = Current {
+        collection: collection(),
+        id: "a".into(),
+        value: Some(json!({ "n": 1 })),
+        revision: Some("e1".into()),
+    };
+    let result = Ok(current);
+    followed.script.tell(Event::Fetched { ticket: read, record: record("a"), result, exchange: exchange() });
+    followed.script.answer(push, accepted("e7"));
+    let base = followed.script.base_stored().expect("what was sent is the new base");
+    followed.mirror.insert("a".to_owned(), base.unwrap().to_string());
+    assert_eq!(followed.script.settled(), [Outcome::Acked]);
+    followed.write();
+    assert_eq!(followed.mirror["a"], r#"{"n":7}"#);
+    followed.script.pass(1);
+    followed.rest(7);
+    assert_eq!(followed.mirror["a"], r#"{"n":7}"#);
+}

@@ -68,8 +68,9 @@ impl Echoes {
         }
     }
 
-    pub(super) fn ids(&self) -> impl Iterator<Item = &RecordId> {
-        self.by_id.keys()
+    /// What we wrote since a reading began: it may not have seen that.
+    pub(super) fn written_since(&self, began: Duration) -> impl Iterator<Item = &RecordId> {
+        self.by_id.iter().filter(move |(_, echo)| echo.at >= began).map(|(id, _)| id)
     }
 
     /// No reading is open any more, or none that began before `since`.

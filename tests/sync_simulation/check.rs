@@ -331,8 +331,10 @@ impl World<'_> {
         // Whatever the rules said of other places: an edit nobody contradicts is not given up unseen.
         let (held, marks): (_, Vec<String>) = (decided.op.as_ref().and_then(|op| op.document.as_ref()), {
             let op = self.clients[client].disk.reader().op(seq).expect("the outbox");
-            let document = op.and_then(|op| op.document);
-            let set = |mark: &&String| document.as_ref().is_some_and(|document| document.get(mark.as_str()).is_some());
+            let (base, document) = op.map(|op| (op.base, op.document)).unwrap_or_default();
+            let has = |side: &Option<Value>, mark: &str| side.as_ref().is_some_and(|side| side.get(mark).is_some());
+            // What was there already another may have taken away.
+            let set = |mark: &&String| has(&document, mark) && !has(&base, mark);
             self.saved.keys().filter(set).cloned().collect()
         });
         let sides = [held, decided.theirs.as_ref(), decided.copy.as_ref().and_then(|copy| copy.document.as_ref())];

@@ -262,8 +262,10 @@ impl World<'_> {
         let (take, document) = match (&conflict.theirs, op.kind, &mine) {
             _ if is_own => (Take::Mine, mine.clone()),
             (Some(_), OpKind::Delete, _) => (Take::Theirs, None),
-            (Some(theirs), OpKind::Update, _) => (Take::Merged, edit::apply(Some(theirs), &op.changes)),
-            (Some(theirs), OpKind::Create, Some(mine)) => {
+            (Some(theirs), OpKind::Update, _) if !merge::is_replacement(&op) => {
+                (Take::Merged, edit::apply(Some(theirs), &op.changes))
+            }
+            (Some(theirs), OpKind::Update | OpKind::Create, Some(mine)) => {
                 let mut both = theirs.clone();
                 let members = mine.as_object().into_iter().flatten();
                 members.for_each(|(name, value)| put(&mut both, name, value.clone()));

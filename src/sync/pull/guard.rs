@@ -138,7 +138,7 @@ impl Pull {
     /// Whether what is gone may be deleted without asking; stops where not.
     pub(super) fn may_delete(&mut self, cx: &mut Cx<'_>, found: &MissingRows) -> bool {
         // What was sent meanwhile may be missing in what was read before.
-        let own = self.echoes.ids().count() as u64;
+        let own = self.written_meanwhile().count() as u64;
         let accepted = self.checkpoint.accepted.is_some_and(|accepted| found.missing <= accepted + own);
         if accepted || !policy::is_mass_deletion(found.missing, found.rows) {
             return true;

@@ -152,6 +152,11 @@ impl Pull {
         self.sweep_page_applied(cx, ticket);
     }
 
+    /// What was written here since the reading that comes to its end began.
+    pub(super) fn written_meanwhile(&self) -> impl Iterator<Item = &RecordId> {
+        self.echoes.written_since(self.reading_since.unwrap_or_default())
+    }
+
     pub(super) fn waits_for_apply(&self, ticket: Ticket) -> bool {
         let sweeps = match &self.stage {
             Stage::Sweep(sweep) => sweep.applies(ticket),

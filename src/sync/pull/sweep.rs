@@ -346,8 +346,8 @@ impl Pull {
     }
 
     fn finish_sweep(&mut self, cx: &mut Cx<'_>, mut keep: HashSet<RecordId>) {
+        keep.extend(self.written_meanwhile().cloned());
         let Some(ending) = &mut self.ending else { return };
-        keep.extend(self.echoes.ids().cloned());
         let ticket = cx.ticket();
         ending.step = Step::Finishing(ticket);
         let (collection, sweep, at) = (self.key.clone(), ending.number, cx.at.wall);

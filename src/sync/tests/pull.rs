@@ -69,6 +69,43 @@ fn after_a_restart_deltas_are_followed_by_a_count_that_finds_deletions() {
     }
 }
 
+/// A followed delta is one reading without an end: a write of ours beside it is none beside the sweep that comes later.
+#[test]
+fn a_sweep_beside_deltas_finds_the_deletion_of_what_was_written_here_long_before() {
+    let mut script = Script::online(PullMode::Delta);
+    let complete = json!({"phase": "complete", "sweep": 1, "mode": "delta", "done": 2, "total": 2,
+        "since": "1700000000000", "swept_at": script.at().wall.0, "whole": true});
+    script.checkpoint(Some(&complete.to_string()));
+    let delta = |effect: &Effect| match effect {
+        Effect::ReadDelta { ticket, .. } => Some(*ticket),
+        _ => None,
+    };
+    script.read(delta, Vec::new(), None);
+    script.applied();
+    let feed = script.feed();
+    script.news(feed, Ok(FeedNews::Changes(Vec::new())));
+    script.send(chain(vec![create(1, "own")], None), accepted("e1"));
+    assert!(script.base_stored().is_some());
+    assert_eq!(script.settled(), [Outcome::Acked]);
+    script.pass(settings().sweep_every.as_secs());
+    script.keys(&["a", "b"]);
+    script.missing(0, 3);
+    let newest = |effect: &Effect| match effect {
+        Effect::ReadNewest { ticket, .. } => Some(*ticket),
+        _ => None,
+    };
+    script.read(newest, vec![stamped("b", 1_700_000_000_000)], None);
+    assert_eq!(script.page(&["a", "b"], None), None);
+    script.applied();
+    script.missing(1, 3);
+    script.keys(&["a", "b"]);
+    let kept = script.take(|effect| match effect {
+        Effect::FinishSweep { keep, .. } => Some(keep.contains(&RecordId::from("own"))),
+        _ => None,
+    });
+    assert_eq!(kept, Some(false));
+}
+
 /// The count beside deltas is no reason to stop them: refused, it comes again with its next turn.
 #[test]
 fn a_count_that_is_refused_or_fails_lets_deltas_go_on_and_comes_again() {

@@ -225,3 +225,38 @@ fn a_sync_that_was_told_to_come_back_later_says_that_nothing_was_fetched() {
     rig.proxy.heal();
     rig.end();
 }
+
+/// A wish of a person goes beyond the budget, and what it fetched counts as fetched although nothing follows it.
+#[test]
+fn a_sync_beyond_todays_budget_reads_everything_and_ends_well() {
+    const BIG: u64 = 250;
+    let rig = Rig::new(0);
+    let run = rig.command_line();
+    let config = rig.dir.path().join("config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}[sync]\ndaily_budget_mb = 1\n")).unwrap();
+    for n in 0..BIG {
+        rig.put(&id(n), &json!({ "text": "x".repeat(5_000) }));
+    }
+    for _ in 0..2 {
+        let after = run(&["sync"], 0);
+        assert_eq!(after["sources"][0]["collections"][0]["records"], BIG, "{after}");
+    }
+    let source = run(&["status"], 0)["sources"][0].clone();
+    assert!(source["spent_today"]["received"].as_u64() > source["daily_budget"].as_u64(), "{source}");
+    rig.end();
+}
+
+#[test]
+fn a_sync_whose_edit_is_refused_for_the_token_first_ends_when_it_is_sent() {
+    let rig = Rig::new(3);
+    let run = rig.command_line();
+    run(&["sync"], 0);
+    run(&["put", "tasks", "mine", r#"{"n": 1}"#], 0);
+    let expired = Fault::Say(answer("401 Unauthorized", &[], r#"{"error": "token expired"}"#));
+    rig.proxy.fail(Some(Kind::Create), [expired]);
+    let after = run(&["sync"], 0);
+    assert_eq!(after["outbox"]["pending"], 0, "{after}");
+    assert_eq!(rig.there()["mine"], json!({ "n": 1 }));
+    rig.end();
+}

@@ -160,3 +160,69 @@ impl Follower {
         answered && settled && (drained || !reachable)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{
+            ids::CollectionKey,
+            source::SyncSettings,
+            spend::SpentToday,
+            sync_status::{Account, Connectivity, PushStatus},
+            time::At,
+        },
+        store::OpenMode,
+    };
+
+    /// Stands still.
+    struct Still(u64);
+
+    impl Clock for Still {
+        fn at(&self) -> At {
+            At::test(self.0)
+        }
+    }
+
+    /// Whether a wish made at second 100 counts as done at second `now`, while the leader publishes this.
+    fn is_done(now: u64, state: ConnectivityState, phase: PullPhase, error: Option<&str>) -> bool {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(Still(now));
+        let store = Store::open(dir.path(), OpenMode::ReadWrite, Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
+        let settings = SyncSettings::default();
+        let setup = EngineSetup { sources: Vec::new(), settings, store, clock, forced_offline: false };
+        let mut follower = Follower::new(&setup).unwrap();
+        let collection = CollectionStatus {
+            phase,
+            last_error: error.map(str::to_owned),
+            ..CollectionStatus::new(CollectionKey::new("s", "c"))
+        };
+        follower.statuses = vec![SourceStatus {
+            source: "s".into(),
+            connectivity: Connectivity { state, ..Connectivity::default() },
+            paused: false,
+            push: PushStatus::default(),
+            collections: vec![collection],
+            spent: SpentToday::default(),
+            account: Account::default(),
+            at: At::test(now).wall,
+        }];
+        follower.is_done_since(At::test(100).wall)
+    }
+
+    #[test]
+    fn a_leader_that_still_looks_for_its_server_is_waited_for_but_not_for_ever() {
+        let looking = |now| is_done(now, ConnectivityState::Unknown, PullPhase::NeverSynced, None);
+        assert_eq!([102, 109, 111].map(looking), [false, false, true]);
+        assert!(is_done(102, ConnectivityState::Offline, PullPhase::NeverSynced, None), "it has looked");
+    }
+
+    #[test]
+    fn a_collection_whose_reading_is_refused_from_the_beginning_is_not_waited_for() {
+        let phase = PullPhase::NeverSynced;
+        assert!(is_done(102, ConnectivityState::Online, phase.clone(), Some("400 no such index")));
+        assert!(!is_done(102, ConnectivityState::Online, phase, None), "it is about to begin");
+        assert!(!is_done(102, ConnectivityState::Online, PullPhase::Backfill, None));
+        assert!(is_done(102, ConnectivityState::Online, PullPhase::Live, None));
+    }
+}

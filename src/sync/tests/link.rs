@@ -394,6 +394,10 @@ fn four_refusals_at_once_are_one_refresh_and_a_late_one_is_none() {
     assert_eq!(state(&script), ConnectivityState::Online);
     script.settled();
     assert!(script.release(4));
+    while script.asked.iter().any(|effect| matches!(effect, Effect::ReadOutbox { .. })) {
+        script.outbox(Vec::new());
+    }
+    assert!(!script.machine.is_idle(), "what the late answer parked is about to be asked about");
     script.probe(Ok(()));
     assert!(script.release(1), "what it parked goes too");
 }

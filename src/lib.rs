@@ -14,7 +14,7 @@
 //! 4  config             layered settings; each part is a type owned by its module
 //! 3  ui  store  remote  server  terminal       draw · SQL · HTTP clients · embedded backend · tty
 //! 2  app  sync          pure machines:  handle(at, event) -> Vec<Effect>
-//! 1  merge              pure: three-way merge, coalescing, rebase of pending ops
+//! 1  merge              pure: three-way merge, coalescing, unsent edits on another base
 //! 0  model              plain values
 //! ```
 //!

@@ -1,4 +1,4 @@
-//! Pure merging: coalescing of unsent ops, three-way merge per JSON pointer, rebasing, and the verdict on a repeated
+//! Pure merging: coalescing of unsent ops, three-way merge per JSON pointer, and the verdict on a repeated
 //! write.
 //!
 //! Everything here compares by value ([`crate::model::json::same_value`]). Documents must already be in the backend's
@@ -8,7 +8,7 @@
 //!  op 1 + op 2 + op 3 (never sent) --coalesce--> one write
 //!  base, mine, theirs, rules       --merge_fields-> every place that differs, settled or undecided
 //!  base, mine, theirs              --three_way-> clean document | the places that overlap
-//!  pending ops, new base           --rebase----> each op as if it had been made on the new base
+//!  an unsent op, another base      --follow----> the same edit made on that
 //!  lost answer, repeat refused     --judge_repeat-> applied | send again on the new base | conflict
 //! ```
 
@@ -17,7 +17,6 @@ mod fields;
 mod follow;
 mod judge;
 mod numbers;
-mod rebase;
 mod sequence;
 mod teach;
 mod three_way;
@@ -29,7 +28,6 @@ pub use coalesce::{Coalesced, coalesce, intended, is_replacement, join};
 pub use fields::{Field, How, Merged, Pick, merge_conflict, merge_fields};
 pub use follow::{Followed, apply, follow, stands_on};
 pub use judge::{Verdict, judge_repeat};
-pub use rebase::{Rebased, local, rebase};
 pub use teach::{Foreseen, Lesson, foresee, lessons, taken};
 pub use three_way::{Merge, three_way};
 

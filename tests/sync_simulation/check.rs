@@ -6,6 +6,7 @@ use ebbtide::{
     merge,
     model::{
         conflict::ConflictPolicy,
+        edit,
         ids::{RecordId, RecordKey, Seq},
         op::{LateOriginal, Op, OpKind, OpState},
         record::RecordView,
@@ -52,7 +53,7 @@ impl World<'_> {
             Some(FieldRule::ServerOwned) => ops
                 .iter()
                 .fold(base.cloned(), |local, op| merge::apply(local, op.kind, &op.changes, op.document.as_ref())),
-            _ => merge::local(ops, base),
+            _ => shown(ops, base),
         };
         if !merge::same_document(local.as_deref(), applied.as_ref()) {
             self.breaks(format!("I1: {id} of client {client} shows {local:?}, its ops make {applied:?} ({when})"));
@@ -464,6 +465,17 @@ impl World<'_> {
         }
         Ok(())
     }
+}
+
+/// What the user is to see of a record: its base with every pending op in order, each by the document it is to become, not by
+/// its changes as the store does it.
+fn shown(ops: &[Op], base: Option<&Value>) -> Option<Value> {
+    ops.iter().fold(base.cloned(), |there, op| match (op.kind, merge::intended(op)) {
+        (OpKind::Update, Some(document)) if there.is_some() && !merge::is_replacement(op) => {
+            edit::apply(there.as_ref(), &edit::diff(op.base.as_ref(), Some(document)))
+        }
+        (_, document) => document.cloned(),
+    })
 }
 
 /// The server's stamp is no part of what somebody wrote.

@@ -303,12 +303,10 @@ impl Sheet {
 
     /// True where Enter queues: a field whose value is no container is one value, not a text.
     pub fn is_scalar(&self) -> bool {
-        let container = self
-            .base
-            .as_ref()
-            .and_then(|base| self.pointer().get(base))
-            .is_some_and(|value| value.is_object() || value.is_array());
-        self.is_field() && !container
+        // For a record this is asked with every paint: its base is not parsed for it.
+        let DraftTarget::Field(pointer) = &self.key.target else { return false };
+        let value = self.base.as_ref().and_then(|base| pointer.get(base));
+        !value.is_some_and(|value| value.is_object() || value.is_array())
     }
 
     /// The place being edited; the root for whole records.

@@ -498,6 +498,10 @@ fn a_stopped_collection_asks() {
             statuses[0].collections[1].guard = Some(guard.clone());
             let mut bench = Bench::new(setup(size), few(), NOW);
             bench.status(statuses.clone());
+            let is_marked =
+                |bench: &Bench| bench.screen().lines().any(|line| line.contains("  orders ") && line.contains(" ?┃"));
+            bench.press("1");
+            assert!(is_marked(&bench), "{}", bench.screen());
             bench.press("6");
             assert!(bench.screen().contains("A accept"), "{}", bench.screen());
             let at = |what: &str| format!("{name}_{what}_{}x{}", size.0, size.1);
@@ -519,6 +523,8 @@ fn a_stopped_collection_asks() {
                 "{:?}",
                 bench.effects.last()
             );
+            bench.press("z1");
+            assert!(!is_marked(&bench), "it was answered: {}", bench.screen());
         }
     }
 }

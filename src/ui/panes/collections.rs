@@ -2,7 +2,7 @@
 
 use crate::{
     app::{App, geometry::Place, pane::PaneName, panes::collections::Item, words},
-    model::ids::CollectionKey,
+    model::{ids::CollectionKey, sync_status::PullPhase},
     ui::{
         canvas::{Border, Canvas},
         chrome,
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Marks and what they mean; shown where there is room, and in help.
-pub const LEGEND: [(&str, &str, Role); 7] = [
+pub const LEGEND: [(&str, &str, Role); 8] = [
     ("M", "changed", Role::Changed),
     ("+", "new", Role::Created),
     ("-", "delete", Role::Deleted),
@@ -21,6 +21,7 @@ pub const LEGEND: [(&str, &str, Role); 7] = [
     ("!", "conflict", Role::Conflict),
     ("x", "rejected", Role::Rejected),
     ("h", "held", Role::Held),
+    ("?", "stopped", Role::Problem),
 ];
 
 pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
@@ -71,7 +72,11 @@ fn collection(app: &App, canvas: &mut Canvas<'_>, line: crate::app::geometry::Ar
     let overview = app.world().overview_of(key);
     // What the mirror says, not what a status said last: this must be the same before and after a restart.
     let never = overview.is_some_and(|overview| overview.last_pull.is_none() && overview.records == 0);
+    let status = app.world().collection_status(key);
+    let asks = status.is_some_and(|status| matches!(status.phase, PullPhase::Stopped(_)));
     let (flag, role) = match overview {
+        // The rest of it waits for the answer too.
+        _ if asks => ("?".to_owned(), Role::Problem),
         Some(it) if it.conflicts > 0 => (format!("!{}", words::short(it.conflicts)), Role::Conflict),
         Some(it) if it.rejected > 0 => (format!("x{}", words::short(it.rejected)), Role::Rejected),
         Some(it) if it.held > 0 => (format!("h{}", words::short(it.held)), Role::Held),

@@ -100,7 +100,8 @@ fn meaning(word: &str) -> &'static str {
         "draft" => "half-typed draft",
         "conflict" => "conflict, needs you",
         "rejected" => "rejected, needs you",
-        _ => "held by you",
+        "held" => "held by you",
+        _ => "stopped, asks in Sync",
     }
 }
 

@@ -74,9 +74,12 @@ pub fn join(mut head: Op, kind: OpKind, absorbed: impl IntoIterator<Item = Op>) 
     head
 }
 
-/// True of an update that sets the record as a whole, as a deletion and a creation become one.
+/// True of an update that puts another object in the record's place, as a deletion and a creation become one. Every other
+/// edit of an object names the members it changes.
 pub fn is_replacement(op: &Op) -> bool {
-    op.kind == OpKind::Update && op.changes.iter().any(|change| change.pointer.is_root())
+    let is_object = |side: &Option<Value>| side.as_ref().is_some_and(Value::is_object);
+    let replaces = |change: &Change| change.pointer.is_root() && is_object(&change.from) && is_object(&change.to);
+    op.kind == OpKind::Update && op.changes.iter().any(replaces)
 }
 
 /// The document an op stands for: what it was claimed with, where a claim coalesced others into it (also after the

@@ -17,7 +17,7 @@ use crate::{
     merge::{self, How, Merged, Pick, Verdict},
     model::{
         conflict::{ConflictPolicy, Lost, Side},
-        edit,
+        edit::{self, Change},
         ids::{OpId, RecordId, RecordKey, Revision},
         json::{self, Pointer},
         op::{NewOp, Op, OpKind},
@@ -190,7 +190,13 @@ impl Meeting<'_> {
             op_id: OpId::new(&self.own_instant()),
             record: self.op.record.clone(),
             kind,
-            changes: edit::diff(theirs.as_ref(), document.as_ref()),
+            changes: match (&theirs, &document) {
+                // Should the record move again, it is still another record.
+                (Some(_), Some(_)) if merge::is_replacement(self.op) => {
+                    vec![Change { pointer: Pointer::root(), from: theirs.clone(), to: document.clone() }]
+                }
+                _ => edit::diff(theirs.as_ref(), document.as_ref()),
+            },
             document,
             base: theirs,
             base_revision: match kind {

@@ -142,7 +142,11 @@ fn a_record_made_anew_here_is_not_mixed_with_what_the_server_changed_of_the_old_
         assert_eq!(of(ConflictPolicy::Manual).judge(&anew, Some(&theirs)), Judgement::Conflict);
         assert_eq!(of(ConflictPolicy::Merge).judge(&anew, Some(&theirs)), Judgement::Conflict);
         let mine = decided(of(ConflictPolicy::LocalWins).judge(&anew, Some(&theirs)));
-        assert_eq!(mine.op.unwrap().document, Some(json!({"c": 1})));
+        let again = mine.op.unwrap();
+        assert_eq!(again.document, Some(json!({"c": 1})));
+        let again = Op { changes: again.changes, document: again.document, base: again.base, ..anew.clone() };
+        let later = json!({"a": 1, "b": 1, "d": 1});
+        assert_eq!(of(ConflictPolicy::Manual).judge(&again, Some(&later)), Judgement::Conflict, "moved once more");
         // Only the version moved.
         let Judgement::Rebased(again) = of(ConflictPolicy::Manual).judge(&anew, Some(&before)) else { panic!() };
         assert_eq!(again.document, Some(json!({"c": 1})));
@@ -155,6 +159,14 @@ fn a_record_made_anew_here_is_not_mixed_with_what_the_server_changed_of_the_old_
         Judgement::Applied,
         "changed by another since"
     );
+}
+
+#[test]
+fn an_edit_of_a_record_that_is_a_list_is_merged_with_the_servers() {
+    let (base, theirs) = (json!(["a", "b"]), json!(["z", "a", "b"]));
+    let edited = op(OpKind::Update, "r", Some(base), Some(json!(["a", "b", "c"])));
+    let Judgement::Rebased(both) = Case::of(ConflictPolicy::Manual).judge(&edited, Some(&theirs)) else { panic!() };
+    assert_eq!(both.document, Some(json!(["z", "a", "b", "c"])));
 }
 
 #[test]

@@ -75,8 +75,6 @@ fn collection(app: &App, canvas: &mut Canvas<'_>, line: crate::app::geometry::Ar
     let status = app.world().collection_status(key);
     let asks = status.is_some_and(|status| matches!(status.phase, PullPhase::Stopped(_)));
     let (flag, role) = match overview {
-        // The rest of it waits for the answer too.
-        _ if asks => ("?".to_owned(), Role::Problem),
         Some(it) if it.conflicts > 0 => (format!("!{}", words::short(it.conflicts)), Role::Conflict),
         Some(it) if it.rejected > 0 => (format!("x{}", words::short(it.rejected)), Role::Rejected),
         Some(it) if it.held > 0 => (format!("h{}", words::short(it.held)), Role::Held),
@@ -84,6 +82,7 @@ fn collection(app: &App, canvas: &mut Canvas<'_>, line: crate::app::geometry::Ar
         Some(it) if it.pending > 0 => (format!("M{}", words::short(it.pending)), Role::Changed),
         _ => (String::new(), Role::Text),
     };
+    let (flag, role) = if asks { (format!("?{flag}"), Role::Problem) } else { (flag, role) };
     // Four columns, and one more where a long flag would touch the count.
     let flag_width = (text::width(&flag) + 1).clamp(4, 6);
     let flag_from = line.right().saturating_sub(u16::try_from(flag_width).unwrap_or(6));

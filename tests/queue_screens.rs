@@ -264,3 +264,20 @@ fn a_view_of_some_states_is_named_on_the_main_screen_and_reset() {
         assert!(whole.contains("4 Outbox 7") && !whole.contains("[held]"), "{whole}");
     }
 }
+
+/// The heading of what is settled takes rows only where it is in sight.
+#[test]
+fn the_outbox_hides_no_op_above_rows_that_are_empty() {
+    for size in SIZES {
+        let mut settled = data();
+        settled.history = std::mem::take(&mut settled.ops).into_iter().rev().collect();
+        settled.history.iter_mut().for_each(|op| op.state = OpState::Acked);
+        let fits = if size.1 < 30 { 6 } else { 7 };
+        settled.history.truncate(fits);
+        let mut bench = Bench::new(setup(size), settled, NOW);
+        bench.press("4zG");
+        let screen = bench.screen();
+        let shown = (119 - fits as i64..=118).filter(|seq| screen.contains(&format!(" {seq}  "))).count();
+        assert_eq!(shown, fits, "{screen}");
+    }
+}

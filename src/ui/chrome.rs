@@ -293,6 +293,8 @@ pub fn question(app: &App, canvas: &mut Canvas<'_>, body: Area) {
         Area::new(at.x + 2, at.y, at.width.saturating_sub(2), 1),
         &[
             ("y", Role::HintKey),
+            (" or ", Role::Dim),
+            ("enter", Role::HintKey),
             (&yes, Role::Text),
             ("     n", Role::HintKey),
             (" or ", Role::Dim),

@@ -65,6 +65,11 @@ impl Record {
         (from..tree.len()).take(count).filter_map(|index| tree.row(index)).collect()
     }
 
+    /// Whether there are lines behind a window of this height.
+    pub fn goes_on(&self, top: usize, height: usize) -> bool {
+        top + height < self.tree_around(height).len()
+    }
+
     fn row(&self, index: usize) -> Option<TreeRow> {
         self.tree().row(index)
     }

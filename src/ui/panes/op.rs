@@ -210,7 +210,10 @@ fn value_lines(value: &serde_json::Value, sign: &str, role: Role, lines: &mut Ve
 fn safety(app: &App, op: &Op) -> Vec<String> {
     let mut lines = vec![format!("op id {}", op.op_id)];
     lines.push(match (&op.base_revision, op.kind) {
-        (_, OpKind::Create) => "made where nothing was: it cannot overwrite".to_owned(),
+        (_, OpKind::Create) => match op.after {
+            Some(after) => format!("made behind op {after}: it goes together with that, or after it"),
+            None => "made where nothing was: it cannot overwrite".to_owned(),
+        },
         (Some(revision), _) => format!("made on revision {revision}"),
         (None, _) => "the revision is looked up before it is sent".to_owned(),
     });

@@ -94,8 +94,13 @@ fn list(app: &App, canvas: &mut Canvas<'_>, area: Area, full: bool) {
     }
     let legend = if full && inner.height >= 15 { 5 } else { 0 };
     let height = inner.height - legend;
-    let (top, cursor) = pane.window(usize::from(height).saturating_sub(usize::from(full) * 2), full);
     let pending = pane.shown().len();
+    let rows = usize::from(height);
+    let (mut top, mut cursor) = pane.window(rows, full);
+    // The heading of the settled ones takes two rows where it is in sight.
+    if full && pending > 0 && (top..top + rows).contains(&pending) && pending < lines.len() {
+        (top, cursor) = pane.window(rows.saturating_sub(2), full);
+    }
     let mut row = 0;
     for (index, op) in lines.iter().enumerate().skip(top) {
         if full && index == pending && index > 0 {

@@ -29,10 +29,11 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
     let title = if pane.shows_server_copy() { format!("3 Server copy{id}") } else { format!("3 Record{id}") };
     let standing = pane.view().map(standing).unwrap_or_default();
     let zoomed = if place.form == Form::Full { "zoomed, z goes back" } else { "" };
-    canvas.frame(
-        place.area,
-        &Border { title: &title, title_right: zoomed, bottom_right: &standing, focused, ..Border::default() },
-    );
+    let height = pane.tree_height(inner.size());
+    let (top, cursor) = pane.window(height);
+    let border = Border { title: &title, title_right: zoomed, bottom_right: &standing, focused, ..Border::default() };
+    let bottom_left = if pane.goes_on(top, height) { "more below" } else { "" };
+    canvas.frame(place.area, &Border { bottom_left, ..border });
     let Some(view) = pane.view() else {
         let sentence = if pane.wanted().is_some() { "Reading the record" } else { "No record is selected" };
         return say(canvas, inner, &[sentence]);
@@ -40,8 +41,6 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
     if pane.document().is_none() {
         return say(canvas, inner, &["This record does not exist (any more)"]);
     }
-    let height = pane.tree_height(inner.size());
-    let (top, cursor) = pane.window(height);
     let rows = pane.rows(top, height);
     let column = value_column(&rows, usize::from(inner.width));
     for (line, (offset, row)) in (0..inner.height).zip(rows.iter().enumerate()) {

@@ -91,4 +91,7 @@ pub struct CollectionOverview {
     pub rejected: u64,
     pub last_pull: Option<Timestamp>,
     pub checkpoint: Option<String>,
+    /// A guard stopped it and nobody answered yet. Said by the checkpoint, which the store does not understand: false until
+    /// somebody who does has looked at it.
+    pub asks: bool,
 }

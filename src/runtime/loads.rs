@@ -16,6 +16,7 @@ use crate::{
     model::{ids::CollectionKey, op::OpState, vault::VaultQuery},
     runtime::plan::Planner,
     store::{Reader, StoreError},
+    sync::position,
 };
 
 /// How long one question may take before it answers with what it has.
@@ -74,7 +75,14 @@ pub fn answer(
         }
         Need::Record(key) => Found::Record(Arc::new(reader.record(key)?)),
         Need::Shown(key) => Found::Record(Arc::new(reader.shown(key)?)),
-        Need::Overview => Found::Overview(reader.overview(keys)?),
+        Need::Overview => {
+            let mut overview = reader.overview(keys)?;
+            for collection in &mut overview {
+                let position = position(collection.checkpoint.as_deref());
+                collection.asks = position.guard.is_some() && !position.is_detached;
+            }
+            Found::Overview(overview)
+        }
         Need::Outbox { after, limit, history } => {
             let pending: Vec<OpState> = OpState::ALL.into_iter().filter(|state| state.is_pending()).collect();
             let settled: Vec<OpState> = OpState::ALL.into_iter().filter(|state| !state.is_pending()).collect();

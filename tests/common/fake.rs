@@ -46,6 +46,8 @@ pub struct Fake {
     pub next_seq: i64,
     /// Windows answer without a rank where this is set, so that it has to be asked for.
     pub no_rank: bool,
+    /// Collections that a guard stopped.
+    pub stopped: Vec<CollectionKey>,
 }
 
 impl Fake {
@@ -429,6 +431,7 @@ impl Fake {
                 rejected: count(OpState::Rejected),
                 last_pull: self.bases.contains_key(key).then(|| At::test(10_000_740).wall),
                 checkpoint: None,
+                asks: self.stopped.contains(key),
             }
         };
         keys.iter().map(of).collect()

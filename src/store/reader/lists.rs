@@ -74,6 +74,7 @@ impl Reader {
             rejected: state("rejected")?,
             last_pull: last_pull.map(Timestamp),
             checkpoint,
+            asks: false,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     app::{App, geometry::Place, pane::PaneName, panes::collections::Item, words},
-    model::{ids::CollectionKey, sync_status::PullPhase},
+    model::ids::CollectionKey,
     ui::{
         canvas::{Border, Canvas},
         chrome,
@@ -72,8 +72,7 @@ fn collection(app: &App, canvas: &mut Canvas<'_>, line: crate::app::geometry::Ar
     let overview = app.world().overview_of(key);
     // What the mirror says, not what a status said last: this must be the same before and after a restart.
     let never = overview.is_some_and(|overview| overview.last_pull.is_none() && overview.records == 0);
-    let status = app.world().collection_status(key);
-    let asks = status.is_some_and(|status| matches!(status.phase, PullPhase::Stopped(_)));
+    let asks = overview.is_some_and(|overview| overview.asks);
     let (flag, role) = match overview {
         Some(it) if it.conflicts > 0 => (format!("!{}", words::short(it.conflicts)), Role::Conflict),
         Some(it) if it.rejected > 0 => (format!("x{}", words::short(it.rejected)), Role::Rejected),

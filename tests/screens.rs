@@ -1439,3 +1439,13 @@ fn help_runs_what_it_lists_and_nothing_else() {
     assert!(screen.contains("Help: Editor") && screen.contains("F2"), "{screen}");
     assert!(!screen.contains("take mine") && !screen.contains(" u   "), "{screen}");
 }
+
+#[test]
+fn a_question_has_room_for_its_answers() {
+    for size in [(60, 16), (80, 24), (100, 30), (120, 36)] {
+        let mut bench = Bench::new(setup(size), few(), NOW);
+        bench.press("3jd");
+        let screen = bench.screen();
+        assert!(screen.contains("y or enter delete the field     n or esc leave it"), "{screen}");
+    }
+}

@@ -275,7 +275,19 @@ pub fn question(app: &App, canvas: &mut Canvas<'_>, body: Area) {
     let Some(question) = app.confirm() else { return };
     let room = usize::from(body.width.saturating_sub(10)).min(72);
     let lines: Vec<String> = question.lines.iter().flat_map(|line| text::wrap(line, room)).collect();
-    let widest = lines.iter().map(|line| text::width(line)).chain([text::width(&question.title), 36]).max();
+    let yes = format!(" {}", question.yes);
+    let answers = [
+        ("y", Role::HintKey),
+        (" or ", Role::Dim),
+        ("enter", Role::HintKey),
+        (&yes, Role::Text),
+        ("     n", Role::HintKey),
+        (" or ", Role::Dim),
+        ("esc", Role::HintKey),
+        (" leave it", Role::Text),
+    ];
+    let asked = answers.iter().map(|(text, _)| text::width(text)).sum();
+    let widest = lines.iter().map(|line| text::width(line)).chain([text::width(&question.title), asked, 36]).max();
     let width = u16::try_from(widest.unwrap_or(40) + 6).unwrap_or(60);
     let height = u16::try_from(lines.len()).unwrap_or(6) + 6;
     let area = centred(body, width, height);
@@ -288,20 +300,7 @@ pub fn question(app: &App, canvas: &mut Canvas<'_>, body: Area) {
         canvas.put(at.x + 2, at.y, line, usize::from(at.width.saturating_sub(3)), Role::Text);
     }
     let at = inner.row(inner.height.saturating_sub(2));
-    let yes = format!(" {}", question.yes);
-    canvas.pieces(
-        Area::new(at.x + 2, at.y, at.width.saturating_sub(2), 1),
-        &[
-            ("y", Role::HintKey),
-            (" or ", Role::Dim),
-            ("enter", Role::HintKey),
-            (&yes, Role::Text),
-            ("     n", Role::HintKey),
-            (" or ", Role::Dim),
-            ("esc", Role::HintKey),
-            (" leave it", Role::Text),
-        ],
-    );
+    canvas.pieces(Area::new(at.x + 2, at.y, at.width.saturating_sub(2), 1), &answers);
 }
 
 pub fn too_small(app: &App, canvas: &mut Canvas<'_>, area: Area) {

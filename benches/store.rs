@@ -380,7 +380,6 @@ fn page(from: usize, to: usize) -> PullPage {
         checkpoint: Some(to.to_string()),
         sweep: Some(1),
         stamps: None,
-        protected: Default::default(),
         at: Timestamp(1),
     }
 }

@@ -771,8 +771,7 @@ fn a_record_deleted_twice_is_gone_where_theirs_is_taken() {
     world.edit("a", Some(json!({"n": 2})));
     let tombstone = |world: &mut World| {
         let at = world.wall();
-        let mut gone = page(vec![RemoteChange::Tombstone { id: "a".into() }], at);
-        gone.protected.insert("a".into());
+        let gone = page(vec![RemoteChange::Tombstone { id: "a".into() }], at);
         world.store.apply_page(gone).wait().unwrap();
         world.store.conflict_from_pull(tasks().record("a"), None, None, at).wait().unwrap();
     };

@@ -14,7 +14,7 @@ use ebbtide::{
         json::Pointer,
         op::{LateOriginal, NewOp, Op, OpCommand, OpError, OpKind, OpState, Precondition},
         query::{Anchor, Filter, ListQuery, Sort, Window},
-        record::{RecordMark, RecordView},
+        record::{Buried, RecordMark, RecordView},
         session::{Slice, UiCommit},
         sync_status::SyncRequest,
         time::At,
@@ -107,6 +107,13 @@ impl World {
 
     fn settle(&self, seq: Seq, outcome: Outcome) {
         self.store.settle(Settle { seq, joins: Vec::new(), outcome, at: at(10) }).wait().unwrap();
+    }
+
+    /// The server holds this, by its answer to a write of ours.
+    fn acknowledge(&self, id: &str, document: Value) {
+        let (record, at) = (tasks().record(id), at(25));
+        let base = NewBase { record, document: Some(document), revision: None, found: false, at };
+        self.store.acknowledge(vec![base]).wait().unwrap();
     }
 
     fn window(&self, filter: &str, anchor: Anchor, limit: usize) -> Window {
@@ -248,11 +255,9 @@ fn queueing_the_same_op_twice_is_one_op_and_takes_the_draft_along() {
     world.pull(&[("a", json!({"n": 1}))]);
     let key = begin_draft(&world, "a");
     assert_eq!(world.window("", Anchor::First, 5).rows[0].mark, RecordMark::Draft);
-    assert!(world.reader().protected(&tasks()).unwrap().is_empty(), "a draft outlives its record, it does not hold it");
     let op = world.edit("a", Some(json!({"n": 2})));
     let edit = QueueEdit { op, draft: Some(text(key, 1)), session: Some((session(), slice("after"))), activity: None };
     let first = world.store.queue(edit.clone()).wait().unwrap();
-    assert!(world.reader().protected(&tasks()).unwrap().contains(&RecordId::from("a")));
     assert_eq!(world.reader().drafts().unwrap(), []);
     assert_eq!(world.reader().session(&session()).unwrap().slices[0].body, "after");
     assert_eq!(world.store.queue(edit).wait().unwrap(), first);
@@ -969,6 +974,144 @@ fn a_record_gone_on_the_server_with_edits_here_becomes_a_conflict() {
     assert_eq!(world.reader().overview(&[tasks()]).unwrap()[0].records, 0);
 }
 
+/// What the server said of a row that was kept for an edit, before the edit ended without having been sent.
+#[test]
+fn what_is_gone_on_the_server_goes_with_its_last_edit() {
+    let document = json!({"n": 0});
+    let gone = |world: &World| world.store.apply_page(page(vec![RemoteChange::Tombstone { id: "a".into() }])).wait();
+    let swept = |world: &World| {
+        world.store.begin_sweep(tasks(), 1).wait()?;
+        world.store.finish_sweep(tasks(), 1, HashSet::new(), at(30)).wait()
+    };
+    type Then = fn(&World, Seq);
+    let nothing: Then = |_, _| ();
+    let came_back: Then = |world, _| world.pull(&[("a", json!({"n": 0}))]);
+    let acknowledged: Then = |world, _| world.acknowledge("a", json!({"n": 0}));
+    let cases: [(&str, bool, Then, Option<Value>); 6] = [
+        ("a tombstone", false, nothing, None),
+        ("a sweep", true, nothing, None),
+        ("a tombstone, and the record came back", false, came_back, Some(document.clone())),
+        ("a sweep, and the record came back", true, came_back, Some(document.clone())),
+        ("a tombstone, and a write of ours arrived", false, acknowledged, Some(document.clone())),
+        (
+            "a tombstone, and another answer to ours",
+            false,
+            |world, _| world.acknowledge("a", json!({"n": 5})),
+            Some(json!({"n": 5})),
+        ),
+    ];
+    for (name, sweeps, then, left) in cases {
+        let mut world = World::new();
+        world.pull(&[("a", document.clone())]);
+        let seq = world.queue("a", Some(json!({"n": 1})));
+        let applied = if sweeps { swept(&world) } else { gone(&world) }.unwrap();
+        assert_eq!((applied.deleted, applied.protected), (0, vec!["a".into()]), "{name}");
+        then(&world, seq);
+        let held = world.store.bury_vanished(tasks(), at(31)).wait().unwrap();
+        assert_eq!((held.deleted, held.stays), (0, left.is_none()), "{name}: the edit is pending");
+        world.store.command(vec![seq], OpCommand::Discard, at(32)).wait().unwrap();
+        let buried = world.store.bury_vanished(tasks(), at(33)).wait().unwrap();
+        assert_eq!((buried.deleted, buried.stays), (u64::from(left.is_none()), false), "{name}");
+        let shown = world.reader().record(&tasks().record("a")).unwrap().local.map(|local| local.into_value());
+        assert_eq!(shown, left, "{name}");
+        assert_eq!(world.reader().overview(&[tasks()]).unwrap()[0].records, u64::from(left.is_some()), "{name}");
+        let kept = world.reader().vault_list(None, None, 10).unwrap();
+        let removed = kept.iter().filter(|entry| entry.reason == VaultReason::RemovedByPull).count();
+        assert_eq!(removed, usize::from(left.is_none()), "{name}");
+        assert_eq!(world.reader().check().unwrap(), Vec::<String>::new(), "{name}");
+    }
+}
+
+#[test]
+fn a_collection_forgotten_has_nothing_that_vanished() {
+    let mut world = World::new();
+    world.pull(&[("a", json!({"n": 0}))]);
+    let seq = world.queue("a", Some(json!({"n": 1})));
+    world.store.apply_page(page(vec![RemoteChange::Tombstone { id: "a".into() }])).wait().unwrap();
+    world.store.forget(tasks()).wait().unwrap();
+    world.pull(&[("a", json!({"n": 0}))]);
+    world.store.command(vec![seq], OpCommand::Discard, at(32)).wait().unwrap();
+    assert_eq!(world.store.bury_vanished(tasks(), at(33)).wait().unwrap(), Buried::default());
+}
+
+/// What came before knew no such rows.
+#[test]
+fn a_mirror_of_before_is_brought_up_with_its_rows() {
+    let mut world = World::new();
+    world.pull(&[("a", json!({"n": 0})), ("b", json!({"n": 0}))]);
+    let seq = world.queue("a", Some(json!({"n": 1})));
+    let World { dir, store, clock, ids } = world;
+    drop(store);
+    sql(&dir.path().join("mirror.db"), "DROP TABLE vanished; PRAGMA user_version = 1");
+    let store = Store::open(dir.path(), OpenMode::ReadWrite, clock.clone()).unwrap();
+    let world = World { dir, store, clock, ids };
+    assert_eq!(world.ids(""), ["a", "b"]);
+    world.store.apply_page(page(vec![RemoteChange::Tombstone { id: "a".into() }])).wait().unwrap();
+    world.store.command(vec![seq], OpCommand::Discard, at(32)).wait().unwrap();
+    assert_eq!(world.store.bury_vanished(tasks(), at(33)).wait().unwrap().deleted, 1);
+}
+
+/// A server that lost everything: what was to be uploaded again is discarded at once.
+#[test]
+fn many_rows_that_vanished_go_in_parts() {
+    let mut world = World::new();
+    let names: Vec<String> = (0..450).map(|n| format!("r{n:03}")).collect();
+    let rows: Vec<_> = names.iter().map(|name| (name.as_str(), json!({"n": name}))).collect();
+    world.pull(&rows);
+    let edits: Vec<Seq> = names.iter().map(|name| world.queue(name, Some(json!({"n": "mine"})))).collect();
+    world.store.begin_sweep(tasks(), 1).wait().unwrap();
+    world.store.finish_sweep(tasks(), 1, HashSet::new(), at(30)).wait().unwrap();
+    world.store.command(edits[1..].to_vec(), OpCommand::Discard, at(32)).wait().unwrap();
+    let parts: Vec<_> = (0..3).map(|_| world.store.bury_vanished(tasks(), at(33)).wait().unwrap()).collect();
+    assert_eq!(parts.iter().map(|part| part.deleted).collect::<Vec<_>>(), [200, 200, 49]);
+    assert_eq!(parts.iter().map(|part| part.more).collect::<Vec<_>>(), [true, true, false]);
+    assert!(parts[2].stays, "the first has its edit");
+    assert_eq!(world.ids(""), ["r000"]);
+}
+
+#[test]
+fn what_was_acknowledged_before_a_reading_began_may_be_missing_in_it_and_what_was_since_is_not() {
+    let world = World::new();
+    world.acknowledge("before", json!({"n": 1}));
+    world.acknowledge("again", json!({"n": 1}));
+    world.store.begin_sweep(tasks(), 1).wait().unwrap();
+    world.acknowledge("since", json!({"n": 1}));
+    world.acknowledge("again", json!({"n": 1}));
+    // It ends without having met a row.
+    let missing = world.store.missing(tasks(), 1).wait().unwrap();
+    assert_eq!((missing.missing, missing.sample), (1, vec!["before".into()]));
+    let applied = world.store.finish_sweep(tasks(), 1, HashSet::new(), at(50)).wait().unwrap();
+    assert_eq!(applied.deleted, 1);
+    assert_eq!(world.ids(""), ["again", "since"]);
+}
+
+/// A sweep met what the conflict does not know.
+#[test]
+fn theirs_is_nothing_where_the_record_vanished_after_the_conflict() {
+    let mut world = World::new();
+    world.pull(&[("a", json!({"n": 0}))]);
+    let seq = world.queue("a", Some(json!({"n": 1})));
+    world.pull(&[("a", json!({"n": 2}))]);
+    let theirs = Some(json!({"n": 2}));
+    let base = Some(json!({"n": 0}));
+    let conflict = Outcome::Conflict { theirs, theirs_revision: None, base, note: None };
+    world.store.settle(Settle { seq, joins: Vec::new(), outcome: conflict, at: at(20) }).wait().unwrap();
+    world.store.begin_sweep(tasks(), 1).wait().unwrap();
+    world.store.finish_sweep(tasks(), 1, HashSet::new(), at(30)).wait().unwrap();
+    let resolve = Resolve {
+        conflict: world.reader().conflicts(false).unwrap()[0].id,
+        take: Take::Theirs,
+        document: None,
+        seen: None,
+        op_id: world.op_id(),
+        at: at(40),
+        author: String::new(),
+    };
+    world.store.resolve(resolve).wait().unwrap();
+    assert_eq!(world.store.bury_vanished(tasks(), at(41)).wait().unwrap().deleted, 1);
+    assert_eq!(world.ids(""), Vec::<String>::new());
+}
+
 #[test]
 fn an_import_goes_in_parts_and_keys_go_in_between() {
     let mut world = World::new();
@@ -1146,10 +1289,10 @@ fn a_sweep_deletes_only_what_a_whole_walk_did_not_see() {
     let missing = world.store.missing(tasks(), 7).wait().unwrap();
     assert_eq!((missing.missing, missing.rows, missing.sample.len()), (300, 600, 25));
     assert_eq!(missing.sample[0], "r000".into());
-    let protected = HashSet::from([RecordId::from("r002")]);
-    let applied = world.store.finish_sweep(tasks(), 7, protected, at(50)).wait().unwrap();
+    let keep = HashSet::from([RecordId::from("r002")]);
+    let applied = world.store.finish_sweep(tasks(), 7, keep, at(50)).wait().unwrap();
     assert_eq!(applied.deleted, 298);
-    assert_eq!(applied.protected, ["r001".into(), "r002".into()]);
+    assert_eq!(applied.protected, ["r001".into()]);
     assert_eq!(world.reader().overview(&[tasks()]).unwrap()[0].records, 302);
     assert_eq!(world.reader().vault_list(None, None, 1_000).unwrap().len(), 298);
     assert_eq!(world.reader().check().unwrap(), Vec::<String>::new());

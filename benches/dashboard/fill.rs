@@ -26,15 +26,7 @@ pub fn fill(dir: &Path, records: usize, queued: usize) {
     for start in (0..records).step_by(PAGE) {
         let changes = (start..(start + PAGE).min(records)).map(record).collect();
         let checkpoint = Some(format!("{{\"rows\":{start}}}"));
-        let page = PullPage {
-            collection: collection.clone(),
-            changes,
-            checkpoint,
-            sweep: None,
-            stamps: None,
-            protected: Default::default(),
-            at,
-        };
+        let page = PullPage { collection: collection.clone(), changes, checkpoint, sweep: None, stamps: None, at };
         store.apply_page(page).wait().expect("applied");
     }
     let ops = (0..queued).map(|index| {
@@ -84,7 +76,6 @@ pub fn put_large(dir: &Path, bytes: usize) {
         checkpoint: None,
         sweep: None,
         stamps: None,
-        protected: Default::default(),
         at,
     };
     store.apply_page(page).wait().expect("applied");

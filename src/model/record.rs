@@ -95,3 +95,13 @@ impl RecordView {
         self.drafts.len() == self.heads.len()
     }
 }
+
+/// What became of rows that are gone on the server and were kept for pending ops.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Buried {
+    pub deleted: u64,
+    /// Some are still kept.
+    pub stays: bool,
+    /// There may be more to delete.
+    pub more: bool,
+}

@@ -32,7 +32,6 @@ mod search;
 mod writer;
 
 use std::{
-    collections::HashSet,
     future::Future,
     pin::Pin,
     task::{Context, Poll},
@@ -150,9 +149,6 @@ pub struct PullPage {
     pub sweep: Option<i64>,
     /// How records whose stamp went back are told and treated; `None`: like any other.
     pub stamps: Option<Stamps>,
-    /// Tombstones of these records are not applied (they have pending ops); they are answered in
-    /// [`Applied::protected`].
-    pub protected: HashSet<RecordId>,
     pub at: Timestamp,
 }
 
@@ -164,6 +160,7 @@ pub struct Applied {
     pub deleted: u64,
     /// Records of the page that changed (at most 1,000 are named; `None`: more than that).
     pub changed: Option<Vec<RecordId>>,
+    /// Gone there, and still here because they have pending ops: see [`Store::bury_vanished`].
     pub protected: Vec<RecordId>,
     /// Left out: their stamp went back.
     pub held: Vec<RemoteRecord>,

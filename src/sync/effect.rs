@@ -112,6 +112,11 @@ pub enum Effect {
         ticket: Ticket,
         page: PageWrite,
     },
+    /// A reading of the whole collection begins: what is here by now and is not met by it is missing at its end.
+    BeginSweep {
+        collection: CollectionKey,
+        sweep: i64,
+    },
     /// Answer: [`super::Event::MissingRead`].
     ReadMissing {
         ticket: Ticket,
@@ -125,6 +130,13 @@ pub enum Effect {
         collection: CollectionKey,
         sweep: i64,
         keep: HashSet<RecordId>,
+        at: Timestamp,
+    },
+    /// Delete rows that are gone on the server and were kept for ops that are not pending any more. Answer:
+    /// [`super::Event::Buried`].
+    BuryVanished {
+        ticket: Ticket,
+        collection: CollectionKey,
         at: Timestamp,
     },
     /// Write a checkpoint alone; no rows were pulled by it. Answer: [`super::Event::PageApplied`].

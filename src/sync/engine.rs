@@ -261,6 +261,7 @@ fn source_of(event: &Event) -> Option<&SourceName> {
         | Event::PageRead { collection, .. }
         | Event::PageApplied { collection, .. }
         | Event::MissingRead { collection, .. }
+        | Event::Buried { collection, .. }
         | Event::WindowCompared { collection, .. }
         | Event::FeedOpened { collection, .. }
         | Event::FeedMoved { collection, .. }

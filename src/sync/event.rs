@@ -4,7 +4,7 @@ use crate::{
     model::{
         ids::{CollectionKey, RecordId, RecordKey, SourceName},
         op::{LateOriginal, Op, OpKind},
-        record::Base,
+        record::{Base, Buried},
         spend::SpentRow,
         sync_status::{LinkFact, SyncRequest},
         time::Timestamp,
@@ -100,6 +100,11 @@ pub enum Event {
         collection: CollectionKey,
         result: StoreResult<MissingRows>,
     },
+    Buried {
+        ticket: Ticket,
+        collection: CollectionKey,
+        result: StoreResult<Buried>,
+    },
     WindowCompared {
         ticket: Ticket,
         collection: CollectionKey,
@@ -168,6 +173,8 @@ pub struct AppliedPage {
     pub changed: Vec<RecordId>,
     /// Gone there, kept here because of pending ops; with the kind of the oldest.
     pub vanished: Vec<(RecordKey, OpKind)>,
+    /// Rows stay that are gone there, those included whose ops ended meanwhile.
+    pub stays: bool,
     /// Left out: their stamp went back.
     pub held: Vec<RemoteRecord>,
     /// Written although their stamp went back.

@@ -271,6 +271,7 @@ impl Lane {
 
     pub(super) fn outbox_changed(&mut self) {
         self.push.outbox_changed();
+        self.pulls.iter_mut().for_each(Pull::ops_ended);
     }
 
     pub(super) fn learn(&mut self, collection: &CollectionKey, pattern: &Pattern, rule: FieldRule) {
@@ -283,6 +284,7 @@ impl Lane {
 
     pub(super) fn journal_moved(&mut self) {
         self.push.journal_moved();
+        self.pulls.iter_mut().for_each(Pull::ops_ended);
     }
 
     /// The user asks, or the machine woke up: forget every backoff and look.

@@ -10,6 +10,7 @@ mod own;
 mod pull;
 mod push;
 mod unread;
+mod vanished;
 mod wish;
 
 use std::{sync::Arc, time::Duration};
@@ -30,7 +31,7 @@ use crate::model::{
     source::{AuthSpec, CollectionSpec, PullMode, SourceKind, SourceSpec, SyncSettings},
     sync_status::{ConnectivityState, GuardAnswer, PullPhase, SyncRequest},
     time::{At, Timestamp},
-    wire::{Answer, Current, Exchange, Link, PushRequest, ReadError, RemoteRecord, Trouble},
+    wire::{Answer, Current, Exchange, Link, PushRequest, ReadError, RemoteChange, RemoteRecord, Trouble},
 };
 
 struct Script {

@@ -41,7 +41,6 @@ fn pull(place: &Place, change: RemoteChange) {
         checkpoint: None,
         sweep: None,
         stamps: None,
-        protected: Default::default(),
         at: ebbtide::model::time::Timestamp(0),
     };
     store(place).apply_page(page).wait().unwrap();

@@ -3,7 +3,6 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::{
-    collections::HashSet,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -46,15 +45,7 @@ pub fn upsert(id: &str, revision: Option<Revision>, document: &Value) -> RemoteC
 
 /// A page of [`tasks`], of no sweep and without a checkpoint.
 pub fn page(changes: Vec<RemoteChange>, at: Timestamp) -> PullPage {
-    PullPage {
-        collection: tasks(),
-        changes,
-        checkpoint: None,
-        sweep: None,
-        stamps: None,
-        protected: HashSet::new(),
-        at,
-    }
+    PullPage { collection: tasks(), changes, checkpoint: None, sweep: None, stamps: None, at }
 }
 
 /// The edit that makes `to` of `base`, by nobody and on no known revision; deleting what is not there is an update.

@@ -49,6 +49,8 @@ impl World<'_> {
             }
             Effect::StoreBase { .. }
             | Effect::ApplyPage { .. }
+            | Effect::BeginSweep { .. }
+            | Effect::BuryVanished { .. }
             | Effect::ReadMissing { .. }
             | Effect::KeepCheckpoint { .. }
             | Effect::CompareWindow { .. }
@@ -121,6 +123,19 @@ impl World<'_> {
                 self.check_page(client, pending);
                 Event::PageApplied { ticket, collection, result }
             }
+            Effect::BeginSweep { collection, sweep } => {
+                if let Err(error) = self.clients[client].disk.store().begin_sweep(collection, sweep).wait() {
+                    self.breaks(format!("store: {error}"));
+                }
+                return;
+            }
+            Effect::BuryVanished { ticket, collection, at } => {
+                let pending = self.clients[client].disk.pending_count();
+                let result = self.clients[client].disk.store().bury_vanished(collection.clone(), at).wait();
+                self.note(client, || format!("buries what vanished: {result:?}"));
+                self.check_page(client, pending);
+                Event::Buried { ticket, collection, result: result.map_err(|error| error.to_string()) }
+            }
             Effect::ReadMissing { ticket, collection, sweep } => {
                 let result = self.clients[client].disk.missing(collection.clone(), sweep);
                 Event::MissingRead { ticket, collection, result }
@@ -138,7 +153,7 @@ impl World<'_> {
             Effect::FinishSweep { ticket, collection, sweep, keep, at } => {
                 let pending = self.clients[client].disk.pending_count();
                 let rows = self.clients[client].disk.rows(&collection);
-                let result = self.clients[client].disk.finish_sweep(&collection, sweep, &keep, at);
+                let result = self.clients[client].disk.finish_sweep(&collection, sweep, keep, at);
                 self.check_deletion(client, rows, result.as_ref().map_or(0, |applied| applied.deleted));
                 self.check_page(client, pending);
                 Event::PageApplied { ticket, collection, result }

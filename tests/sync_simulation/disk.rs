@@ -255,8 +255,8 @@ impl Disk {
             true
         };
         self.reader().export(collection, each).expect("an export");
-        for id in self.reader().protected(collection).expect("the pending ones") {
-            ids.remove(&id);
+        for op in self.pending() {
+            ids.remove(&op.record.id);
         }
         ids
     }
@@ -366,23 +366,17 @@ impl Disk {
     }
 
     pub fn apply_page(&mut self, page: PageWrite) -> StoreResult<AppliedPage> {
-        let removes = page.changes.iter().any(|change| matches!(change, RemoteChange::Tombstone { .. }));
         let collection = page.collection.clone();
-        let protected = match removes {
-            true => self.reader().protected(&collection).map_err(words)?,
-            false => HashSet::new(),
-        };
         let page = PullPage {
             collection: page.collection,
             changes: page.changes,
             checkpoint: page.checkpoint,
             sweep: page.sweep,
             stamps: page.stamps,
-            protected,
             at: page.at,
         };
         let applied = self.store().apply_page(page).wait().map_err(words)?;
-        Ok(self.explain(&collection, applied, &HashSet::new()))
+        Ok(self.explain(&collection, applied))
     }
 
     pub fn missing(&mut self, collection: CollectionKey, sweep: i64) -> StoreResult<MissingRows> {
@@ -394,18 +388,16 @@ impl Disk {
         &mut self,
         collection: &CollectionKey,
         sweep: i64,
-        keep: &HashSet<RecordId>,
+        keep: HashSet<RecordId>,
         at: Timestamp,
     ) -> StoreResult<AppliedPage> {
-        let mut protected = self.reader().protected(collection).map_err(words)?;
-        protected.extend(keep.iter().cloned());
-        let applied = self.store().finish_sweep(collection.clone(), sweep, protected, at).wait().map_err(words)?;
-        Ok(self.explain(collection, applied, keep))
+        let applied = self.store().finish_sweep(collection.clone(), sweep, keep, at).wait().map_err(words)?;
+        Ok(self.explain(collection, applied))
     }
 
-    fn explain(&mut self, collection: &CollectionKey, applied: Applied, keep: &HashSet<RecordId>) -> AppliedPage {
+    fn explain(&mut self, collection: &CollectionKey, applied: Applied) -> AppliedPage {
         let mut vanished = Vec::new();
-        for id in applied.protected.iter().filter(|id| !keep.contains(*id)) {
+        for id in &applied.protected {
             let key = collection.record(id.clone());
             let (ops, ..) = self.look(&key);
             vanished.extend(ops.first().map(|op| (key, op.kind)));
@@ -417,6 +409,7 @@ impl Disk {
             deleted: applied.deleted,
             changed: applied.changed.unwrap_or_default(),
             vanished,
+            stays: !applied.protected.is_empty(),
             held: applied.held,
             set_back: applied.set_back,
         }

@@ -1,6 +1,6 @@
 //! One effect of the sync machine after the other, translated for the store and the remotes.
 
-use std::{collections::HashSet, future::Future, sync::Arc};
+use std::{future::Future, sync::Arc};
 
 use super::{
     EngineEvent,
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     model::{
-        ids::{CollectionKey, RecordId, RecordKey, SourceName},
+        ids::{CollectionKey, RecordKey, SourceName},
         op::LateOriginal,
         sync_status::SourceStatus,
         time::{At, Timestamp},
@@ -104,6 +104,18 @@ impl Leader {
                 });
             }
             Effect::ApplyPage { ticket, page } => self.apply_page(ticket, page),
+            Effect::BeginSweep { collection, sweep } => {
+                let reply = self.store.begin_sweep(collection, sweep);
+                tokio::spawn(async move {
+                    if let Err(error) = reply.await {
+                        tracing::warn!("a sweep begins with its first page: {error}");
+                    }
+                });
+            }
+            Effect::BuryVanished { ticket, collection, at } => {
+                let reply = self.store.bury_vanished(collection.clone(), at);
+                self.spawn(async move { Event::Buried { ticket, collection, result: reply.await.map_err(words) } });
+            }
             Effect::ReadMissing { ticket, collection, sweep } => {
                 let reply = self.store.missing(collection.clone(), sweep);
                 self.spawn(async move {
@@ -130,7 +142,8 @@ impl Leader {
                 );
             }
             Effect::FinishSweep { ticket, collection, sweep, keep, at } => {
-                self.finish_sweep(ticket, collection, sweep, keep, at);
+                let reply = self.store.finish_sweep(collection.clone(), sweep, keep, at);
+                self.applied(ticket, collection, reply);
             }
             Effect::OpenFeed { ticket, collection, since } => {
                 if let Some(remote) = self.remotes.get(&collection.source).cloned() {
@@ -297,74 +310,32 @@ impl Leader {
         });
     }
 
-    /// Only tombstones need to know what is protected: reading it for every page of a backfill would be wasted.
-    fn apply_page(&mut self, ticket: Ticket, page: PageWrite) {
+    fn apply_page(&self, ticket: Ticket, page: PageWrite) {
         let collection = page.collection.clone();
-        let removes =
-            page.changes.iter().any(|change| matches!(change, crate::model::wire::RemoteChange::Tombstone { .. }));
-        let protected = match removes {
-            true => self.reader.protected(&collection).map_err(words),
-            false => Ok(HashSet::new()),
-        };
-        let protected = match protected {
-            Ok(protected) => protected,
-            Err(error) => return self.answer(Event::PageApplied { ticket, collection, result: Err(error) }),
-        };
         let reply = self.store.apply_page(PullPage {
             collection: page.collection,
             changes: page.changes,
             checkpoint: page.checkpoint,
             sweep: page.sweep,
             stamps: page.stamps,
-            protected,
             at: page.at,
         });
-        self.applied(ticket, collection, HashSet::new(), reply);
+        self.applied(ticket, collection, reply);
     }
 
-    fn finish_sweep(
-        &mut self,
-        ticket: Ticket,
-        collection: CollectionKey,
-        sweep: i64,
-        keep: HashSet<RecordId>,
-        at: Timestamp,
-    ) {
-        let mut protected = match self.reader.protected(&collection) {
-            Ok(protected) => protected,
-            Err(error) => return self.answer(Event::PageApplied { ticket, collection, result: Err(words(error)) }),
-        };
-        protected.extend(keep.iter().cloned());
-        let reply = self.store.finish_sweep(collection.clone(), sweep, protected, at);
-        self.applied(ticket, collection, keep, reply);
-    }
-
-    fn applied(
-        &self,
-        ticket: Ticket,
-        collection: CollectionKey,
-        keep: HashSet<RecordId>,
-        reply: crate::store::Reply<Applied>,
-    ) {
+    fn applied(&self, ticket: Ticket, collection: CollectionKey, reply: crate::store::Reply<Applied>) {
         let answers = self.answers.clone();
         tokio::spawn(async move {
-            let result = reply.await.map_err(words).map(|applied| {
-                let vanished = applied.protected.iter().filter(|id| !keep.contains(*id)).cloned().collect();
-                (applied, vanished)
-            });
+            let result = reply.await.map_err(words);
             let _ = answers.send(Answer::Applied { ticket, collection, result });
         });
     }
 
     /// What an applied page means to the machine: which vanished records live on because of an op, and of which kind.
-    pub(super) fn explain(
-        &mut self,
-        collection: &CollectionKey,
-        applied: Applied,
-        vanished: Vec<RecordId>,
-    ) -> AppliedPage {
+    pub(super) fn explain(&mut self, collection: &CollectionKey, applied: Applied) -> AppliedPage {
+        let stays = !applied.protected.is_empty();
         let mut kept = Vec::new();
-        for id in vanished {
+        for id in applied.protected {
             let key = collection.record(id);
             match self.reader.shown(&key) {
                 Ok(view) => kept.extend(view.ops.first().map(|op| (key, op.kind))),
@@ -378,6 +349,7 @@ impl Leader {
             deleted: applied.deleted,
             changed: applied.changed.unwrap_or_default().into_iter().take(100).collect(),
             vanished: kept,
+            stays,
             held: applied.held,
             set_back: applied.set_back,
         }

@@ -12,7 +12,7 @@ use crate::{
     model::{
         activity::{Activity, Severity},
         draft::DraftVersion,
-        ids::{CollectionKey, RecordId, SourceName},
+        ids::{CollectionKey, SourceName},
         op::{LateOriginal, OutboxCounts},
         source::VaultSettings,
         spend::day_of,
@@ -36,7 +36,7 @@ pub(super) enum Answer {
     Applied {
         ticket: Ticket,
         collection: CollectionKey,
-        result: Result<(Applied, Vec<RecordId>), String>,
+        result: Result<Applied, String>,
     },
     /// Wishes of other processes.
     Requests(Vec<SyncRequest>),
@@ -313,7 +313,7 @@ impl Leader {
                 }
             }
             Answer::Applied { ticket, collection, result } => {
-                let result = result.map(|(applied, vanished)| self.explain(&collection, applied, vanished));
+                let result = result.map(|applied| self.explain(&collection, applied));
                 self.handle(Event::PageApplied { ticket, collection, result });
             }
             Answer::Requests(requests) => {
@@ -421,6 +421,7 @@ impl Leader {
 fn touched(event: &Event) -> (bool, bool) {
     match event {
         Event::PageApplied { result: Ok(page), .. } => (page.inserted + page.updated + page.deleted > 0, false),
+        Event::Buried { result: Ok(buried), .. } => (buried.deleted > 0, false),
         Event::BaseStored { .. } => (true, false),
         Event::Claimed { .. } | Event::AuthReleased { .. } => (false, true),
         Event::Settled { .. } | Event::Reuploaded { .. } => (true, true),

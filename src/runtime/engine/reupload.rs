@@ -94,7 +94,6 @@ async fn renew(
                 checkpoint: None,
                 sweep: None,
                 stamps: Some(stamps.clone()),
-                protected: HashSet::new(),
                 at: at.wall,
             };
             store.apply_page(page).await.map_err(words)?;

@@ -20,7 +20,7 @@ use crate::{
         conflict::Conflict,
         ids::{CollectionKey, RecordId, RecordKey},
         sync_status::SourceStatus,
-        time::Clock,
+        time::{Clock, Timestamp},
     },
     store::{
         error::Result,
@@ -203,6 +203,20 @@ impl Mirror {
     pub fn remove(&self, change: i64) -> Result<()> {
         self.connection.prepare_cached("DELETE FROM records WHERE change = ?1")?.execute([change])?;
         self.connection.prepare_cached("INSERT OR IGNORE INTO gone VALUES (?1)")?.execute([change])?;
+        self.found(change)
+    }
+
+    /// The row is gone on the server, and stays while its ops are pending.
+    pub fn keep_vanished(&self, change: i64, at: Timestamp) -> Result<()> {
+        self.connection
+            .prepare_cached("INSERT OR REPLACE INTO vanished (change, at) VALUES (?1, ?2)")?
+            .execute((change, at.0))?;
+        Ok(())
+    }
+
+    /// The row is on the server, or not here any more.
+    pub fn found(&self, change: i64) -> Result<()> {
+        self.connection.prepare_cached("DELETE FROM vanished WHERE change = ?1")?.execute([change])?;
         Ok(())
     }
 
@@ -283,6 +297,8 @@ impl Mirror {
             }
         }
         self.connection.execute("INSERT OR IGNORE INTO gone SELECT change FROM records WHERE collection = ?1", [id])?;
+        self.connection
+            .execute("DELETE FROM vanished WHERE change IN (SELECT change FROM records WHERE collection = ?1)", [id])?;
         self.connection.execute("DELETE FROM records WHERE collection = ?1", [id])?;
         self.connection.execute("DELETE FROM seen WHERE collection = ?1", [id])?;
         self.connection.execute("DELETE FROM sweeps WHERE collection = ?1", [id])?;

@@ -121,7 +121,6 @@ mod tests {
             checkpoint: None,
             sweep: Some(1),
             stamps: None,
-            protected: HashSet::new(),
             at: Timestamp(1),
         };
         store.apply_page(page(&["r0", "changed", "deleted"])).wait().unwrap();

@@ -51,7 +51,7 @@ pub(in crate::store) fn apply(mirror: &Mirror, page: &PullPage, newer: &HashSet<
     let collection = mirror.collection(&page.collection)?;
     let watch = mirror.watch(&page.collection)?;
     if let Some(sweep) = page.sweep {
-        sweeps::begin(mirror, collection, sweep)?;
+        sweeps::begin_at_last(mirror, collection, sweep)?;
     }
     let mut applied = Applied { changed: Some(Vec::new()), ..Applied::default() };
     let mut doomed = Vec::new();
@@ -97,7 +97,8 @@ pub(in crate::store) fn apply(mirror: &Mirror, page: &PullPage, newer: &HashSet<
             RemoteChange::Tombstone { id } => {
                 let key = keys::of(id);
                 let Some(row) = mirror.row(collection, &key)? else { continue };
-                if page.protected.contains(id) || watch.protects(&key)? {
+                if watch.protects(&key)? {
+                    mirror.keep_vanished(row.change, page.at)?;
                     applied.protected.push(id.clone());
                     continue;
                 }
@@ -143,6 +144,7 @@ fn upsert(
     }
     let row = mirror.row(collection, key)?.ok_or_else(|| StoreError::Refused("a row vanished".to_owned()))?;
     if is_same(&row.body, &record.text) {
+        mirror.found(row.change)?;
         if revision.is_some() && row.revision.as_deref() != revision {
             mirror
                 .connection
@@ -258,7 +260,8 @@ fn store_base(mirror: &Mirror, watch: Option<&Watch<'_>>, collection: i64, base:
             .connection
             .prepare_cached("UPDATE records SET revision = ?2, received_at = ?3 WHERE change = ?1")?
             .execute((row.change, base.revision.as_ref().map(Revision::as_str), base.at.0))?;
-        return Ok(());
+        mirror.found(row.change)?;
+        return sweeps::see_always(mirror, collection, &key);
     }
     // A revision that stands on another text than ours must not make the row look unchanged.
     if let Some(row) = row {
@@ -270,18 +273,21 @@ fn store_base(mirror: &Mirror, watch: Option<&Watch<'_>>, collection: i64, base:
     moved(&key)
 }
 
-/// Before a resolution: the server's side of the conflict becomes the base, unless a newer copy is here already.
+/// Before a resolution: the server's side of the conflict becomes the base, unless something newer is known of it.
 pub(in crate::store) fn take_theirs(mirror: &Mirror, conflict: i64) -> Result<()> {
     let Some(conflict) = mirror.conflict(conflict)?.filter(|conflict| conflict.resolved_at.is_none()) else {
         return Ok(());
     };
     let collection = mirror.collection(&conflict.record.collection)?;
-    let received: Option<i64> = mirror
+    let known: Option<i64> = mirror
         .connection
-        .prepare_cached("SELECT received_at FROM records WHERE collection = ?1 AND key = ?2")?
+        .prepare_cached(
+            "SELECT max(r.received_at, coalesce(v.at, 0)) FROM records r LEFT JOIN vanished v ON v.change = r.change \
+             WHERE r.collection = ?1 AND r.key = ?2",
+        )?
         .query_row((collection, keys::of(&conflict.record.id)), |row| row.get(0))
         .optional()?;
-    if received.is_some_and(|at| at > conflict.detected_at.0) {
+    if known.is_some_and(|at| at > conflict.detected_at.0) {
         return Ok(());
     }
     let base = NewBase {

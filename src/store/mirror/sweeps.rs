@@ -10,6 +10,7 @@ use rusqlite::OptionalExtension;
 use crate::{
     model::{
         ids::{CollectionKey, RecordId},
+        record::Buried,
         time::Timestamp,
     },
     store::{
@@ -25,22 +26,25 @@ use crate::{
 const UNSEEN: &str = "FROM records r WHERE r.collection = ?1 AND r.change <= ?3 AND r.key > ?4 AND NOT EXISTS \
      (SELECT 1 FROM seen s WHERE s.collection = ?1 AND s.sweep = ?2 AND s.key = r.key)";
 
-/// Notes where a sweep began; its pages may come over several runs of the program.
+/// A sweep begins: what is here now and is not met by it is missing. Its pages may come over several runs of the program.
 pub(in crate::store) fn begin(mirror: &Mirror, collection: i64, sweep: i64) -> Result<()> {
-    let known = mirror
+    let after = mirror.new_change()?;
+    // An earlier sweep that was given up proves nothing any more.
+    mirror.connection.prepare_cached("DELETE FROM sweeps WHERE collection = ?1")?.execute([collection])?;
+    mirror.connection.prepare_cached("DELETE FROM seen WHERE collection = ?1")?.execute([collection])?;
+    mirror
         .connection
-        .prepare_cached("SELECT 1 FROM sweeps WHERE collection = ?1 AND sweep = ?2")?
-        .exists((collection, sweep))?;
-    if !known {
-        let after = mirror.new_change()?;
-        mirror
-            .connection
-            .execute("INSERT INTO sweeps (collection, sweep, after) VALUES (?1, ?2, ?3)", (collection, sweep, after))?;
-        // An earlier sweep that was given up proves nothing any more.
-        mirror.connection.execute("DELETE FROM sweeps WHERE collection = ?1 AND sweep < ?2", (collection, sweep))?;
-        mirror.connection.execute("DELETE FROM seen WHERE collection = ?1 AND sweep < ?2", (collection, sweep))?;
-    }
+        .prepare_cached("INSERT INTO sweeps (collection, sweep, after) VALUES (?1, ?2, ?3)")?
+        .execute((collection, sweep, after))?;
     Ok(())
+}
+
+/// Where it was not noted that a sweep begins, it begins with its first page.
+pub(in crate::store) fn begin_at_last(mirror: &Mirror, collection: i64, sweep: i64) -> Result<()> {
+    match after(mirror, collection, sweep)? {
+        Some(_) => Ok(()),
+        None => begin(mirror, collection, sweep),
+    }
 }
 
 pub(in crate::store) fn see(mirror: &Mirror, collection: i64, sweep: i64, key: &[u8]) -> Result<()> {
@@ -48,6 +52,18 @@ pub(in crate::store) fn see(mirror: &Mirror, collection: i64, sweep: i64, key: &
         .connection
         .prepare_cached("INSERT OR IGNORE INTO seen (collection, sweep, key) VALUES (?1, ?2, ?3)")?
         .execute((collection, sweep, key))?;
+    Ok(())
+}
+
+/// The server has the row as it is here: whatever sweep goes on has seen it.
+pub(in crate::store) fn see_always(mirror: &Mirror, collection: i64, key: &[u8]) -> Result<()> {
+    mirror
+        .connection
+        .prepare_cached(
+            "INSERT OR IGNORE INTO seen (collection, sweep, key) \
+             SELECT collection, sweep, ?2 FROM sweeps WHERE collection = ?1",
+        )?
+        .execute((collection, key))?;
     Ok(())
 }
 
@@ -87,7 +103,7 @@ pub(in crate::store) fn finish_part(
     mirror: &Mirror,
     key: &CollectionKey,
     sweep: i64,
-    protected: &HashSet<RecordId>,
+    keep: &HashSet<RecordId>,
     from: &[u8],
     limit: usize,
     at: Timestamp,
@@ -108,7 +124,11 @@ pub(in crate::store) fn finish_part(
     let mut applied = Applied { changed: Some(Vec::new()), ..Applied::default() };
     let mut doomed = Vec::new();
     for (change, row_key, burial) in rows {
-        if protected.contains(&burial.id) || watch.protects(&row_key)? {
+        if keep.contains(&burial.id) {
+            continue;
+        }
+        if watch.protects(&row_key)? {
+            mirror.keep_vanished(change, at)?;
             applied.protected.push(burial.id);
             continue;
         }
@@ -127,4 +147,43 @@ pub(in crate::store) fn finish_part(
         mirror.connection.execute("DELETE FROM seen WHERE collection = ?1", [collection])?;
     }
     Ok((applied, next))
+}
+
+/// Deletes rows that are gone on the server and whose ops are not pending any more, `limit` at most.
+pub(in crate::store) fn bury_vanished(
+    mirror: &Mirror,
+    key: &CollectionKey,
+    limit: usize,
+    at: Timestamp,
+) -> Result<Buried> {
+    let mut select = mirror.connection.prepare_cached(
+        "SELECT r.change, r.key, r.id, r.revision, r.body FROM vanished v JOIN records r ON r.change = v.change \
+         WHERE r.collection = ?1 ORDER BY v.change",
+    )?;
+    let collection = mirror.collection(key)?;
+    let watch = mirror.watch(key)?;
+    let mut buried = Buried::default();
+    let mut doomed = Vec::new();
+    let mut rows = select.query([collection])?;
+    while let Some(row) = rows.next()? {
+        if watch.protects(&row.get::<_, Vec<u8>>(1)?)? {
+            buried.stays = true;
+            continue;
+        }
+        if doomed.len() == limit {
+            buried.more = true;
+            break;
+        }
+        let burial = Burial { id: RecordId(row.get(2)?), revision: row.get(3)?, body: row.get(4)?, gone: true };
+        doomed.push((row.get::<_, i64>(0)?, burial));
+    }
+    drop(rows);
+    for (change, _) in &doomed {
+        mirror.remove(*change)?;
+    }
+    let bodies: Vec<Burial> = doomed.into_iter().map(|(_, burial)| burial).collect();
+    // Durable in the vault before this transaction commits.
+    pages::bury_all(mirror, key, &bodies, at)?;
+    mirror.count(collection, -i64::try_from(bodies.len()).unwrap_or(0))?;
+    Ok(Buried { deleted: bodies.len() as u64, ..buried })
 }

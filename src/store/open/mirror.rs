@@ -8,6 +8,7 @@ use super::{FULL_ENGINE, FULL_USER, Manner, Reply, Store};
 use crate::{
     model::{
         ids::{CollectionKey, RecordId},
+        record::Buried,
         sync_status::SourceStatus,
         time::Timestamp,
         window::{KeyWindow, WindowDifference},
@@ -35,6 +36,24 @@ impl Store {
         self.ask_mirror(manner, move |mirror| pages::apply(mirror, &page, &ticket.newer()))
     }
 
+    /// A reading of the whole collection begins: what is here and is not met by it is missing at its end. Ahead of
+    /// acknowledgements that are asked for later.
+    pub fn begin_sweep(&self, collection: CollectionKey, sweep: i64) -> Reply<()> {
+        let manner = Manner { durability: Durability::Normal, intent: "beginning a sweep", ..FULL_ENGINE };
+        self.ask_mirror(manner, move |mirror| {
+            let collection = mirror.collection(&collection)?;
+            sweeps::begin(mirror, collection, sweep)?;
+            mirror.keep_change()
+        })
+    }
+
+    /// Deletes rows that are gone on the server and were kept for ops that are not pending any more, 200 at most; every
+    /// deleted body goes to the vault first.
+    pub fn bury_vanished(&self, collection: CollectionKey, at: Timestamp) -> Reply<Buried> {
+        let manner = Manner { rows: PART, intent: "deleting what is gone on the server", ..FULL_ENGINE };
+        self.ask_mirror(manner, move |mirror| sweeps::bury_vanished(mirror, &collection, PART, at))
+    }
+
     /// What the sweep did not see. Deletes nothing.
     pub fn missing(&self, collection: CollectionKey, sweep: i64) -> Reply<Missing> {
         let manner = Manner { lane: Lane::Bulk, durability: Durability::Normal, intent: "ending a sweep", ..FULL_USER };
@@ -55,12 +74,13 @@ impl Store {
         self.ask_mirror(manner, move |mirror| mirror.keep_checkpoint(&collection, &checkpoint))
     }
 
-    /// Deletes what the sweep did not see, except `protected` (answered); every deleted body goes to the vault first.
+    /// Deletes what the sweep did not see, except `keep` and what has pending ops (answered); every deleted body goes to
+    /// the vault first.
     pub fn finish_sweep(
         &self,
         collection: CollectionKey,
         sweep: i64,
-        protected: HashSet<RecordId>,
+        keep: HashSet<RecordId>,
         at: Timestamp,
     ) -> Reply<Applied> {
         let writers = match self.writers() {
@@ -69,7 +89,7 @@ impl Store {
         };
         let (sender, receiver) = oneshot::channel();
         let sum = Applied { changed: Some(Vec::new()), ..Applied::default() };
-        let sweep = Sweep { collection, sweep, protected: Arc::new(protected), at, sum, sender };
+        let sweep = Sweep { collection, sweep, keep: Arc::new(keep), at, sum, sender };
         sweep.go_on(&writers.mirror, Vec::new());
         Reply(receiver)
     }
@@ -104,11 +124,14 @@ impl Store {
     }
 }
 
+/// Rows one transaction deletes.
+const PART: usize = 200;
+
 /// A sweep's deletions, a part of 200 rows per transaction, so that acknowledgements go in between.
 struct Sweep {
     collection: CollectionKey,
     sweep: i64,
-    protected: Arc<HashSet<RecordId>>,
+    keep: Arc<HashSet<RecordId>>,
     at: Timestamp,
     sum: Applied,
     sender: oneshot::Sender<Result<Applied>>,
@@ -116,14 +139,12 @@ struct Sweep {
 
 impl Sweep {
     fn go_on(mut self, mirror: &Writer<Mirror>, from: Vec<u8>) {
-        const PART: usize = 200;
         let manner = Manner { lane: Lane::Bulk, rows: PART, intent: "deleting what a sweep did not find", ..FULL_USER };
-        let (collection, number, protected, at) =
-            (self.collection.clone(), self.sweep, Arc::clone(&self.protected), self.at);
+        let (collection, number, keep, at) = (self.collection.clone(), self.sweep, Arc::clone(&self.keep), self.at);
         let again = mirror.clone();
         mirror.submit_then(
             manner,
-            move |mirror| sweeps::finish_part(mirror, &collection, number, &protected, &from, PART, at),
+            move |mirror| sweeps::finish_part(mirror, &collection, number, &keep, &from, PART, at),
             move |result| match result {
                 Ok((part, next)) => {
                     self.sum.deleted += part.deleted;

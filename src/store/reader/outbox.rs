@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{OptionalExtension, params, types::Value as Sql};
+use rusqlite::{OptionalExtension, params};
 
 use crate::{
     model::{
         conflict::Conflict,
-        ids::{CollectionKey, RecordId, RecordKey, Seq, SourceName},
+        ids::{CollectionKey, RecordKey, Seq, SourceName},
         op::{LateOriginal, Op, OpState, OutboxCounts},
         spend::SpentRow,
         sync_status::Account,
@@ -296,17 +296,6 @@ impl Reader {
             Ok((row.get(0)?, CollectionKey::new(source.clone(), row.get::<_, String>(1)?)))
         })?;
         Ok(readable(found)?)
-    }
-
-    /// Ids with pending ops: a pull never deletes them.
-    pub fn protected(&mut self, collection: &CollectionKey) -> Result<HashSet<RecordId>, StoreError> {
-        self.look("reading what must be kept", |reader| {
-            let journal = reader.journal_collection(collection)?.map_or(Sql::Null, Sql::Integer);
-            let mut select =
-                reader.connection.prepare_cached("SELECT record FROM main.shadow WHERE collection = ?1")?;
-            let found = readable(select.query_map([journal], |row| Ok(RecordId(row.get(0)?)))?)?;
-            Ok(found.into_iter().collect())
-        })
     }
 }
 

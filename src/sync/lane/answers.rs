@@ -36,7 +36,10 @@ impl Lane {
                 self.push.pushed(cx, ticket, &record, answer, &exchange);
             }
             Event::BaseStored { ticket, record, result } => self.push.base_stored(cx, ticket, &record, result),
-            Event::Settled { ticket, record, result } => self.push.settled(cx, ticket, &record, result),
+            Event::Settled { ticket, record, result } => {
+                self.push.settled(cx, ticket, &record, result);
+                self.with_pull(&record.collection, |pull, _| pull.ops_ended());
+            }
             Event::Fetched { ticket, record, result, exchange } => {
                 let asked = self.pull_mut(&record.collection);
                 if !asked.is_some_and(|pull| pull.fetched(cx, ticket, result.clone(), &exchange)) {
@@ -59,6 +62,9 @@ impl Lane {
             }
             Event::MissingRead { ticket, collection, result } => {
                 self.with_pull(&collection, |pull, _| pull.missing_read(cx, ticket, result));
+            }
+            Event::Buried { ticket, collection, result } => {
+                self.with_pull(&collection, |pull, _| pull.buried(cx, ticket, result));
             }
             Event::WindowCompared { ticket, collection, result } => {
                 self.with_pull(&collection, |pull, _| pull.window_compared(cx, ticket, result));

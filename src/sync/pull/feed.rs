@@ -79,6 +79,9 @@ impl Pull {
         }
         let ticket = cx.ticket();
         self.reading_since = Some(cx.at.mono);
+        if since.is_none() {
+            self.begin_whole(cx, self.checkpoint.sweep + 1);
+        }
         cx.out.push(Effect::OpenFeed { ticket, collection: self.key.clone(), since: since.clone() });
         self.stage = Stage::Feed(Feed {
             ticket,
@@ -145,7 +148,7 @@ impl Pull {
                 self.take_changes(cx, changes, push);
                 self.go_live();
             }
-            Ok(FeedNews::Everything(records)) => self.take_snapshot(records),
+            Ok(FeedNews::Everything(records)) => self.take_snapshot(cx, records),
             Ok(FeedNews::Changes(changes)) => self.take_changes(cx, changes, push),
             Ok(FeedNews::Touched(ids)) => self.touched.extend(ids),
             Ok(FeedNews::KeepAlive) => {}
@@ -166,10 +169,13 @@ impl Pull {
         self.continue_feed(cx);
     }
 
-    fn take_snapshot(&mut self, records: Vec<RemoteRecord>) {
+    fn take_snapshot(&mut self, cx: &mut Cx<'_>, records: Vec<RemoteRecord>) {
+        let number = self.checkpoint.sweep + 1;
+        if self.is_followed() {
+            self.begin_whole(cx, number);
+        }
         let Stage::Feed(feed) = &mut self.stage else { return };
         feed.live = false;
-        let number = self.checkpoint.sweep + 1;
         self.checkpoint.sweep = number;
         (self.shown.done, self.shown.total) = (0, Some(records.len() as u64));
         self.rate.reset();

@@ -128,6 +128,9 @@ impl Pull {
                 return;
             }
         };
+        if applied.stays {
+            self.vanished.kept();
+        }
         self.tally(ticket, &applied);
         self.hold_back(cx, ticket, &applied);
         for (record, kind) in &applied.vanished {

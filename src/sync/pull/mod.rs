@@ -19,6 +19,7 @@ mod guard;
 mod incoming;
 mod older;
 mod sweep;
+mod vanished;
 mod verify;
 
 use std::{
@@ -32,6 +33,7 @@ use feed::Feed;
 use guard::Origin;
 use older::Held;
 use sweep::{Delta, Ending, Sweep};
+use vanished::Vanished;
 
 use crate::{
     model::{
@@ -99,6 +101,7 @@ pub(super) struct Pull {
     reading_since: Option<Duration>,
     /// What the reading that goes on left out because its stamp went back.
     held: Held,
+    vanished: Vanished,
     touched: BTreeSet<RecordId>,
     touching: BTreeMap<Ticket, (RecordId, Duration)>,
     /// Changes waiting for the mirror, and the apply they wait for.
@@ -156,6 +159,7 @@ impl Pull {
             echoes: Echoes::default(),
             reading_since: None,
             held: Held::default(),
+            vanished: Vanished::default(),
             touched: BTreeSet::new(),
             touching: BTreeMap::new(),
             incoming: Vec::new(),
@@ -205,7 +209,8 @@ impl Pull {
             _ => None,
         };
         let recount = self.recount_at.filter(|_| self.can_recount());
-        if is_open { [next, recount].into_iter().flatten().min() } else { None }
+        let by_network = [next, recount].into_iter().flatten().filter(|_| is_open);
+        by_network.chain(self.vanished.wake_at()).min()
     }
 
     /// As published.
@@ -296,6 +301,7 @@ impl Pull {
 
     pub(super) fn advance(&mut self, cx: &mut Cx<'_>, is_open: bool, push: &Push) {
         self.is_open = is_open;
+        self.bury_vanished(cx);
         self.flush_incoming(cx);
         self.continue_sweep(cx);
         self.continue_feed(cx);

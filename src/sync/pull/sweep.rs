@@ -120,6 +120,7 @@ impl Pull {
             self.forget_held();
             self.checkpoint.total = self.shown.total;
             self.shown.done = 0;
+            self.begin_whole(cx, self.checkpoint.sweep);
         }
         self.rate.reset();
         self.reading_since = Some(cx.at.mono);
@@ -135,6 +136,11 @@ impl Pull {
             position: if wants_position { Position::Wanted } else { Position::Known },
         });
         self.continue_sweep(cx);
+    }
+
+    /// Said before anything is asked for: what is acknowledged from now on is met by the reading as well.
+    pub(super) fn begin_whole(&self, cx: &mut Cx<'_>, sweep: i64) {
+        cx.out.push(Effect::BeginSweep { collection: self.key.clone(), sweep });
     }
 
     pub(super) fn continue_sweep(&mut self, cx: &mut Cx<'_>) {

@@ -15,6 +15,16 @@ impl Lines {
         Self { text, ends }
     }
 
+    /// A text whose line ends are known, that of the last one is not among them.
+    pub fn ending_at(text: String, mut ends: Vec<u32>) -> Self {
+        ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
+        Self { text, ends }
+    }
+
+    pub fn into_text(self) -> String {
+        self.text
+    }
+
     pub fn len(&self) -> usize {
         self.ends.len()
     }

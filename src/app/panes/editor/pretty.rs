@@ -1,7 +1,10 @@
 //! JSON laid out for editing: two spaces, one member a line, and small containers on one line as people write them.
 
+mod straight;
+
 use serde_json::Value;
 
+use super::lines::Lines;
 use crate::model::{
     document::Document,
     members::{Member, is_array, is_object, members},
@@ -18,9 +21,16 @@ pub fn pretty(value: &Value) -> String {
     text
 }
 
-/// The same of a document: its text is laid out without being parsed.
-pub fn pretty_document(document: &Document) -> String {
+/// The same of a document, by line: its text is laid out without being parsed.
+pub fn pretty_lines(document: &Document) -> Lines {
     let raw = document.text().trim();
+    match straight::lay_out(raw) {
+        Some((text, ends)) => Lines::ending_at(text, ends),
+        None => Lines::of(cut(raw, document)),
+    }
+}
+
+fn cut(raw: &str, document: &Document) -> String {
     let mut text = String::with_capacity(raw.len() * 2);
     write(raw, &document.members().collect::<Vec<_>>(), 0, &mut text);
     text
@@ -98,6 +108,7 @@ fn write_plain(raw: &str, text: &mut String) {
 mod tests {
     use super::*;
     use crate::model::json::{Limits, parse};
+    use proptest::{collection::vec, prelude::*};
     use serde_json::json;
 
     #[test]
@@ -127,7 +138,10 @@ mod tests {
     }
 
     fn pretty_read(text: &str) -> String {
-        pretty_document(&Document::read(text.to_owned()).unwrap())
+        let document = Document::read(text.to_owned()).unwrap();
+        let lines = pretty_lines(&document);
+        assert_eq!(lines, Lines::of(cut(text.trim(), &document)), "{text}");
+        lines.into_text()
     }
 
     #[test]
@@ -140,6 +154,59 @@ mod tests {
         for scalar in ["7", " \"\\u0041\" ", "null", "[]", "{ }", "1e5"] {
             let value: Value = serde_json::from_str(scalar).unwrap();
             assert_eq!(pretty_read(scalar), value.to_string());
+        }
+    }
+
+    /// JSON in any spelling: blanks, names in any order and now and then twice, escapes, exponents, long and short.
+    fn spelled() -> impl Strategy<Value = String> {
+        let blank = prop_oneof![4 => Just(""), 1 => Just(" "), 1 => Just("\n\t")];
+        let word = prop_oneof![4 => "[a-zé ]{0,12}", 1 => "[a-z]{40,70}", 1 => Just("a\\\"b\\u00e9\\\\".to_owned())];
+        let number = prop_oneof![4 => "-?(0|[1-9][0-9]{0,9})(\\.[0-9]{1,5})?", 1 => "[1-9][eE][+-]?[0-9]"];
+        let literal = prop_oneof![Just("null".to_owned()), Just("true".to_owned()), Just("false".to_owned())];
+        let scalar = prop_oneof![word.clone().prop_map(|word| format!("\"{word}\"")), number, literal];
+        let pad = move |text: String| (blank.clone(), blank.clone()).prop_map(move |(a, b)| format!("{a}{text}{b}"));
+        scalar.prop_flat_map(pad.clone()).prop_recursive(5, 200, 24, move |inner| {
+            let item = inner.clone().prop_flat_map(pad.clone());
+            let name = prop_oneof![6 => "[a-z]{1,3}", 3 => "k[0-9]{1,4}", 1 => word.clone()];
+            let name = name.prop_map(|name| format!("\"{name}\"")).prop_flat_map(pad.clone());
+            let member = (name, item.clone()).prop_map(|(name, value)| format!("{name}:{value}"));
+            prop_oneof![
+                vec(item, 0..9).prop_map(|items| format!("[{}]", items.join(","))),
+                vec(member, 0..24).prop_map(|members| format!("{{{}}}", members.join(","))),
+            ]
+        })
+    }
+
+    proptest! {
+        /// [`pretty_read`] compares it with the layout by members.
+        #[test]
+        fn one_walk_lays_out_what_cutting_does(text in spelled()) {
+            let value: Value = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(pretty_read(&text), pretty(&value));
+        }
+    }
+
+    #[test]
+    fn one_walk_is_enough_unless_a_name_is_there_twice() {
+        for text in [r#"{"b":1,"a":[{"x":1,"b":[]},{}],"c":" "}"#, "[ ]", r#"{ "a" : "\\" }"#] {
+            assert!(straight::lay_out(text).is_some(), "{text}");
+        }
+        let many: Vec<String> = (0..40).map(|n| format!("\"m{}\":{n}", (n * 7) % 40)).collect();
+        assert!(straight::lay_out(&format!("{{{}}}", many.join(","))).is_some());
+        assert!(straight::lay_out(&format!("{{{},\"m3\":1}}", many.join(","))).is_none());
+        for text in [
+            r#"{"a":1,"a":2}"#,
+            r#"[{"b":1,"a":2,"b":3}]"#,
+            r#"{"\u0061":1}"#,
+            "7",
+            "",
+            "[",
+            "[1",
+            "[1,",
+            r#"{"a"#,
+            "[1]]",
+        ] {
+            assert!(straight::lay_out(text).is_none(), "{text}");
         }
     }
 

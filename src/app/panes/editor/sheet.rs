@@ -10,7 +10,7 @@ use super::{
     find::Find,
     lines::Lines,
     merging::{Rebase, Standing, ThreeWay},
-    pretty::{pretty, pretty_document},
+    pretty::{pretty, pretty_lines},
 };
 use crate::{
     app::{
@@ -122,7 +122,7 @@ pub struct SheetSession {
     pub merging: Option<Pointer>,
 }
 
-/// A draft's snapshot: the buffer's own, with what stands beside it.
+/// The first line of a draft's snapshot: the buffer's own, with what stands beside it.
 #[derive(Serialize, Deserialize)]
 struct Saved<B> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -236,7 +236,7 @@ impl Sheet {
         self.set_base(document, revision);
         let pointer = self.pointer();
         let text = match &self.base {
-            Some(document) if pointer.is_root() => pretty_document(document),
+            Some(document) if pointer.is_root() => pretty_lines(document).into_text(),
             None if pointer.is_root() => EMPTY_RECORD.to_owned(),
             document => match document.as_ref().and_then(|document| pointer.get(document)) {
                 Some(Value::String(text)) => {
@@ -259,7 +259,7 @@ impl Sheet {
     }
 
     pub(super) fn set_base(&mut self, base: Option<Document>, revision: Option<Revision>) {
-        let base_lines = base.as_ref().filter(|_| !self.is_field()).map(|base| Lines::of(pretty_document(base)));
+        let base_lines = base.as_ref().filter(|_| !self.is_field()).map(pretty_lines);
         self.base_lines = base_lines.unwrap_or_default();
         self.base_normal = OnceCell::new();
         self.base = base;
@@ -436,17 +436,16 @@ impl Sheet {
         self.begun = true;
         self.rewrite = false;
         self.appended = 0;
-        let buffer = RawValue::from_string(self.buffer.snapshot()).expect("the buffer writes JSON");
         let saved = Saved {
             id: self.is_new().then(|| self.id.text().to_owned()),
             reading: self.is_field().then_some(self.reading),
             work: (!self.work.is_empty()).then(|| self.work.clone()),
             rebases: self.rebases.clone(),
-            buffer: &*buffer,
+            buffer: self.buffer.saved(),
         };
         DraftWrite::Snapshot {
             key: self.key.clone(),
-            snapshot: serde_json::to_string(&saved).expect("strings and JSON are always JSON"),
+            snapshot: self.buffer.snapshot(&saved),
             base: self.base.as_deref().cloned(),
             base_revision: self.base_revision.clone(),
             versions: self.next_version(),
@@ -499,15 +498,16 @@ impl Sheet {
 
 /// The buffer of a draft, and what was saved beside it where that can be read.
 fn read_snapshot(snapshot: &str, steps: &[String]) -> (Result<TextBuffer, Damaged>, Option<Saved<()>>) {
-    match serde_json::from_str::<Saved<Snapshot>>(snapshot) {
+    let (line, text) = TextBuffer::split(snapshot);
+    match serde_json::from_str::<Saved<Snapshot>>(line) {
         Ok(saved) if !saved.buffer.is_newer() => {
             let (saved, buffer) = saved.split();
-            (TextBuffer::replayed(buffer, steps), Some(saved))
+            (TextBuffer::replayed(buffer, text, steps), Some(saved))
         }
         // What is wrong with the buffer is said of the buffer alone, and what stands beside it is kept.
-        _ => match serde_json::from_str::<Saved<&RawValue>>(snapshot).map(Saved::split) {
-            Ok((saved, buffer)) => (TextBuffer::from_snapshot(buffer.get(), steps), Some(saved)),
-            Err(_) => (TextBuffer::from_snapshot(snapshot, steps), None),
+        _ => match serde_json::from_str::<Saved<&RawValue>>(line).map(Saved::split) {
+            Ok((saved, buffer)) => (TextBuffer::rescued(buffer.get(), text, steps), Some(saved)),
+            Err(_) => (TextBuffer::rescued(line, text, steps), None),
         },
     }
 }

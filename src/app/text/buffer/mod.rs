@@ -1,7 +1,7 @@
 //! Many lines of typed text: cursor, selection, scroll, bounded undo, and a log of steps to bring all of it back.
 //!
 //! Every change is a [`Step`], a few bytes for a typed character. A draft is a snapshot of the buffer plus the steps
-//! since. **Invariant:** [`TextBuffer::from_snapshot`] of a snapshot and the steps after it equals the live buffer with
+//! since. **Invariant:** [`TextBuffer::replayed`] of a snapshot and the steps after it equals the live buffer with
 //! its undo list. Moving the cursor is no step: a [`View`] travels in the session row of the same commit instead.
 //!
 //! ## Why lines in a `Vec` and no rope

@@ -1,16 +1,25 @@
 //! A buffer as text and back: the snapshot of a draft, and the replay of what was typed after it.
+//!
+//! ```text
+//! {"version":2,"caret":…,"scroll":…,"undo":…}     one line of JSON, which may have more beside
+//! the text, as it is typed                        a megabyte of it is not to be read character by character
+//! ```
+//!
+//! Version 1 had its text in the JSON, and nothing behind it.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Caret, Scroll, Step, TextBuffer, edit::Group};
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
-/// A snapshot as it was read.
+/// A snapshot as it was read, without the text behind it.
 #[derive(Serialize, Deserialize)]
 pub struct Snapshot {
     version: u32,
-    text: String,
+    /// Of version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
     caret: Caret,
     scroll: Scroll,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -33,37 +42,58 @@ pub struct Damaged {
     /// The edit that could not be replayed; `None` where the snapshot itself is unreadable.
     pub step: Option<usize>,
     pub reason: String,
-    /// The buffer as far as it could be rebuilt; the raw snapshot as plain text where not even that could be read.
+    /// The buffer as far as it could be rebuilt: what stands behind an unreadable line, or that line as plain text.
     pub text: Box<TextBuffer>,
 }
 
 impl TextBuffer {
-    /// Everything that must come back, as JSON.
-    pub fn snapshot(&self) -> String {
-        let saved = Snapshot {
+    /// Everything that must come back, but the text.
+    pub fn saved(&self) -> Snapshot {
+        Snapshot {
             version: VERSION,
-            text: self.text(),
+            text: None,
             caret: self.caret,
             scroll: self.scroll,
             undo: self.undo.clone(),
             redo: self.redo.clone(),
-        };
-        serde_json::to_string(&saved).expect("strings and numbers are always JSON")
+        }
     }
 
-    /// The buffer a snapshot was made of, with the steps appended since made again.
-    pub fn from_snapshot(snapshot: &str, steps: &[String]) -> Result<Self, Damaged> {
-        let unreadable = |reason: String| Damaged { step: None, reason, text: Box::new(Self::new(snapshot)) };
-        let saved: Snapshot = serde_json::from_str(snapshot).map_err(|error| unreadable(error.to_string()))?;
+    /// The snapshot with its first line, which holds [`TextBuffer::saved`].
+    pub fn snapshot(&self, line: &impl Serialize) -> String {
+        let line = serde_json::to_string(line).expect("strings and numbers are always JSON");
+        let mut snapshot = String::with_capacity(line.len() + 1 + self.len());
+        snapshot.push_str(&line);
+        for line in self.lines() {
+            snapshot.push('\n');
+            snapshot.push_str(line);
+        }
+        snapshot
+    }
+
+    /// The JSON of a snapshot and the text behind it.
+    pub fn split(snapshot: &str) -> (&str, Option<&str>) {
+        snapshot.split_once('\n').map_or((snapshot, None), |(line, text)| (line, Some(text)))
+    }
+
+    /// The buffer of a snapshot of which only this is sure: its JSON is in `line`, its text perhaps behind it.
+    pub fn rescued(line: &str, text: Option<&str>, steps: &[String]) -> Result<Self, Damaged> {
+        let unreadable =
+            |reason: String| Damaged { step: None, reason, text: Box::new(Self::new(text.unwrap_or(line))) };
+        let saved: Snapshot = serde_json::from_str(line).map_err(|error| unreadable(error.to_string()))?;
         if saved.is_newer() {
             return Err(unreadable(format!("version {} is newer than this program's {VERSION}", saved.version)));
         }
-        Self::replayed(saved, steps)
+        Self::replayed(saved, text, steps)
     }
 
     /// The buffer of a snapshot that is not [newer](Snapshot::is_newer), with the steps made again.
-    pub fn replayed(saved: Snapshot, steps: &[String]) -> Result<Self, Damaged> {
-        let mut buffer = Self::new(&saved.text);
+    pub fn replayed(saved: Snapshot, text: Option<&str>, steps: &[String]) -> Result<Self, Damaged> {
+        let Some(text) = saved.text.as_deref().or(text) else {
+            let reason = "its text is missing".to_owned();
+            return Err(Damaged { step: None, reason, text: Box::default() });
+        };
+        let mut buffer = Self::new(text);
         buffer.undo = saved.undo;
         buffer.redo = saved.redo;
         buffer.caret = Caret {

@@ -6,6 +6,15 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::time::At;
 
+fn saved(buffer: &TextBuffer) -> String {
+    buffer.snapshot(&buffer.saved())
+}
+
+fn read(snapshot: &str, steps: &[String]) -> Result<TextBuffer, Damaged> {
+    let (line, text) = TextBuffer::split(snapshot);
+    TextBuffer::rescued(line, text, steps)
+}
+
 fn press(buffer: &mut TextBuffer, keys: &str) -> Vec<String> {
     let steps = keys.split_whitespace().filter_map(|key| buffer.handle(&At::test(0), &key.parse().unwrap()).step);
     steps.map(|step| step.to_json()).collect()
@@ -77,7 +86,7 @@ fn a_megabyte_is_pasted_as_one_step() {
     let step = buffer.paste(&text).unwrap();
     assert_eq!(buffer.lines().len(), 40_001);
     assert!(!buffer.text().contains('\r'));
-    let back = TextBuffer::from_snapshot(&TextBuffer::default().snapshot(), &[step.to_json()]).unwrap();
+    let back = read(&saved(&TextBuffer::default()), &[step.to_json()]).unwrap();
     assert!(back == buffer);
     press(&mut buffer, "Ctrl+z");
     assert!(buffer.is_empty());
@@ -165,11 +174,28 @@ fn a_damaged_draft_gives_back_what_can_be_read() {
     let mut buffer = TextBuffer::new("{}");
     let mut steps = press(&mut buffer, "Right a b");
     steps.push("{\"r\":{\"a\":[99,0],\"t\":\"x\"}}".to_owned());
-    let damaged = TextBuffer::from_snapshot(&TextBuffer::new("{}").snapshot(), &steps).unwrap_err();
+    let damaged = read(&saved(&TextBuffer::new("{}")), &steps).unwrap_err();
     assert_eq!(damaged.to_string(), "edit 3: it changes a place that is not there");
     assert_eq!(damaged.text.text(), "{ab}");
-    let damaged = TextBuffer::from_snapshot("half a sna", &[]).unwrap_err();
+    let damaged = read("half a sna", &[]).unwrap_err();
     assert_eq!((damaged.step, damaged.text.text().as_str()), (None, "half a sna"));
+    let damaged = read("{\"version\":2,\"car\n{\"a\": 1}\n", &[]).unwrap_err();
+    assert_eq!(damaged.text.text(), "{\"a\": 1}\n", "the text behind it is whole");
+    let headless = saved(&TextBuffer::new("")).trim_end().to_owned();
+    assert_eq!(read(&headless, &[]).unwrap_err().to_string(), "the snapshot: its text is missing");
+    let newer = "{\"version\":3,\"caret\":{\"c\":[0,0]},\"scroll\":[0,0]}\nabc";
+    let damaged = read(newer, &[]).unwrap_err();
+    assert!(damaged.to_string().contains("newer"), "{damaged}");
+    assert_eq!(damaged.text.text(), "abc");
+}
+
+#[test]
+fn a_snapshot_with_its_text_in_the_json_is_read_as_ever() {
+    let old = r#"{"version":1,"text":"{\n  \"é\": 1\n}","caret":{"c":[1,2]},"scroll":[0,0]}"#;
+    let buffer = read(old, &[]).unwrap();
+    assert_eq!((buffer.text().as_str(), buffer.cursor()), ("{\n  \"é\": 1\n}", Pos::new(1, 2)));
+    assert!(saved(&buffer).ends_with("}\n{\n  \"é\": 1\n}"), "and written with it behind");
+    assert!(read(&saved(&buffer), &[]).unwrap() == buffer);
 }
 
 #[test]
@@ -178,7 +204,7 @@ fn undo_keeps_at_least_fifty_steps_over_a_restart() {
     for _ in 0..300 {
         buffer.paste("x");
     }
-    let mut back = TextBuffer::from_snapshot(&buffer.snapshot(), &[]).unwrap();
+    let mut back = read(&saved(&buffer), &[]).unwrap();
     let undone = std::iter::from_fn(|| back.undo()).count();
     assert_eq!(undone, 200);
 }
@@ -270,18 +296,18 @@ proptest! {
         text in "[a-c\n{} 田]{0,12}", inputs in prop::collection::vec(input(), 0..80), cut in 0..80_usize
     ) {
         let mut live = TextBuffer::new(&text);
-        let mut snapshot = live.snapshot();
+        let mut snapshot = saved(&live);
         let mut steps = Vec::new();
         for (number, input) in inputs.iter().enumerate() {
             if number == cut {
-                snapshot = live.snapshot();
+                snapshot = saved(&live);
                 steps.clear();
             }
             let step = play(&mut live, u64::try_from(number / 5).unwrap(), input);
             let edited = step.is_some();
             steps.extend(step.map(|step| step.to_json()));
 
-            let mut replayed = TextBuffer::from_snapshot(&snapshot, &steps).unwrap();
+            let mut replayed = read(&snapshot, &steps).unwrap();
             if edited {
                 prop_assert!(replayed == live, "after {:?}\n{:?}\n{:?}", input, replayed, live);
             }

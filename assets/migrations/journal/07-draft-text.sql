@@ -1,0 +1,2 @@
+-- The text of a draft stands behind the first line of its snapshot, as it is typed. What was written before is read as it
+-- is; a program that knows less must not take such a snapshot for a damaged one.

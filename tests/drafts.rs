@@ -217,6 +217,7 @@ fn a_record_that_vanishes_leaves_its_draft_its_last_copy_in_the_vault_and_a_note
 
     world.pull(vec![gone("a")], None);
     assert_eq!(world.local("a"), None, "no row stays that the server does not have");
+    world.store.begin_sweep(tasks(), 1).wait().unwrap();
     world.pull(vec![upsert("d", None, &document)], Some(1));
     let swept = world.store.finish_sweep(tasks(), 1, HashSet::new(), world.at()).wait().unwrap();
     assert_eq!((swept.deleted, swept.protected), (1, vec![RecordId::from("c")]), "a pending edit still protects");
@@ -289,6 +290,7 @@ impl World {
             Step::Tombstone(at) => self.pull(vec![gone(IDS[*at])], None),
             Step::Sweep(seen) => {
                 *sweep += 1;
+                self.store.begin_sweep(tasks(), *sweep).wait().unwrap();
                 self.pull(seen.iter().map(|at| upsert(IDS[*at], None, &document(0))).collect(), Some(*sweep));
                 self.store.finish_sweep(tasks(), *sweep, HashSet::new(), self.at()).wait().unwrap();
             }

@@ -20,7 +20,7 @@ use ebbtide::{
         time::At,
         vault::{Kept, VaultQuery, VaultReason},
         window::{KeyWindow, WindowSize},
-        wire::{RemoteChange, RemoteRecord},
+        wire::{RemoteChange, RemoteRecord, Stamps},
     },
     store::{
         Claim, Decided, NewBase, OpenMode, Outcome, PullPage, QueueEdit, Reader, Resolve, Settle, Store, StoreError,
@@ -107,6 +107,11 @@ impl World {
 
     fn settle(&self, seq: Seq, outcome: Outcome) {
         self.store.settle(Settle { seq, joins: Vec::new(), outcome, at: at(10) }).wait().unwrap();
+    }
+
+    /// One look at the rows that vanished.
+    fn bury(&self, when: u64) -> Buried {
+        self.store.bury_vanished(tasks(), 0, 0, at(when)).wait().unwrap()
     }
 
     /// The server holds this, by its answer to a write of ours.
@@ -953,7 +958,7 @@ fn a_record_gone_on_the_server_with_edits_here_becomes_a_conflict() {
     let mut tombstone = page(vec![RemoteChange::Tombstone { id: "a".into() }]);
     tombstone.checkpoint = Some("c1".into());
     let applied = world.store.apply_page(tombstone).wait().unwrap();
-    assert_eq!((applied.deleted, applied.protected), (0, vec!["a".into()]), "even unasked");
+    assert_eq!((applied.deleted, applied.protected), (0, vec!["a".into()]));
     world.store.conflict_from_pull(tasks().record("a"), None, None, at(30)).wait().unwrap();
     assert_eq!(world.state(seq), OpState::Conflict);
     let id = world.reader().conflicts(false).unwrap()[0].id;
@@ -981,7 +986,7 @@ fn what_is_gone_on_the_server_goes_with_its_last_edit() {
     let gone = |world: &World| world.store.apply_page(page(vec![RemoteChange::Tombstone { id: "a".into() }])).wait();
     let swept = |world: &World| {
         world.store.begin_sweep(tasks(), 1).wait()?;
-        world.store.finish_sweep(tasks(), 1, HashSet::new(), at(30)).wait()
+        world.store.finish_sweep(tasks(), 1, HashSet::from(["other".into()]), at(30)).wait()
     };
     type Then = fn(&World, Seq);
     let nothing: Then = |_, _| ();
@@ -1002,20 +1007,20 @@ fn what_is_gone_on_the_server_goes_with_its_last_edit() {
     ];
     for (name, sweeps, then, left) in cases {
         let mut world = World::new();
-        world.pull(&[("a", document.clone())]);
+        world.pull(&[("a", document.clone()), ("other", json!(1))]);
         let seq = world.queue("a", Some(json!({"n": 1})));
         let applied = if sweeps { swept(&world) } else { gone(&world) }.unwrap();
         assert_eq!((applied.deleted, applied.protected), (0, vec!["a".into()]), "{name}");
         then(&world, seq);
-        let held = world.store.bury_vanished(tasks(), at(31)).wait().unwrap();
+        let held = world.bury(31);
         assert_eq!((held.deleted, held.stays), (0, left.is_none()), "{name}: the edit is pending");
         world.store.command(vec![seq], OpCommand::Discard, at(32)).wait().unwrap();
-        let buried = world.store.bury_vanished(tasks(), at(33)).wait().unwrap();
+        let buried = world.bury(33);
         assert_eq!((buried.deleted, buried.stays), (u64::from(left.is_none()), false), "{name}");
         let shown = world.reader().record(&tasks().record("a")).unwrap().local.map(|local| local.into_value());
         assert_eq!(shown, left, "{name}");
-        assert_eq!(world.reader().overview(&[tasks()]).unwrap()[0].records, u64::from(left.is_some()), "{name}");
-        let kept = world.reader().vault_list(None, None, 10).unwrap();
+        assert_eq!(world.reader().overview(&[tasks()]).unwrap()[0].records, 1 + u64::from(left.is_some()), "{name}");
+        let kept = world.reader().vault_list(None, None, 100).unwrap();
         let removed = kept.iter().filter(|entry| entry.reason == VaultReason::RemovedByPull).count();
         assert_eq!(removed, usize::from(left.is_none()), "{name}");
         assert_eq!(world.reader().check().unwrap(), Vec::<String>::new(), "{name}");
@@ -1026,12 +1031,39 @@ fn what_is_gone_on_the_server_goes_with_its_last_edit() {
 fn a_collection_forgotten_has_nothing_that_vanished() {
     let mut world = World::new();
     world.pull(&[("a", json!({"n": 0}))]);
-    let seq = world.queue("a", Some(json!({"n": 1})));
+    world.queue("a", Some(json!({"n": 1})));
     world.store.apply_page(page(vec![RemoteChange::Tombstone { id: "a".into() }])).wait().unwrap();
+    let marks = |world: &World| {
+        let mirror = rusqlite::Connection::open(world.dir.path().join("mirror.db")).unwrap();
+        mirror.query_row("SELECT count(*) FROM vanished", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!(marks(&world), 1);
     world.store.forget(tasks()).wait().unwrap();
-    world.pull(&[("a", json!({"n": 0}))]);
-    world.store.command(vec![seq], OpCommand::Discard, at(32)).wait().unwrap();
-    assert_eq!(world.store.bury_vanished(tasks(), at(33)).wait().unwrap(), Buried::default());
+    assert_eq!(marks(&world), 0);
+}
+
+/// It was met: by the keys that prove what is gone, or as an older copy that nobody decided about yet.
+#[test]
+fn a_row_that_a_reading_finds_again_has_not_vanished() {
+    let stamped = |stamp: u64| json!({"at": stamp});
+    for proved in [true, false] {
+        let mut world = World::new();
+        world.pull(&[("a", stamped(5)), ("b", stamped(5))]);
+        let seq = world.queue("a", Some(json!({"at": 5, "n": 1})));
+        world.store.apply_page(page(vec![RemoteChange::Tombstone { id: "a".into() }])).wait().unwrap();
+        world.store.begin_sweep(tasks(), 1).wait().unwrap();
+        if proved {
+            let keep = HashSet::from(["a".into(), "b".into()]);
+            world.store.finish_sweep(tasks(), 1, keep, at(30)).wait().unwrap();
+        } else {
+            let mut older = page(vec![upsert("a", None, &stamped(3))]);
+            older.stamps = Some(Stamps { field: Pointer::parse("/at"), hold: true });
+            assert_eq!(world.store.apply_page(older).wait().unwrap().held.len(), 1);
+        }
+        world.store.command(vec![seq], OpCommand::Discard, at(32)).wait().unwrap();
+        assert_eq!(world.bury(33), Buried::default(), "proved {proved}");
+        assert_eq!(world.ids(""), ["a", "b"]);
+    }
 }
 
 /// What came before knew no such rows.
@@ -1048,25 +1080,81 @@ fn a_mirror_of_before_is_brought_up_with_its_rows() {
     assert_eq!(world.ids(""), ["a", "b"]);
     world.store.apply_page(page(vec![RemoteChange::Tombstone { id: "a".into() }])).wait().unwrap();
     world.store.command(vec![seq], OpCommand::Discard, at(32)).wait().unwrap();
-    assert_eq!(world.store.bury_vanished(tasks(), at(33)).wait().unwrap().deleted, 1);
+    assert_eq!(world.bury(33).deleted, 1);
 }
 
-/// A server that lost everything: what was to be uploaded again is discarded at once.
+/// A server that lost much, and edits of what it lost that are discarded in one go: as many go as a reading would take.
 #[test]
-fn many_rows_that_vanished_go_in_parts() {
-    let mut world = World::new();
-    let names: Vec<String> = (0..450).map(|n| format!("r{n:03}")).collect();
+fn rows_that_vanished_go_in_parts_and_very_many_not_unasked() {
+    let names: Vec<String> = (0..6_000).map(|n| format!("r{n:04}")).collect();
     let rows: Vec<_> = names.iter().map(|name| (name.as_str(), json!({"n": name}))).collect();
-    world.pull(&rows);
-    let edits: Vec<Seq> = names.iter().map(|name| world.queue(name, Some(json!({"n": "mine"})))).collect();
+    let start = |many: usize| {
+        let mut world = World::new();
+        world.pull(&rows);
+        let op = |world: &mut World, name: &str| world.edit(name, Some(json!({"n": "mine"})));
+        let edits: Vec<NewOp> = names[..2_500].iter().map(|name| op(&mut world, name)).collect();
+        let queued: Vec<Seq> =
+            world.store.queue_many(edits).wait().unwrap().into_iter().map(|queued| queued.seq).collect();
+        let gone = names[..2_500].iter().map(|name| RemoteChange::Tombstone { id: name.as_str().into() });
+        world.store.apply_page(page(gone.collect())).wait().unwrap();
+        world.store.command(queued[2_500 - many..].to_vec(), OpCommand::Discard, at(32)).wait().unwrap();
+        world
+    };
+    let parts = |world: &World| {
+        let (mut from, mut deleted, mut parts) = (Some(0), 0, Vec::new());
+        while let Some(at_row) = from.take() {
+            let part = world.store.bury_vanished(tasks(), at_row, deleted, at(33)).wait().unwrap();
+            (from, deleted) = (part.next, deleted + part.deleted);
+            parts.push((part.deleted, part.stays, part.many));
+        }
+        parts
+    };
+    let world = start(550);
+    assert_eq!(parts(&world), [(50, true, false), (200, false, false), (200, false, false), (100, false, false)]);
+    assert_eq!(world.reader().overview(&[tasks()]).unwrap()[0].records, 5_450);
+    let world = start(700);
+    let found = parts(&world);
+    assert_eq!(found.last(), Some(&(0, false, true)), "{found:?}");
+    assert!(found.iter().map(|(deleted, ..)| deleted).sum::<u64>() <= 600, "{found:?}");
+    // All that is left of a collection is never deleted unasked.
+    let mut world = World::new();
+    world.pull(&[("a", json!(1))]);
+    let seq = world.queue("a", Some(json!(2)));
+    world.store.apply_page(page(vec![RemoteChange::Tombstone { id: "a".into() }])).wait().unwrap();
+    world.store.command(vec![seq], OpCommand::Discard, at(32)).wait().unwrap();
+    assert_eq!(world.bury(33), Buried { many: true, ..Buried::default() });
+}
+
+/// What was asked of a reading comes after the beginning of the next one, which nothing was met by yet.
+#[test]
+fn a_reading_that_was_given_up_deletes_nothing() {
+    let world = World::new();
+    let rows: Vec<String> = (0..500).map(|n| format!("r{n:03}")).collect();
+    world.pull(&rows.iter().map(|name| (name.as_str(), json!(1))).collect::<Vec<_>>());
     world.store.begin_sweep(tasks(), 1).wait().unwrap();
-    world.store.finish_sweep(tasks(), 1, HashSet::new(), at(30)).wait().unwrap();
-    world.store.command(edits[1..].to_vec(), OpCommand::Discard, at(32)).wait().unwrap();
-    let parts: Vec<_> = (0..3).map(|_| world.store.bury_vanished(tasks(), at(33)).wait().unwrap()).collect();
-    assert_eq!(parts.iter().map(|part| part.deleted).collect::<Vec<_>>(), [200, 200, 49]);
-    assert_eq!(parts.iter().map(|part| part.more).collect::<Vec<_>>(), [true, true, false]);
-    assert!(parts[2].stays, "the first has its edit");
-    assert_eq!(world.ids(""), ["r000"]);
+    let page_of = |sweep: i64, names: &[String]| {
+        let mut page = page(names.iter().map(|name| upsert(name, None, &json!(1))).collect());
+        page.sweep = Some(sweep);
+        page
+    };
+    world.store.apply_page(page_of(1, &rows[..499])).wait().unwrap();
+    assert_eq!(world.store.missing(tasks(), 1).wait().unwrap().missing, 1);
+    let other = rusqlite::Connection::open(world.dir.path().join("mirror.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let finish = world.store.finish_sweep(tasks(), 1, HashSet::new(), at(50));
+    let late = world.store.apply_page(page_of(1, &rows[..1]));
+    let begin = world.store.begin_sweep(tasks(), 2);
+    other.execute_batch("COMMIT").unwrap();
+    begin.wait().unwrap();
+    // Whether the first part went before is the writer's business.
+    assert!(finish.wait().unwrap().deleted <= 1);
+    late.wait().unwrap();
+    let missing = world.store.missing(tasks(), 2).wait().unwrap();
+    assert_eq!(missing.missing, missing.rows, "what the other one met does not count");
+    assert_eq!(world.store.missing(tasks(), 1).wait().unwrap().missing, 0);
+    assert_eq!(world.store.finish_sweep(tasks(), 1, HashSet::new(), at(51)).wait().unwrap().deleted, 0);
+    world.store.apply_page(page_of(2, &rows[..499])).wait().unwrap();
+    assert!(world.store.missing(tasks(), 2).wait().unwrap().missing <= 1, "and this one goes on");
 }
 
 #[test]
@@ -1089,7 +1177,7 @@ fn what_was_acknowledged_before_a_reading_began_may_be_missing_in_it_and_what_wa
 #[test]
 fn theirs_is_nothing_where_the_record_vanished_after_the_conflict() {
     let mut world = World::new();
-    world.pull(&[("a", json!({"n": 0}))]);
+    world.pull(&[("a", json!({"n": 0})), ("b", json!(1))]);
     let seq = world.queue("a", Some(json!({"n": 1})));
     world.pull(&[("a", json!({"n": 2}))]);
     let theirs = Some(json!({"n": 2}));
@@ -1097,7 +1185,7 @@ fn theirs_is_nothing_where_the_record_vanished_after_the_conflict() {
     let conflict = Outcome::Conflict { theirs, theirs_revision: None, base, note: None };
     world.store.settle(Settle { seq, joins: Vec::new(), outcome: conflict, at: at(20) }).wait().unwrap();
     world.store.begin_sweep(tasks(), 1).wait().unwrap();
-    world.store.finish_sweep(tasks(), 1, HashSet::new(), at(30)).wait().unwrap();
+    world.store.finish_sweep(tasks(), 1, HashSet::from(["b".into()]), at(30)).wait().unwrap();
     let resolve = Resolve {
         conflict: world.reader().conflicts(false).unwrap()[0].id,
         take: Take::Theirs,
@@ -1108,8 +1196,8 @@ fn theirs_is_nothing_where_the_record_vanished_after_the_conflict() {
         author: String::new(),
     };
     world.store.resolve(resolve).wait().unwrap();
-    assert_eq!(world.store.bury_vanished(tasks(), at(41)).wait().unwrap().deleted, 1);
-    assert_eq!(world.ids(""), Vec::<String>::new());
+    assert_eq!(world.bury(41).deleted, 1);
+    assert_eq!(world.ids(""), ["b"]);
 }
 
 #[test]
@@ -1258,21 +1346,13 @@ fn a_page_twice_is_a_page_once() {
 }
 
 #[test]
-fn what_was_acknowledged_beside_the_first_reading_of_an_empty_collection_is_not_missing() {
-    let world = World::new();
-    acknowledge(&world, "a", Some(json!({"n": 1})), "r1");
-    let missing = |sweep| world.store.missing(tasks(), sweep).wait().unwrap();
-    assert_eq!((missing(1).missing, missing(1).rows), (0, 1));
-    assert_eq!(missing(2).missing, 1, "a later reading that met nothing proves an emptied collection");
-}
-
-#[test]
 fn a_sweep_deletes_only_what_a_whole_walk_did_not_see() {
     let mut world = World::new();
     let names: Vec<String> = (0..600).map(|n| format!("r{n:03}")).collect();
     let rows: Vec<_> = names.iter().map(|name| (name.as_str(), json!({"n": name}))).collect();
     world.pull(&rows);
     world.queue("r001", Some(json!({"n": "mine"})));
+    world.store.begin_sweep(tasks(), 7).wait().unwrap();
     let mut sweep = page(Vec::new());
     sweep.sweep = Some(7);
     sweep.changes = (300..600)

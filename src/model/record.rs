@@ -102,6 +102,8 @@ pub struct Buried {
     pub deleted: u64,
     /// Some are still kept.
     pub stays: bool,
-    /// There may be more to delete.
-    pub more: bool,
+    /// Where to go on: not all were looked through.
+    pub next: Option<i64>,
+    /// They are so many that somebody has to be asked; none was deleted now.
+    pub many: bool,
 }

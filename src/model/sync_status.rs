@@ -46,6 +46,11 @@ impl ConnectivityState {
     }
 }
 
+/// More deletions than may be carried out without asking: up to 25, or a tenth of the collection, and never all of it.
+pub fn is_mass_deletion(missing: u64, rows: u64) -> bool {
+    missing > 0 && (missing > (rows / 10).max(25) || missing >= rows)
+}
+
 /// The facts behind a connectivity state. Every field is something a request of ours proved or met.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
@@ -317,3 +322,18 @@ pub enum GuardAnswer {
 
 /// How long a published status is believed without a leader renewing it.
 pub const STALE_AFTER: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guard_lets_small_deletions_pass_and_stops_an_emptied_collection() {
+        assert!(!is_mass_deletion(0, 0));
+        assert!(!is_mass_deletion(25, 100));
+        assert!(is_mass_deletion(26, 100));
+        assert!(!is_mass_deletion(100, 1_000));
+        assert!(is_mass_deletion(101, 1_000));
+        assert!(is_mass_deletion(3, 3));
+    }
+}

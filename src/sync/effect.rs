@@ -137,6 +137,9 @@ pub enum Effect {
     BuryVanished {
         ticket: Ticket,
         collection: CollectionKey,
+        /// Where to go on, and how many were deleted before that.
+        from: i64,
+        deleted: u64,
         at: Timestamp,
     },
     /// Write a checkpoint alone; no rows were pulled by it. Answer: [`super::Event::PageApplied`].

@@ -89,6 +89,8 @@ pub(super) enum Signal {
     Touch(RecordKey),
     /// It was fetched.
     Seen(RecordKey),
+    /// An op of it may have ended without having been applied.
+    Ended(RecordKey),
     /// A new base of our own making is on its way into the mirror.
     Wrote(Arc<BaseWrite>),
     OutboxChanged,

@@ -9,7 +9,6 @@ use crate::{
     model::{
         ids::Revision,
         op::{OpError, OpKind},
-        record::Base,
         rtdb,
         source::SourceKind,
         time::Timestamp,
@@ -141,16 +140,6 @@ pub(super) fn same(kind: SourceKind, a: Option<&Value>, b: Option<&Value>) -> bo
     merge::same_document(normal_form(kind, a).as_deref(), normal_form(kind, b).as_deref())
 }
 
-/// True where the mirror's base already says what the server was just seen to hold.
-pub(super) fn is_known(kind: SourceKind, base: Option<&Base>, current: Option<&Value>) -> bool {
-    same(kind, base.map(|base| &*base.document), current)
-}
-
-/// Deletions a pull may carry out without asking: up to 25, or a tenth of the collection, and never all of it.
-pub(super) fn is_mass_deletion(missing: u64, rows: u64) -> bool {
-    missing > 0 && (missing > (rows / 10).max(25) || missing >= rows)
-}
-
 /// More than 25, and more than a tenth of the collection.
 pub(super) fn is_many(count: u64, rows: u64) -> bool {
     count > (rows / 10).max(25)
@@ -214,15 +203,5 @@ mod tests {
             read(Answer::Portal(trouble(Link::Shape)), update),
             Meaning::Unknown { broken: Break::Portal(_), .. }
         ));
-    }
-
-    #[test]
-    fn the_guard_lets_small_deletions_pass_and_stops_an_emptied_collection() {
-        assert!(!is_mass_deletion(0, 0));
-        assert!(!is_mass_deletion(25, 100));
-        assert!(is_mass_deletion(26, 100));
-        assert!(!is_mass_deletion(100, 1_000));
-        assert!(is_mass_deletion(101, 1_000));
-        assert!(is_mass_deletion(3, 3));
     }
 }

@@ -133,6 +133,15 @@ struct Job {
     shadowed: bool,
 }
 
+/// Who says what the server holds of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// What the mirror had when the outbox was read.
+    ByMirror,
+    /// An answer of just now.
+    ByServer,
+}
+
 enum Stage {
     WantsFetch,
     Fetching(Ticket),

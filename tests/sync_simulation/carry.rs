@@ -129,10 +129,13 @@ impl World<'_> {
                 }
                 return;
             }
-            Effect::BuryVanished { ticket, collection, at } => {
+            Effect::BuryVanished { ticket, collection, from, deleted, at } => {
                 let pending = self.clients[client].disk.pending_count();
-                let result = self.clients[client].disk.store().bury_vanished(collection.clone(), at).wait();
+                let rows = self.clients[client].disk.rows(&collection);
+                let asked = self.clients[client].disk.store().bury_vanished(collection.clone(), from, deleted, at);
+                let result = asked.wait();
                 self.note(client, || format!("buries what vanished: {result:?}"));
+                self.check_deletion(client, rows, result.as_ref().map_or(0, |buried| buried.deleted));
                 self.check_page(client, pending);
                 Event::Buried { ticket, collection, result: result.map_err(|error| error.to_string()) }
             }

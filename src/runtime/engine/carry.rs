@@ -108,12 +108,12 @@ impl Leader {
                 let reply = self.store.begin_sweep(collection, sweep);
                 tokio::spawn(async move {
                     if let Err(error) = reply.await {
-                        tracing::warn!("a sweep begins with its first page: {error}");
+                        tracing::warn!("a sweep will not find what is gone: {error}");
                     }
                 });
             }
-            Effect::BuryVanished { ticket, collection, at } => {
-                let reply = self.store.bury_vanished(collection.clone(), at);
+            Effect::BuryVanished { ticket, collection, from, deleted, at } => {
+                let reply = self.store.bury_vanished(collection.clone(), from, deleted, at);
                 self.spawn(async move { Event::Buried { ticket, collection, result: reply.await.map_err(words) } });
             }
             Effect::ReadMissing { ticket, collection, sweep } => {

@@ -50,16 +50,17 @@ enum Wrote {
 pub(in crate::store) fn apply(mirror: &Mirror, page: &PullPage, newer: &HashSet<RecordId>) -> Result<Applied> {
     let collection = mirror.collection(&page.collection)?;
     let watch = mirror.watch(&page.collection)?;
-    if let Some(sweep) = page.sweep {
-        sweeps::begin_at_last(mirror, collection, sweep)?;
-    }
+    let sweep = match page.sweep {
+        Some(sweep) if sweeps::is_current(mirror, collection, sweep)? => Some(sweep),
+        _ => None,
+    };
     let mut applied = Applied { changed: Some(Vec::new()), ..Applied::default() };
     let mut doomed = Vec::new();
     for change in &page.changes {
         let (RemoteChange::Upsert(RemoteRecord { id, .. }) | RemoteChange::Tombstone { id }) = change;
         if newer.contains(id) {
             applied.unchanged += 1;
-            if let Some(sweep) = page.sweep {
+            if let Some(sweep) = sweep {
                 sweeps::see(mirror, collection, sweep, &keys::of(id))?;
             }
             continue;
@@ -73,14 +74,14 @@ pub(in crate::store) fn apply(mirror: &Mirror, page: &PullPage, newer: &HashSet<
                     Wrote::Updated => applied.updated += 1,
                     Wrote::Unchanged => {
                         applied.unchanged += 1;
-                        if let Some(sweep) = page.sweep {
+                        if let Some(sweep) = sweep {
                             sweeps::see(mirror, collection, sweep, &key)?;
                         }
                         continue;
                     }
                     Wrote::Held => {
                         applied.held.push(record.clone());
-                        if let Some(sweep) = page.sweep {
+                        if let Some(sweep) = sweep {
                             sweeps::see(mirror, collection, sweep, &key)?;
                         }
                         continue;
@@ -155,6 +156,7 @@ fn upsert(
     }
     let set_back = stamps.filter(|stamps| stamps.went_back(&row.body, &record.text));
     if set_back.is_some_and(|stamps| stamps.hold) {
+        mirror.found(row.change)?;
         return Ok(Wrote::Held);
     }
     mirror.remove(row.change)?;

@@ -11,6 +11,7 @@ use crate::{
     model::{
         ids::{CollectionKey, RecordId},
         record::Buried,
+        sync_status::is_mass_deletion,
         time::Timestamp,
     },
     store::{
@@ -22,6 +23,10 @@ use crate::{
         },
     },
 };
+
+/// Rows that vanished one transaction looks through, and deletes at most.
+const LOOKED: usize = 2_000;
+const BURIED: usize = 200;
 
 const UNSEEN: &str = "FROM records r WHERE r.collection = ?1 AND r.change <= ?3 AND r.key > ?4 AND NOT EXISTS \
      (SELECT 1 FROM seen s WHERE s.collection = ?1 AND s.sweep = ?2 AND s.key = r.key)";
@@ -39,12 +44,9 @@ pub(in crate::store) fn begin(mirror: &Mirror, collection: i64, sweep: i64) -> R
     Ok(())
 }
 
-/// Where it was not noted that a sweep begins, it begins with its first page.
-pub(in crate::store) fn begin_at_last(mirror: &Mirror, collection: i64, sweep: i64) -> Result<()> {
-    match after(mirror, collection, sweep)? {
-        Some(_) => Ok(()),
-        None => begin(mirror, collection, sweep),
-    }
+/// False for one that was given up since, or whose beginning could not be noted: what it met and missed proves nothing.
+pub(in crate::store) fn is_current(mirror: &Mirror, collection: i64, sweep: i64) -> Result<bool> {
+    Ok(after(mirror, collection, sweep)?.is_some())
 }
 
 pub(in crate::store) fn see(mirror: &Mirror, collection: i64, sweep: i64, key: &[u8]) -> Result<()> {
@@ -77,14 +79,9 @@ fn after(mirror: &Mirror, collection: i64, sweep: i64) -> Result<Option<i64>> {
 
 pub(in crate::store) fn missing(mirror: &Mirror, key: &CollectionKey, sweep: i64) -> Result<Missing> {
     let collection = mirror.collection(key)?;
-    let rows: i64 =
-        mirror.connection.query_row("SELECT rows FROM collections WHERE id = ?1", [collection], |row| row.get(0))?;
-    let after = match after(mirror, collection, sweep)? {
-        Some(after) => after,
-        // The first sweep there ever was met no row: what is here was acknowledged since it began.
-        None if sweep <= 1 => return Ok(Missing { rows: unsigned(rows), ..Missing::default() }),
-        // A sweep of an emptied collection has no page with rows and saw nothing: everything is missing.
-        None => i64::MAX,
+    let rows = rows_of(mirror, collection)?;
+    let Some(after) = after(mirror, collection, sweep)? else {
+        return Ok(Missing { rows: unsigned(rows), ..Missing::default() });
     };
     let parameters = (collection, sweep, after, &[][..] as &[u8]);
     let missing: i64 =
@@ -110,7 +107,9 @@ pub(in crate::store) fn finish_part(
 ) -> Result<(Applied, Option<Vec<u8>>)> {
     let collection = mirror.collection(key)?;
     let watch = mirror.watch(key)?;
-    let after = after(mirror, collection, sweep)?.unwrap_or(i64::MAX);
+    let mut applied = Applied { changed: Some(Vec::new()), ..Applied::default() };
+    // Asked for before another sweep began: what that one is to see is not known yet.
+    let Some(after) = after(mirror, collection, sweep)? else { return Ok((applied, None)) };
     let mut select = mirror.connection.prepare_cached(&format!(
         "SELECT r.change, r.key, r.id, r.revision, r.body {UNSEEN} ORDER BY r.key LIMIT {limit}"
     ))?;
@@ -121,10 +120,10 @@ pub(in crate::store) fn finish_part(
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     let next = (rows.len() == limit).then(|| rows.last().map(|(_, key, _)| key.clone())).flatten();
-    let mut applied = Applied { changed: Some(Vec::new()), ..Applied::default() };
     let mut doomed = Vec::new();
     for (change, row_key, burial) in rows {
         if keep.contains(&burial.id) {
+            mirror.found(change)?;
             continue;
         }
         if watch.protects(&row_key)? {
@@ -149,41 +148,52 @@ pub(in crate::store) fn finish_part(
     Ok((applied, next))
 }
 
-/// Deletes rows that are gone on the server and whose ops are not pending any more, `limit` at most.
+/// Looks through rows that vanished behind `after`, `LOOKED` at most, and deletes those whose ops are not pending any more.
+/// `deleted` were so in parts before; as soon as they are more than may be deleted unasked, none of this part is.
 pub(in crate::store) fn bury_vanished(
     mirror: &Mirror,
     key: &CollectionKey,
-    limit: usize,
+    after: i64,
+    deleted: u64,
     at: Timestamp,
 ) -> Result<Buried> {
-    let mut select = mirror.connection.prepare_cached(
-        "SELECT r.change, r.key, r.id, r.revision, r.body FROM vanished v JOIN records r ON r.change = v.change \
-         WHERE r.collection = ?1 ORDER BY v.change",
-    )?;
     let collection = mirror.collection(key)?;
     let watch = mirror.watch(key)?;
+    let mut select = mirror.connection.prepare_cached(
+        "SELECT r.change, r.key, r.id, r.revision, r.body FROM vanished v JOIN records r ON r.change = v.change \
+         WHERE v.change > ?2 AND r.collection = ?1 ORDER BY v.change",
+    )?;
     let mut buried = Buried::default();
+    let (mut looked, mut last) = (0, after);
     let mut doomed = Vec::new();
-    let mut rows = select.query([collection])?;
+    let mut rows = select.query((collection, after))?;
     while let Some(row) = rows.next()? {
+        if looked == LOOKED || doomed.len() == BURIED {
+            buried.next = Some(last);
+            break;
+        }
+        (looked, last) = (looked + 1, row.get(0)?);
         if watch.protects(&row.get::<_, Vec<u8>>(1)?)? {
             buried.stays = true;
             continue;
         }
-        if doomed.len() == limit {
-            buried.more = true;
-            break;
-        }
         let burial = Burial { id: RecordId(row.get(2)?), revision: row.get(3)?, body: row.get(4)?, gone: true };
-        doomed.push((row.get::<_, i64>(0)?, burial));
+        doomed.push((last, burial));
     }
     drop(rows);
-    for (change, _) in &doomed {
-        mirror.remove(*change)?;
+    let (changes, bodies): (Vec<i64>, Vec<Burial>) = doomed.into_iter().unzip();
+    let (count, here) = (bodies.len() as u64, unsigned(rows_of(mirror, collection)?));
+    if is_mass_deletion(deleted + count, here + deleted) {
+        return Ok(Buried { many: true, ..Buried::default() });
     }
-    let bodies: Vec<Burial> = doomed.into_iter().map(|(_, burial)| burial).collect();
+    changes.into_iter().try_for_each(|change| mirror.remove(change))?;
     // Durable in the vault before this transaction commits.
     pages::bury_all(mirror, key, &bodies, at)?;
-    mirror.count(collection, -i64::try_from(bodies.len()).unwrap_or(0))?;
-    Ok(Buried { deleted: bodies.len() as u64, ..buried })
+    mirror.count(collection, -i64::try_from(count).unwrap_or(0))?;
+    Ok(Buried { deleted: count, ..buried })
+}
+
+fn rows_of(mirror: &Mirror, collection: i64) -> Result<i64> {
+    let mut select = mirror.connection.prepare_cached("SELECT rows FROM collections WHERE id = ?1")?;
+    Ok(select.query_row([collection], |row| row.get(0))?)
 }

@@ -47,11 +47,12 @@ impl Store {
         })
     }
 
-    /// Deletes rows that are gone on the server and were kept for ops that are not pending any more, 200 at most; every
-    /// deleted body goes to the vault first.
-    pub fn bury_vanished(&self, collection: CollectionKey, at: Timestamp) -> Reply<Buried> {
-        let manner = Manner { rows: PART, intent: "deleting what is gone on the server", ..FULL_ENGINE };
-        self.ask_mirror(manner, move |mirror| sweeps::bury_vanished(mirror, &collection, PART, at))
+    /// Deletes rows that are gone on the server and were kept for ops that are not pending any more: a part of them, from
+    /// [`Buried::next`] on, of which `deleted` are by now. Every deleted body goes to the vault first.
+    pub fn bury_vanished(&self, collection: CollectionKey, from: i64, deleted: u64, at: Timestamp) -> Reply<Buried> {
+        let manner =
+            Manner { lane: Lane::Bulk, rows: PART, intent: "deleting what is gone on the server", ..FULL_USER };
+        self.ask_mirror(manner, move |mirror| sweeps::bury_vanished(mirror, &collection, from, deleted, at))
     }
 
     /// What the sweep did not see. Deletes nothing.

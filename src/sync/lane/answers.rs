@@ -36,10 +36,7 @@ impl Lane {
                 self.push.pushed(cx, ticket, &record, answer, &exchange);
             }
             Event::BaseStored { ticket, record, result } => self.push.base_stored(cx, ticket, &record, result),
-            Event::Settled { ticket, record, result } => {
-                self.push.settled(cx, ticket, &record, result);
-                self.with_pull(&record.collection, |pull, _| pull.ops_ended());
-            }
+            Event::Settled { ticket, record, result } => self.push.settled(cx, ticket, &record, result),
             Event::Fetched { ticket, record, result, exchange } => {
                 let asked = self.pull_mut(&record.collection);
                 if !asked.is_some_and(|pull| pull.fetched(cx, ticket, result.clone(), &exchange)) {
@@ -243,6 +240,7 @@ impl Lane {
                     }
                 }
                 Signal::Seen(record) => self.push.record_seen(cx, &record),
+                Signal::Ended(record) => self.with_pull(&record.collection, |pull, _| pull.ops_ended()),
                 Signal::Wrote(base) => {
                     if let Some(pull) = self.pull_mut(&base.record.collection) {
                         pull.note_own_write(&base.record, base.document.as_ref(), cx.at.mono);

@@ -24,7 +24,7 @@ use crate::{
     model::{
         activity::Severity,
         ids::RecordId,
-        sync_status::{GuardFound, GuardReason, Verified},
+        sync_status::{GuardFound, GuardReason, Verified, is_mass_deletion},
         time::At,
         window::{KeyWindow, WindowDifference, WindowSize},
         wire::{Exchange, ReadError},
@@ -310,7 +310,7 @@ impl Pull {
         let Some(auditing) = &mut self.checkpoint.auditing else { return false };
         auditing.older += found.older_count;
         let (gone, older) = (auditing.found.extra + found.extra_count, auditing.older);
-        let (reason, text, affected, sample) = if policy::is_mass_deletion(gone, found.rows) {
+        let (reason, text, affected, sample) = if is_mass_deletion(gone, found.rows) {
             let text = policy::guard_text(&self.key.to_string(), gone, found.rows);
             (GuardReason::MassDeletion, text, gone, &found.extra)
         } else if policy::is_many(older, found.rows) {

@@ -7,6 +7,7 @@ use std::{collections::VecDeque, time::Duration};
 use super::{Checkpoint, Heard, MAX_INCOMING, Mode, Pull, Stage};
 use crate::{
     model::{
+        sync_status::is_mass_deletion,
         time::Timestamp,
         wire::{Exchange, ReadError, RemoteChange, RemoteRecord},
     },
@@ -15,7 +16,6 @@ use crate::{
         effect::{Effect, Ticket},
         event::FeedNews,
         lane::{Cx, Signal},
-        policy,
         push::Push,
     },
 };
@@ -80,7 +80,9 @@ impl Pull {
         let ticket = cx.ticket();
         self.reading_since = Some(cx.at.mono);
         if since.is_none() {
-            self.begin_whole(cx, self.checkpoint.sweep + 1);
+            self.begin_whole(cx);
+            // Places a sweep by windows had reached mean nothing to it.
+            self.checkpoint.after = None;
         }
         cx.out.push(Effect::OpenFeed { ticket, collection: self.key.clone(), since: since.clone() });
         self.stage = Stage::Feed(Feed {
@@ -170,13 +172,12 @@ impl Pull {
     }
 
     fn take_snapshot(&mut self, cx: &mut Cx<'_>, records: Vec<RemoteRecord>) {
-        let number = self.checkpoint.sweep + 1;
         if self.is_followed() {
-            self.begin_whole(cx, number);
+            self.begin_whole(cx);
         }
+        let number = self.checkpoint.sweep;
         let Stage::Feed(feed) = &mut self.stage else { return };
         feed.live = false;
-        self.checkpoint.sweep = number;
         (self.shown.done, self.shown.total) = (0, Some(records.len() as u64));
         self.rate.reset();
         let size = self.settings.page_size.max(1);
@@ -196,7 +197,7 @@ impl Pull {
     /// Live changes: our own echoes are dropped, what may be older than our own write is looked up.
     fn take_changes(&mut self, cx: &mut Cx<'_>, changes: Vec<RemoteChange>, push: &Push) {
         let gone = changes.iter().filter(|change| matches!(change, RemoteChange::Tombstone { .. })).count() as u64;
-        if gone > 25 && policy::is_mass_deletion(gone, self.rows) {
+        if gone > 25 && is_mass_deletion(gone, self.rows) {
             // One event that deletes so much is judged as a whole: the next snapshot meets the guard.
             return self.restart(cx, None);
         }

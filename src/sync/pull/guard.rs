@@ -18,7 +18,7 @@ use crate::{
     model::{
         activity::Severity,
         numbers,
-        sync_status::{GuardAnswer, GuardFound, GuardReason, STOPPED_HINT},
+        sync_status::{GuardAnswer, GuardFound, GuardReason, STOPPED_HINT, is_mass_deletion},
     },
     sync::{
         effect::{Effect, Ticket},
@@ -140,7 +140,7 @@ impl Pull {
         // What was sent meanwhile may be missing in what was read before.
         let own = self.written_meanwhile().count() as u64;
         let accepted = self.checkpoint.accepted.is_some_and(|accepted| found.missing <= accepted + own);
-        if accepted || !policy::is_mass_deletion(found.missing, found.rows) {
+        if accepted || !is_mass_deletion(found.missing, found.rows) {
             return true;
         }
         let found = GuardFound {

@@ -97,6 +97,8 @@ pub(super) struct Pull {
     /// Where the collection is pulled from now.
     origin: Origin,
     echoes: Echoes,
+    /// The number of the last whole reading that began in this run.
+    last_sweep: i64,
     /// Since when some reading of the collection is open.
     reading_since: Option<Duration>,
     /// What the reading that goes on left out because its stamp went back.
@@ -157,6 +159,7 @@ impl Pull {
             noting: None,
             origin,
             echoes: Echoes::default(),
+            last_sweep: 0,
             reading_since: None,
             held: Held::default(),
             vanished: Vanished::default(),
@@ -210,7 +213,7 @@ impl Pull {
         };
         let recount = self.recount_at.filter(|_| self.can_recount());
         let by_network = [next, recount].into_iter().flatten().filter(|_| is_open);
-        by_network.chain(self.vanished.wake_at()).min()
+        by_network.chain(self.vanished.wake_at().filter(|_| self.may_bury())).min()
     }
 
     /// As published.

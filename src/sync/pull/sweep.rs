@@ -114,13 +114,12 @@ impl Pull {
     pub(super) fn begin_sweep(&mut self, cx: &mut Cx<'_>, resumed: bool) {
         let resumed = resumed && self.has_all_held();
         if !resumed {
-            self.checkpoint.sweep += 1;
+            self.begin_whole(cx);
             self.checkpoint.after = None;
             self.checkpoint.done = 0;
             self.forget_held();
             self.checkpoint.total = self.shown.total;
             self.shown.done = 0;
-            self.begin_whole(cx, self.checkpoint.sweep);
         }
         self.rate.reset();
         self.reading_since = Some(cx.at.mono);
@@ -138,9 +137,13 @@ impl Pull {
         self.continue_sweep(cx);
     }
 
-    /// Said before anything is asked for: what is acknowledged from now on is met by the reading as well.
-    pub(super) fn begin_whole(&self, cx: &mut Cx<'_>, sweep: i64) {
-        cx.out.push(Effect::BeginSweep { collection: self.key.clone(), sweep });
+    /// A reading of everything begins, under a number no other has. Said before anything is asked for: what is
+    /// acknowledged from now on is met by the reading as well.
+    pub(super) fn begin_whole(&mut self, cx: &mut Cx<'_>) {
+        // One that was broken off before its first page has left no trace on disk, but pages of it may be on their way.
+        self.last_sweep = self.last_sweep.max(self.checkpoint.sweep) + 1;
+        self.checkpoint.sweep = self.last_sweep;
+        cx.out.push(Effect::BeginSweep { collection: self.key.clone(), sweep: self.last_sweep });
     }
 
     pub(super) fn continue_sweep(&mut self, cx: &mut Cx<'_>) {

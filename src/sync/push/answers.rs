@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
-use super::{MAX_REBASES, Push, Stage, Wait, op_backoff};
+use super::{MAX_REBASES, Push, Stage, Told, Wait, op_backoff};
 use crate::{
     merge,
     model::{
@@ -83,7 +83,7 @@ impl Push {
             }
             Meaning::Moved { current, revision } => {
                 cx.signals.push(Signal::Good(exchange.clone()));
-                self.judge(cx, record, current, revision);
+                self.judge(cx, record, current, revision, Told::ByServer);
             }
             Meaning::Gone if request.kind == OpKind::Delete => {
                 cx.signals.push(Signal::Good(exchange.clone()));
@@ -91,7 +91,7 @@ impl Push {
             }
             Meaning::Gone => {
                 cx.signals.push(Signal::Good(exchange.clone()));
-                self.judge(cx, record, None, None);
+                self.judge(cx, record, None, None, Told::ByServer);
             }
             Meaning::Refused { error } => self.refused(cx, record, request.kind, error, exchange),
             Meaning::NotApplied { broken, after, counts, error } => {
@@ -165,6 +165,7 @@ impl Push {
         record: &RecordKey,
         theirs: Option<Value>,
         revision: Option<Revision>,
+        told: Told,
     ) {
         let Some(job) = self.jobs.get(record) else { return };
         let Some(head) = job.ops.first() else { return self.drop_job(record) };
@@ -208,11 +209,6 @@ impl Push {
         if doubted {
             self.guard(cx, record);
         }
-        let known = self.jobs.get(record).is_some_and(|job| {
-            // An answer that names no version leaves it unknown: the one that was just refused would be refused for ever.
-            policy::is_known(self.kind, job.base.as_ref(), theirs.as_ref())
-                && job.base.as_ref().is_none_or(|base| base.revision == revision)
-        });
         let document = policy::normal(self.kind, theirs.as_ref());
         let is_deleter =
             self.jobs.get(record).and_then(|job| job.ops.first()).is_some_and(|op| op.kind == OpKind::Delete);
@@ -221,7 +217,8 @@ impl Push {
         let base = BaseWrite { record: record.clone(), document, revision, found, at: cx.at.wall };
         let joins = self.jobs.get_mut(record).map(|job| std::mem::take(&mut job.joins)).unwrap_or_default();
         let settle = SettleOp { joins, ..SettleOp::of(seq, outcome, cx.at.wall) };
-        self.finish(cx, record, (!known).then(|| Arc::new(base)), vec![settle]);
+        // Where the server says what the mirror has, that is written too: the mirror may have heard that it is gone.
+        self.finish(cx, record, (told == Told::ByServer).then(|| Arc::new(base)), vec![settle]);
     }
 
     /// A person is asked.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 
-use super::{AHEAD, BEHIND, Job, Loading, Push, Stage, retry_after};
+use super::{AHEAD, BEHIND, Job, Loading, Push, Stage, Told, retry_after};
 use crate::{
     model::{
         activity::Severity,
@@ -166,12 +166,12 @@ impl Push {
         match next {
             // Stays `WantsFetch`.
             Next::Lookup(_) => {}
-            next => self.go_on(cx, &record, next),
+            next => self.go_on(cx, &record, next, Told::ByMirror),
         }
     }
 
     /// Does what was found to be next.
-    pub(super) fn go_on(&mut self, cx: &mut Cx<'_>, record: &RecordKey, next: Next) {
+    pub(super) fn go_on(&mut self, cx: &mut Cx<'_>, record: &RecordKey, next: Next, told: Told) {
         let Some(head) = self.jobs.get(record).and_then(|job| job.ops.first()) else { return self.drop_job(record) };
         match next {
             Next::Drop { ops } => {
@@ -188,7 +188,7 @@ impl Push {
             }
             Next::Moved { there, revision, .. } => {
                 self.join(record);
-                self.judge(cx, record, there, revision);
+                self.judge(cx, record, there, revision, told);
             }
             Next::Unversioned => {
                 let message = "the server gives no version of the record: it cannot be changed safely".to_owned();
@@ -288,7 +288,7 @@ impl Push {
     ) {
         let Some(job) = self.jobs.get(record) else { return };
         match plan::after_lookup(self.kind, &self.settling(record).rules, &job.ops, current, revision) {
-            Some(next) => self.go_on(cx, record, next),
+            Some(next) => self.go_on(cx, record, next, Told::ByServer),
             None => self.drop_job(record),
         }
     }

@@ -143,6 +143,11 @@ impl Push {
         match result {
             Ok(()) => {
                 self.store_failures = 0;
+                let stay =
+                    |settle: &SettleOp| matches!(settle.outcome, Outcome::InDoubt { .. } | Outcome::Queued { .. });
+                if !settles.iter().all(|settle| settle.outcome == Outcome::Acked || stay(settle)) {
+                    cx.signals.push(Signal::Ended(record.clone()));
+                }
                 let more = job.ops.len() > settles.len();
                 let again = settles
                     .iter()

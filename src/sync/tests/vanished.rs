@@ -38,9 +38,16 @@ fn followed() -> (Script, Ticket) {
     (script, feed)
 }
 
+/// Its checkpoint says that it was read as a whole.
+fn begun() -> Script {
+    let mut script = Script::new(PullMode::Stream, settings());
+    script.checkpoint(Some(&json!({"phase": "complete", "sweep": 1, "mode": "stream", "whole": true}).to_string()));
+    script
+}
+
 #[test]
 fn what_an_earlier_run_left_is_looked_through_at_the_start_without_a_network_and_then_no_more() {
-    let mut script = Script::new(PullMode::Stream, settings());
+    let mut script = begun();
     assert!(script.bury(Buried::default()));
     for _ in 0..3 {
         script.pass(5);
@@ -52,31 +59,54 @@ fn what_an_earlier_run_left_is_looked_through_at_the_start_without_a_network_and
 #[test]
 fn rows_that_vanished_are_looked_through_when_edits_may_have_ended_and_not_all_the_time() {
     let (mut script, feed) = followed();
+    let stays = Buried { stays: true, ..Buried::default() };
     assert!(script.bury(Buried::default()));
     script.pass(5);
     script.news(feed, Ok(FeedNews::Changes(vec![RemoteChange::Tombstone { id: "a".into() }])));
     script.applied_beside_a_vanished_row();
     // The edit may have ended before the mark was there.
-    assert!(script.bury(Buried { stays: true, ..Buried::default() }));
+    assert!(script.bury(stays));
     script.pass(60);
     assert!(!script.bury(Buried::default()), "nobody touched the outbox");
     script.tell(Event::JournalMoved);
-    assert!(script.bury(Buried { stays: true, ..Buried::default() }));
+    assert!(script.bury(stays));
     for _ in 0..3 {
         script.tell(Event::JournalMoved);
-        assert!(!script.bury(Buried::default()), "it was looked through in this second");
+        assert!(!script.bury(Buried::default()), "they were looked through in this second");
     }
     script.pass(1);
-    assert!(script.bury(Buried { deleted: 200, more: true, ..Buried::default() }), "by a timer");
-    assert!(script.bury(Buried { deleted: 1, ..Buried::default() }), "the rest at once");
+    assert!(script.bury(Buried { deleted: 20, next: Some(7), ..stays }), "by a timer");
+    let goes_on = |effect: &Effect| matches!(effect, Effect::BuryVanished { from: 7, deleted: 20, .. });
+    assert!(script.asked.iter().any(goes_on), "the rest at once");
+    assert!(script.bury(Buried { deleted: 1, ..Buried::default() }));
+    script.pass(5);
+    script.tell(Event::JournalMoved);
+    assert!(script.bury(Buried::default()), "one was kept in the first part");
     script.pass(5);
     script.tell(Event::JournalMoved);
     assert!(!script.bury(Buried::default()), "none is left");
 }
 
 #[test]
+fn a_mirror_that_is_slow_to_answer_is_not_asked_all_the_time() {
+    let mut script = begun();
+    let ticket = script.take_ticket(|effect| match effect {
+        Effect::BuryVanished { ticket, .. } => Some(*ticket),
+        _ => None,
+    });
+    script.pass(3);
+    let result = Ok(Buried { stays: true, ..Buried::default() });
+    script.tell(Event::Buried { ticket, collection: collection(), result });
+    script.tell(Event::JournalMoved);
+    script.pass(29);
+    assert!(!script.bury(Buried::default()));
+    script.pass(1);
+    assert!(script.bury(Buried::default()));
+}
+
+#[test]
 fn where_the_mirror_cannot_be_written_it_is_asked_again() {
-    let mut script = Script::new(PullMode::Stream, settings());
+    let mut script = begun();
     let ticket = script.take_ticket(|effect| match effect {
         Effect::BuryVanished { ticket, .. } => Some(*ticket),
         _ => None,
@@ -85,6 +115,90 @@ fn where_the_mirror_cannot_be_written_it_is_asked_again() {
     assert!(!script.bury(Buried::default()), "not at once");
     script.pass(1);
     assert!(script.bury(Buried::default()));
+}
+
+/// A reading asks a person before it deletes so many.
+#[test]
+fn of_very_many_that_vanished_a_reading_is_made_instead() {
+    let many = Buried { many: true, ..Buried::default() };
+    let (mut script, _) = followed();
+    assert!(script.bury(many));
+    script.checkpoint(Some(&json!({"phase": "complete", "sweep": 1, "mode": "stream", "whole": true}).to_string()));
+    script.feed();
+    script.pass(5);
+    script.tell(Event::JournalMoved);
+    assert!(!script.bury(many), "the reading knows");
+
+    let mut script = Script::online(PullMode::Windows);
+    let swept =
+        json!({"phase": "complete", "sweep": 1, "mode": "windows", "whole": true, "swept_at": script.at().wall.0});
+    script.checkpoint(Some(&swept.to_string()));
+    let counts = |effect: &Effect| matches!(effect, Effect::ReadKeys { .. }).then_some(());
+    assert!(script.take(counts).is_none(), "it was read a moment ago");
+    assert!(script.bury(many));
+    script.pass(0);
+    assert!(script.take(counts).is_some());
+
+    let mut script = Script::online(PullMode::Delta);
+    let swept = json!({"phase": "complete", "sweep": 1, "mode": "delta", "whole": true, "since": "1700000000000",
+        "swept_at": script.at().wall.0});
+    script.checkpoint(Some(&swept.to_string()));
+    let delta = |effect: &Effect| match effect {
+        Effect::ReadDelta { ticket, .. } => Some(*ticket),
+        _ => None,
+    };
+    script.read(delta, Vec::new(), None);
+    script.applied();
+    let feed = script.feed();
+    script.news(feed, Ok(FeedNews::Changes(Vec::new())));
+    assert!(script.take(counts).is_none());
+    assert!(script.bury(many));
+    script.pass(0);
+    assert!(script.take(counts).is_some());
+}
+
+/// Whether they are to be deleted here is what is asked.
+#[test]
+fn nothing_is_deleted_of_a_collection_that_asks_or_is_to_be_left_as_it_is() {
+    let stopped =
+        json!({"reason": "mass_deletion", "text": "gone", "affected": 30, "rows": 40, "sample": [], "since": 0});
+    for state in [json!({"phase": "complete", "stopped": stopped}), json!({"phase": "detached"})] {
+        let mut script = Script::new(PullMode::Stream, settings());
+        let mut checkpoint = json!({"sweep": 1, "mode": "stream", "whole": true});
+        checkpoint.as_object_mut().unwrap().extend(state.as_object().unwrap().clone());
+        script.checkpoint(Some(&checkpoint.to_string()));
+        script.pass(5);
+        script.tell(Event::JournalMoved);
+        assert!(!script.bury(Buried::default()), "{state}");
+        assert!(script.machine.wake_at().is_none_or(|at| at > script.at().mono), "{state}: woken for nothing");
+        let answer = if state["phase"] == "detached" { GuardAnswer::Attach } else { GuardAnswer::Accept };
+        script.tell(Event::Request(SyncRequest::AnswerGuard { collection: collection(), answer }));
+        assert!(script.bury(Buried::default()), "{state}");
+    }
+}
+
+/// The pages of a reading that was broken off may still be on their way.
+#[test]
+fn no_two_readings_have_one_number() {
+    let mut script = Script::online(PullMode::Stream);
+    script.checkpoint(None);
+    let number = |script: &mut Script| {
+        let begins = script.take(|effect| match effect {
+            Effect::BeginSweep { sweep, .. } => Some(*sweep),
+            _ => None,
+        });
+        begins.expect("a reading")
+    };
+    let mut numbers = vec![number(&mut script)];
+    for _ in 0..3 {
+        for paused in [SyncRequest::Pause { source: None }, SyncRequest::Resume { source: None }] {
+            script.tell(Event::Request(paused));
+        }
+        script.probe(Ok(()));
+        script.checkpoint(None);
+        numbers.push(number(&mut script));
+    }
+    assert_eq!(numbers, [1, 2, 3, 4]);
 }
 
 /// What is acknowledged between the beginning of a reading and its first page was written after it began.

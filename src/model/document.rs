@@ -17,7 +17,8 @@ use crate::model::{
 /// first: a megabyte of text may be ten of values, and most of a record's readers show a screen of it, or compare it
 /// with what they have.
 ///
-/// **Invariant:** a text is kept only where it is known to be a value ([`Document::read`]).
+/// **Invariant:** a text is kept only where it is known to be a value ([`Document::read`]), or was one when we wrote it
+/// ([`Document::trust`]).
 #[derive(Debug, Clone)]
 pub struct Document(Arc<Inner>);
 
@@ -28,6 +29,9 @@ struct Inner {
     value: OnceLock<Value>,
     /// The raw names and the values of its members, as places in the text.
     top: OnceLock<Vec<(Span, Span)>>,
+    /// Of a text that was trusted and is looked at: whether it is a value.
+    sound: OnceLock<bool>,
+    trusted: bool,
 }
 
 /// Texts up to this many bytes are parsed at once.
@@ -39,11 +43,21 @@ const DEEP: usize = 100;
 impl Document {
     /// A document as it lies in a file; `None` where it is none. Its text is looked at once, and kept as it is.
     pub fn read(text: String) -> Option<Self> {
-        // Half of a surrogate pair is a sound text and no value.
-        let top = (text.len() > SMALL && !text.contains("\\u")).then(|| shallow(&text)).flatten();
-        let value = if top.is_some() { None } else { Some(serde_json::from_str::<Value>(&text).ok()?) };
-        let (top, value) = (top.map_or_else(OnceLock::new, Into::into), value.map_or_else(OnceLock::new, Into::into));
-        Some(Self(Arc::new(Inner { text: text.into(), value, top })))
+        let inner = Inner { text: text.into(), ..Inner::default() };
+        inner.look().then(|| Self(Arc::new(inner)))
+    }
+
+    /// A text of ours that was a value when it was written. A large one is not looked at before somebody does: what was
+    /// damaged since is null, and [`Document::is_sound`] tells.
+    pub fn trust(text: String) -> Option<Self> {
+        match text.len() > SMALL {
+            true => Some(Self(Arc::new(Inner { text: text.into(), trusted: true, ..Inner::default() }))),
+            false => Self::read(text),
+        }
+    }
+
+    pub fn is_sound(&self) -> bool {
+        !self.0.trusted || *self.0.sound.get_or_init(|| self.0.look())
     }
 
     /// As JSON: what it was read from, or the value written out.
@@ -83,23 +97,59 @@ impl Document {
     }
 }
 
+impl Inner {
+    /// Whether the text is a value; notes what it finds of it.
+    fn look(&self) -> bool {
+        let Some(text) = self.text.get() else { return true };
+        // Half of a surrogate pair is a sound text and no value.
+        if text.len() > SMALL
+            && !text.contains("\\u")
+            && let Some(top) = shallow(text)
+        {
+            let _ = self.top.set(top);
+            return true;
+        }
+        match serde_json::from_str(text) {
+            Ok(value) => {
+                let _ = self.value.set(value);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+}
+
 /// Reads documents, and gives the last large one again where its text comes again while somebody has it: a record and the
 /// base of its draft are mostly one text.
 #[derive(Debug, Default)]
 pub struct Documents(Mutex<Weak<Inner>>);
 
 impl Documents {
-    /// As [`Document::read`].
+    /// As [`Document::read`]. What is trusted as another one's text is trusted here too.
     pub fn read(&self, text: &str) -> Option<Document> {
+        self.known_or(text, Document::read)
+    }
+
+    /// As [`Document::trust`].
+    pub fn trust(&self, text: &str) -> Option<Document> {
+        self.known_or(text, Document::trust)
+    }
+
+    /// The last large document, where this is its text.
+    pub fn known(&self, text: &[u8]) -> Option<Document> {
+        let last = || self.0.lock().unwrap_or_else(PoisonError::into_inner).upgrade().map(Document);
+        (text.len() > SMALL).then(last).flatten().filter(|known| known.text().as_bytes() == text)
+    }
+
+    fn known_or(&self, text: &str, read: fn(String) -> Option<Document>) -> Option<Document> {
         if text.len() <= SMALL {
             return Document::read(text.to_owned());
         }
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = last.upgrade().map(Document).filter(|known| known.text() == text) {
+        if let Some(known) = self.known(text.as_bytes()) {
             return Some(known);
         }
-        let document = Document::read(text.to_owned())?;
-        *last = Arc::downgrade(&document.0);
+        let document = read(text.to_owned())?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&document.0);
         Some(document)
     }
 }
@@ -189,6 +239,21 @@ mod tests {
         assert_eq!(documents.read(&large("[1")), None);
         assert_eq!(documents.read(&large("1")), Some(first));
         assert!(documents.0.lock().unwrap().upgrade().is_none(), "nobody has it any more");
+    }
+
+    #[test]
+    fn a_trusted_text_is_looked_at_when_somebody_asks() {
+        let documents = Documents::default();
+        let trusted = documents.trust(&large("[1]")).unwrap();
+        let read = documents.read(&large("[1]")).unwrap();
+        assert!(trusted.is_same(&read) && trusted.0.top.get().is_none() && trusted.0.value.get().is_none());
+        assert!(trusted.is_sound() && trusted.0.top.get().is_some());
+        assert_eq!(trusted["inner"][0], json!(1));
+        let damaged = Document::trust(large("[1")).unwrap();
+        assert!(!damaged.is_sound());
+        assert_eq!((damaged.value(), damaged.members().count()), (&Value::Null, 0));
+        assert_eq!(Document::trust("[1".to_owned()), None, "a small one is read at once");
+        assert!(Document::from(json!(1)).is_sound() && read.is_sound());
     }
 
     #[test]

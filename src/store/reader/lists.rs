@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use crate::{
     model::{
         activity::{Activity, Severity},
-        document::Document,
+        document::{Document, Documents},
         draft::{Draft, DraftHead, DraftKey, DraftTarget, DraftText, DraftVersion},
         ids::{CollectionKey, OpId, RecordId, Revision, SessionName},
         op::NewOp,
@@ -137,15 +137,22 @@ impl Reader {
         Ok(heads.into_iter().map(|(_, head)| head).collect())
     }
 
+    /// For a screen that comes back: the base of a large one is [trusted](Document::trust).
     pub fn draft(&mut self, key: &DraftKey) -> Result<Option<Draft>, StoreError> {
         self.look("reading a draft", |reader| {
             let collection = reader.journal_collection(&key.record.collection)?.unwrap_or(-1);
             let wanted = (collection, keys::of(&key.record.id), key.target.to_key());
-            Ok(reader.drafts_where("d.collection = ?1 AND d.key = ?2 AND d.target = ?3", wanted)?.pop())
+            let found = "d.collection = ?1 AND d.key = ?2 AND d.target = ?3";
+            Ok(reader.drafts_where(found, wanted, Documents::trust)?.pop())
         })
     }
 
-    pub(super) fn drafts_where(&self, condition: &str, parameters: impl rusqlite::Params) -> Result<Vec<Draft>> {
+    pub(super) fn drafts_where(
+        &self,
+        condition: &str,
+        parameters: impl rusqlite::Params,
+        read: fn(&Documents, &str) -> Option<Document>,
+    ) -> Result<Vec<Draft>> {
         let mut select = self.connection.prepare_cached(&format!(
             "SELECT d.id, c.source, c.name, d.record, d.target, d.snapshot, d.base, d.base_revision, d.commit_requested, \
              d.updated_at, v.version FROM main.drafts d JOIN main.collections c ON c.id = d.collection \
@@ -159,7 +166,7 @@ impl Reader {
                 key,
                 snapshot: row.get(5)?,
                 edits: Vec::new(),
-                base: row.get_ref(6)?.as_str_or_null()?.and_then(|text| self.documents.read(text)),
+                base: row.get_ref(6)?.as_str_or_null()?.and_then(|text| read(&self.documents, text)),
                 base_revision: row.get::<_, Option<String>>(7)?.map(Revision),
                 version: DraftVersion(row.get::<_, Option<i64>>(10)?.unwrap_or_default()),
                 commit_requested: row.get::<_, Option<String>>(8)?.and_then(|id| id.parse().ok()).map(OpId),

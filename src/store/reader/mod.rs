@@ -281,7 +281,11 @@ impl Reader {
     fn base(&self, mirror: i64, key: &[u8]) -> Result<Option<Base>> {
         let read = |row: &rusqlite::Row<'_>| {
             let (revision, at): (Option<String>, i64) = (row.get(1)?, row.get(2)?);
-            let document = self.documents.read(row.get_ref(0)?.as_str()?);
+            let text = row.get_ref(0)?;
+            let document = match self.documents.known(text.as_bytes()?) {
+                Some(known) => Some(known),
+                None => self.documents.read(text.as_str()?),
+            };
             Ok(document.map(|document| Base { document, revision: revision.map(Revision), received_at: Timestamp(at) }))
         };
         Ok(self
@@ -362,6 +366,7 @@ impl Reader {
                 "d.collection = ?1 AND d.key = ?2 \
                  AND octet_length(d.snapshot) + coalesce(octet_length(d.base), 0) <= ?3",
                 params![journal, row_key, sql(most.unwrap_or(usize::MAX))],
+                Documents::read,
             )?,
         };
         if most.is_none() {
@@ -385,7 +390,7 @@ impl Reader {
     }
 
     pub fn drafts(&mut self) -> Result<Vec<Draft>, StoreError> {
-        self.look("reading the drafts", |reader| reader.drafts_where("1", []))
+        self.look("reading the drafts", |reader| reader.drafts_where("1", [], Documents::read))
     }
 
     /// Changes whenever any process wrote to the journal or the mirror: a cheap question for watchers.

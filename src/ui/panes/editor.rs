@@ -111,10 +111,10 @@ fn field_footer(sheet: &Sheet) -> String {
 }
 
 fn base_name(sheet: &Sheet) -> String {
-    match (&sheet.base, rev(sheet.base_revision.as_ref())) {
-        (None, _) => "new record".to_owned(),
-        (Some(_), Some(rev)) => format!("base {rev}"),
-        (Some(_), None) => "base".to_owned(),
+    match (sheet.has_base(), rev(sheet.base_revision.as_ref())) {
+        (false, _) => "new record".to_owned(),
+        (true, Some(rev)) => format!("base {rev}"),
+        (true, None) => "base".to_owned(),
     }
 }
 
@@ -123,7 +123,7 @@ fn about_field(sheet: &Sheet) -> (Role, String) {
     if let Some(problem) = sheet.check.problems.first() {
         return (Role::Problem, format!("x {}", problem.reason));
     }
-    let was = sheet.base.as_ref().and_then(|base| sheet.pointer().get(base)).map(check::kind_of);
+    let was = sheet.base().and_then(|base| sheet.pointer().get(base)).map(check::kind_of);
     let meaning = sheet.check.meaning.unwrap_or("not checked yet");
     let reading = if sheet.reading == Reading::Text { ", exactly as typed" } else { "" };
     if let Some(three) = about_three(sheet) {

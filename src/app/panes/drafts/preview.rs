@@ -57,7 +57,7 @@ impl Preview {
 
     fn made(draft: &Draft, mut lines: Vec<PreviewLine>, shortened: bool) -> Self {
         let sheet = Sheet::from(draft);
-        let base = sheet.base.as_ref().and_then(|base| sheet.pointer().get(base)).map(text_of);
+        let base = sheet.base().and_then(|base| sheet.pointer().get(base)).map(text_of);
         let old: Vec<&str> = base.as_deref().map(|text| text.split('\n').collect()).unwrap_or_default();
         let new: Vec<&str> = sheet.buffer.lines().iter().map(String::as_str).collect();
         compare(&old, &new, shortened, &mut lines);

@@ -91,7 +91,7 @@ impl Sheet {
     /// How many places of the record differ from what the draft was begun on.
     fn theirs(&self, now: &Value) -> usize {
         let pointer = self.pointer();
-        let base = self.base.as_ref().and_then(|base| pointer.get(base));
+        let base = self.base().and_then(|base| pointer.get(base));
         edit::diff(base, pointer.get(now)).len()
     }
 
@@ -125,7 +125,7 @@ impl Sheet {
         self.three = None;
         let (Standing::Moved(_), Some(Some(theirs))) = (self.standing(), self.now.clone()) else { return };
         let theirs = &*theirs;
-        let base = self.base_normal().or(self.base.as_deref());
+        let base = self.base_normal().or(self.base().map(Document::value));
         let readable = self.check.document.is_some();
         let mine = self.check.document.as_ref().or(base);
         let normal = (terms.kind == Some(SourceKind::Firebase)).then(|| rtdb::normalise(theirs)).flatten();
@@ -144,7 +144,7 @@ impl Sheet {
 
     /// Puts a merged document into the text and moves the draft onto the record as it is now. One write.
     fn put_in(&mut self, document: &Value, terms: &Terms) -> DraftWrite {
-        let from = Ground { document: self.base.as_deref().cloned(), revision: self.base_revision.clone() };
+        let from = Ground { document: self.base().map(Document::value).cloned(), revision: self.base_revision.clone() };
         let now = self.now.clone().flatten();
         let to = Ground { document: now.as_deref().cloned(), revision: self.now_revision.clone() };
         let before = print_of(&self.buffer.text());
@@ -193,7 +193,7 @@ impl Sheet {
             return false;
         }
         let text = print_of(&self.buffer.text());
-        let here = Ground { document: self.base.as_deref().cloned(), revision: self.base_revision.clone() };
+        let here = Ground { document: self.base().map(Document::value).cloned(), revision: self.base_revision.clone() };
         let crossed = self.rebases.iter().rev().find_map(|rebase| match back {
             true => (rebase.before == text && rebase.to == here).then(|| rebase.from.clone()),
             false => (rebase.after == text && rebase.from == here).then(|| rebase.to.clone()),

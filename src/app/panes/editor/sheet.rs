@@ -50,8 +50,8 @@ pub struct Sheet {
     pub find: Option<Find>,
     /// False until the text is there: from a draft, or from the record once it is loaded.
     pub ready: bool,
-    /// The document the text was begun on.
-    pub base: Option<Document>,
+    /// The document the text was begun on, perhaps not looked at yet: see [`Sheet::base`].
+    begun_on: Option<Document>,
     pub base_revision: Option<Revision>,
     /// The base as the backend keeps it, made when it is asked for.
     base_normal: OnceCell<Option<Value>>,
@@ -156,7 +156,7 @@ impl Sheet {
             reading: Reading::default(),
             find: None,
             ready: false,
-            base: None,
+            begun_on: None,
             base_revision: None,
             base_normal: OnceCell::new(),
             base_lines: Lines::default(),
@@ -235,7 +235,7 @@ impl Sheet {
         let was = self.buffer.held_view().or(self.ready.then(|| self.buffer.view()));
         self.set_base(document, revision);
         let pointer = self.pointer();
-        let text = match &self.base {
+        let text = match &self.base().cloned() {
             Some(document) if pointer.is_root() => pretty_lines(document).into_text(),
             None if pointer.is_root() => EMPTY_RECORD.to_owned(),
             document => match document.as_ref().and_then(|document| pointer.get(document)) {
@@ -262,13 +262,22 @@ impl Sheet {
         let base_lines = base.as_ref().filter(|_| !self.is_field()).map(pretty_lines);
         self.base_lines = base_lines.unwrap_or_default();
         self.base_normal = OnceCell::new();
-        self.base = base;
+        self.begun_on = base;
         self.base_revision = revision;
         self.compare_base();
     }
 
+    /// The document the text was begun on. One that was damaged on disk is none.
+    pub fn base(&self) -> Option<&Document> {
+        self.begun_on.as_ref().filter(|base| base.is_sound())
+    }
+
+    pub fn has_base(&self) -> bool {
+        self.begun_on.is_some()
+    }
+
     pub(super) fn base_normal(&self) -> Option<&Value> {
-        let make = || self.base.as_deref().and_then(crate::model::rtdb::normalise);
+        let make = || self.base().map(Document::value).and_then(crate::model::rtdb::normalise);
         self.base_normal.get_or_init(make).as_ref()
     }
 
@@ -305,7 +314,7 @@ impl Sheet {
     pub fn is_scalar(&self) -> bool {
         // For a record this is asked with every paint: its base is not parsed for it.
         let DraftTarget::Field(pointer) = &self.key.target else { return false };
-        let value = self.base.as_ref().and_then(|base| pointer.get(base));
+        let value = self.base().and_then(|base| pointer.get(base));
         !value.is_some_and(|value| value.is_object() || value.is_array())
     }
 
@@ -333,7 +342,7 @@ impl Sheet {
     fn compare_base(&mut self) {
         let Some(now) = self.now.as_ref().filter(|_| !self.is_new()) else { return };
         let pointer = self.pointer();
-        let moved = match (&self.base, now) {
+        let moved = match (&self.begun_on, now) {
             (Some(base), Some(now)) if pointer.is_root() => !base.is_same(now),
             (base, now) => {
                 let place = |document| pointer.get(document);
@@ -354,7 +363,7 @@ impl Sheet {
     }
 
     pub fn judge_by(&mut self, terms: &Terms, thorough: bool) {
-        self.lines = match self.is_field() || self.base.is_none() {
+        self.lines = match self.is_field() || self.begun_on.is_none() {
             true => LineChanges::default(),
             false => LineChanges::between(&self.base_lines, self.buffer.lines()),
         };
@@ -366,8 +375,12 @@ impl Sheet {
     }
 
     fn checked(&mut self, terms: &Terms) -> Check {
-        let rules =
-            Rules { base: self.base.as_deref(), normal: self.base_normal(), kind: terms.kind, levels: terms.levels };
+        let rules = Rules {
+            base: self.base().map(Document::value),
+            normal: self.base_normal(),
+            kind: terms.kind,
+            levels: terms.levels,
+        };
         let text = self.buffer.text();
         let mut check = match &self.key.target {
             DraftTarget::Field(pointer) => check::field(self.buffer.lines(), &text, self.reading, pointer, rules),
@@ -446,7 +459,7 @@ impl Sheet {
         DraftWrite::Snapshot {
             key: self.key.clone(),
             snapshot: self.buffer.snapshot(&saved),
-            base: self.base.as_deref().cloned(),
+            base: self.base().map(Document::value).cloned(),
             base_revision: self.base_revision.clone(),
             versions: self.next_version(),
         }
@@ -478,16 +491,16 @@ impl Sheet {
     /// The edit the judged text makes. Only without problems. A record that is gone is made anew, whole.
     pub fn op(&self, at: &At) -> Option<NewOp> {
         let document = self.check.document.clone()?;
-        let anew = self.base.is_none() || self.standing() == Standing::Gone;
+        let anew = self.base().is_none() || self.standing() == Standing::Gone;
         Some(NewOp {
             op_id: OpId::new(at),
             record: self.record_key(),
             kind: if anew { OpKind::Create } else { OpKind::Update },
             changes: if anew { edit::diff(None, Some(&document)) } else { self.check.changes.clone() },
             document: Some(document),
-            base: self.base.as_deref().filter(|_| !anew).cloned(),
+            base: self.base().map(Document::value).filter(|_| !anew).cloned(),
             base_revision: match anew {
-                true => self.base.as_ref().map(|_| Revision::of_what_was_there()),
+                true => self.base().map(|_| Revision::of_what_was_there()),
                 false => self.base_revision.clone(),
             },
             created_at: at.wall,

@@ -194,9 +194,9 @@ pub(super) fn draw_changes(sheet: &Sheet, pen: &mut Pen<'_, '_>, area: Area) {
     if area.height < 3 {
         return;
     }
-    let title = match sheet.base {
-        Some(_) => format!("Changes against {}", base_name(sheet)),
-        None => "New record".to_owned(),
+    let title = match sheet.has_base() {
+        true => format!("Changes against {}", base_name(sheet)),
+        false => "New record".to_owned(),
     };
     let bottom = match sheet.check.problems.is_empty() {
         _ if sheet.check.skipped => "not checked yet".to_owned(),

@@ -65,18 +65,20 @@ impl<'t> Walk<'t> {
         if self.byte(from)? == b'"' {
             let mut at = from + 1;
             loop {
-                match self.byte(at)? {
-                    b'"' => break,
-                    b'\\' => (at, is_plain) = (at + 2, false),
-                    _ => at += 1,
+                let rest = self.raw.as_bytes().get(at..)?;
+                at += memchr::memchr2(b'"', b'\\', rest)?;
+                if self.byte(at)? == b'"' {
+                    break;
                 }
+                (at, is_plain) = (at + 2, false);
             }
             self.at = at + 1;
         } else {
-            while !matches!(self.byte(self.at)?, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t') {
-                is_plain &= !matches!(self.byte(self.at)?, b'e' | b'E');
-                self.at += 1;
-            }
+            let rest = &self.raw.as_bytes()[from..];
+            let ends = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t');
+            let scalar = &rest[..rest.iter().position(ends)?];
+            is_plain = memchr::memchr2(b'e', b'E', scalar).is_none();
+            self.at += scalar.len();
         }
         Some(Piece { raw: self.raw.get(from..self.at)?, is_plain })
     }
@@ -88,7 +90,7 @@ impl<'t> Walk<'t> {
         if !is_plain {
             return None;
         }
-        object.is_sorted &= self.names.get(object.from..)?.last().is_none_or(|last| *last < raw);
+        object.is_sorted &= self.names.len() == object.from || self.names.last().is_none_or(|last| *last < raw);
         self.names.push(raw);
         self.take(b':')?;
         self.text.push_str(raw);

@@ -122,3 +122,29 @@ fn what_is_only_looked_at_stays_in_sight_when_its_record_goes() {
     assert_eq!(desk.text(), shown);
     assert!(desk.drafts.is_empty());
 }
+
+/// A large one is not looked at before it is needed.
+#[test]
+fn a_base_that_was_damaged_on_disk_is_none_when_the_edit_is_made() {
+    let mut first = Sheet::waiting(users().record("u_1"), DraftTarget::Document);
+    first.begin_with(Some(bo().into()), None);
+    let DraftWrite::Snapshot { key, snapshot, versions, .. } = first.write_snapshot() else { panic!("a snapshot") };
+    let text = format!("{{\"name\": \"Bo\", \"filler\": \"{}\"", "x".repeat(300_000));
+    let draft = Draft {
+        key,
+        snapshot,
+        edits: Vec::new(),
+        base: Document::trust(text),
+        base_revision: Some("r18".into()),
+        version: versions.to,
+        commit_requested: None,
+        updated_at: Timestamp(0),
+    };
+    let mut sheet = Sheet::from(&draft);
+    assert!(sheet.has_base() && sheet.base().is_none());
+    sheet.judge_by(&Terms::default(), true);
+    let op = sheet.op(&At::test(1)).unwrap();
+    assert_eq!((op.kind, op.base, op.document), (OpKind::Create, None, Some(bo())));
+    let DraftWrite::Snapshot { base, .. } = sheet.write_snapshot() else { panic!("a snapshot") };
+    assert_eq!(base, None);
+}

@@ -71,6 +71,8 @@ pub struct DashboardOptions {
 /// The demo's hold on its world. Called on the event loop; must not block.
 pub trait DemoControl {
     fn set_network_cut(&self, cut: bool);
+    /// As the last run left it.
+    fn is_network_cut(&self) -> bool;
     fn somebody_edits(&self);
 }
 

@@ -45,6 +45,7 @@ use crate::{
 const SEED: &str = include_str!("../../assets/demo/seed.json");
 /// The demo's configuration; its URL is replaced by the gateway's.
 const CONFIG: &str = include_str!("../../assets/demo/config.toml");
+const KEPT: &str = "demo.json";
 /// What the source is called there.
 const SOURCE: &str = "demo";
 
@@ -57,11 +58,28 @@ pub struct DemoOptions {
     pub offline: bool,
 }
 
-/// The ports of the last start, taken again where they are free: the URL is part of the source's identity.
+/// What the last start left, in `demo.json`.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Ports {
+struct Kept {
+    /// The ports, taken again where they are free: the URL is part of the source's identity.
     backend: u16,
     gateway: u16,
+    /// The network was cut.
+    #[serde(default)]
+    cut: bool,
+}
+
+impl Kept {
+    fn read(data_dir: &Path) -> Self {
+        let bytes = std::fs::read(data_dir.join(KEPT)).ok();
+        bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    }
+
+    fn write(self, data_dir: &Path) -> Result<(), RunError> {
+        let path = data_dir.join(KEPT);
+        let text = serde_json::to_string(&self).expect("numbers are JSON");
+        config::replace(&path, &text).map_err(|source| RunError::File { what: "write", path, source })
+    }
 }
 
 pub fn run(options: DemoOptions) -> Result<ExitCode, RunError> {
@@ -80,7 +98,7 @@ pub fn run(options: DemoOptions) -> Result<ExitCode, RunError> {
         }
     };
     world.watch(&config, &paths.data_dir);
-    let control: Box<dyn DemoControl> = Box::new(Control(world.commands.clone()));
+    let control: Box<dyn DemoControl> = Box::new(Control { commands: world.commands.clone(), was_cut: world.was_cut });
     let options = DashboardOptions { paths, config, session, fresh, read_only: false, offline };
     let result = dashboard::run_with(options, Some(control));
     world.stop();
@@ -117,7 +135,7 @@ fn remove(data_dir: &Path) -> Result<(), RunError> {
         }
     }
     remove_file(&data_dir.join("config.toml"))?;
-    remove_file(&data_dir.join("demo.json"))
+    remove_file(&data_dir.join(KEPT))
 }
 
 fn remove_file(path: &Path) -> Result<(), RunError> {
@@ -149,19 +167,28 @@ struct World {
     gateway: SocketAddr,
     /// The backend runs here, not in another demo on the same data dir.
     is_host: bool,
+    /// Its network is cut from the beginning, as it was at the end.
+    was_cut: bool,
     commands: mpsc::UnboundedSender<Command>,
     thread: std::thread::JoinHandle<()>,
 }
 
-struct Control(mpsc::UnboundedSender<Command>);
+struct Control {
+    commands: mpsc::UnboundedSender<Command>,
+    was_cut: bool,
+}
 
 impl DemoControl for Control {
     fn set_network_cut(&self, cut: bool) {
-        let _ = self.0.send(Command::Cut(cut));
+        let _ = self.commands.send(Command::Cut(cut));
+    }
+
+    fn is_network_cut(&self) -> bool {
+        self.was_cut
     }
 
     fn somebody_edits(&self) {
-        let _ = self.0.send(Command::SomebodyEdits);
+        let _ = self.commands.send(Command::SomebodyEdits);
     }
 }
 
@@ -179,7 +206,10 @@ impl World {
             runtime.block_on(async {
                 match backend(&data_dir).await {
                     Ok((server, gateway, address)) => {
-                        let _ = ready.send(Ok((gateway.address(), server.is_some())));
+                        let is_host = server.is_some();
+                        let was_cut = is_host && Kept::read(&data_dir).cut;
+                        gateway.set_cut(was_cut);
+                        let _ = ready.send(Ok((gateway.address(), is_host, was_cut)));
                         serve_commands(data_dir, server, gateway, address, incoming).await;
                     }
                     Err(error) => drop(ready.send(Err(error))),
@@ -187,8 +217,8 @@ impl World {
             });
         };
         let thread = std::thread::Builder::new().name("demo".to_owned()).spawn(serve).expect("a thread can be started");
-        let (gateway, is_host) = started.recv().expect("the demo's thread answers before it ends")?;
-        Ok(Self { gateway, is_host, commands, thread })
+        let (gateway, is_host, was_cut) = started.recv().expect("the demo's thread answers before it ends")?;
+        Ok(Self { gateway, is_host, was_cut, commands, thread })
     }
 
     fn watch(&self, config: &Config, data_dir: &Path) {
@@ -209,17 +239,14 @@ impl World {
 
 /// The backend where this process runs it, the gateway, and the backend's address.
 async fn backend(data_dir: &Path) -> Result<(Option<Server>, Gateway, SocketAddr), RunError> {
-    let path = data_dir.join("demo.json");
-    let last: Ports =
-        std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    let last = Kept::read(data_dir);
     let server = take_over(data_dir, last.backend).await?;
     let address = server.as_ref().map_or(loopback(last.backend), Server::address);
     let gateway = Gateway::start(last.gateway, address).await;
-    let gateway = gateway.map_err(|source| RunError::File { what: "listen for", path: path.clone(), source })?;
-    let ports = Ports { backend: address.port(), gateway: gateway.address().port() };
-    if server.is_some() && ports != last {
-        let text = serde_json::to_vec(&ports).expect("two numbers are JSON");
-        std::fs::write(&path, text).map_err(|source| RunError::File { what: "write", path, source })?;
+    let gateway = gateway.map_err(|source| RunError::File { what: "listen for", path: data_dir.join(KEPT), source })?;
+    let kept = Kept { backend: address.port(), gateway: gateway.address().port(), ..last };
+    if server.is_some() && kept != last {
+        kept.write(data_dir)?;
     }
     Ok((server, gateway, address))
 }
@@ -281,7 +308,15 @@ async fn serve_commands(
         };
         let Some(command) = command else { return };
         match command {
-            Command::Cut(cut) => gateway.set_cut(cut),
+            Command::Cut(cut) => {
+                gateway.set_cut(cut);
+                // A demo beside the one that runs the backend has its own network, for as long as it runs.
+                if server.is_some()
+                    && let Err(error) = (Kept { cut, ..Kept::read(&data_dir) }).write(&data_dir)
+                {
+                    tracing::warn!("the next start will not know how the network was: {error}");
+                }
+            }
             Command::Watch { source, data_dir } => somebody = Somebody::new(*source, address, data_dir),
             Command::SomebodyEdits => {
                 if let Some(somebody) = &mut somebody {

@@ -95,6 +95,9 @@ impl Dashboard {
         let at = clock.at();
         let crashed = saved.saved_at.is_some() && !saved.closed_cleanly;
         let mut app = App::restore(&at, setup, saved, drafts);
+        if demo.as_ref().is_some_and(|demo| demo.is_network_cut()) {
+            app.handle(&at, Event::DemoNetwork { cut: true });
+        }
         let planner = Planner::new(&config.sources, Arc::clone(&clock) as Arc<dyn Clock>);
         bootstrap(&mut app, &clock, &mut reader, &keys, &planner);
         if let Some(text) = newer {

@@ -1,0 +1,40 @@
+//! `ebbtide demo` as the README's tour has it.
+
+mod common;
+
+use common::pty::{Frame, Pty};
+
+const F9: &str = "\x1b[20~";
+const F10: &str = "\x1b[21~";
+
+#[test]
+fn a_network_that_was_cut_is_cut_after_a_kill_until_it_is_restored() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = || Pty::start(&["demo", "--data-dir", dir.path().to_str().unwrap()], 120, 36, &[]);
+    let is_loaded = |frame: &Frame| frame.contains("ONLINE") && frame.contains("live");
+    let mut pty = start();
+    pty.wait("everything is here", is_loaded);
+    pty.send(F9);
+    pty.wait("the network cut", |frame| frame.contains("OFFLINE") && frame.contains("F10 restore network"));
+    pty.kill();
+
+    let mut pty = start();
+    let first = pty.wait("a frame", |frame| frame.contains("ebbtide"));
+    assert!(!first.contains("F9"), "it is cut already: {}", first.text());
+    pty.wait("still cut", |frame| frame.contains("OFFLINE") && frame.contains("F10"));
+    pty.send("2");
+    pty.send("d");
+    pty.wait_text("Delete");
+    pty.send("\r");
+    pty.wait_text("1 queued");
+    pty.kill();
+
+    let mut pty = start();
+    pty.wait("still cut, and the edit waits", |frame| frame.contains("OFFLINE") && frame.contains("1 queued"));
+    pty.send(F10);
+    pty.wait("the edit sent", |frame| frame.contains("ONLINE") && frame.contains("0 queued"));
+    pty.kill();
+
+    let pty = start();
+    pty.wait("online from the beginning", is_loaded);
+}

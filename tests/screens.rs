@@ -1251,6 +1251,24 @@ fn a_change_is_called_queued_until_it_was_sent() {
 }
 
 #[test]
+fn a_record_that_was_made_is_under_the_cursor_unless_a_filter_may_hide_it() {
+    for filtered in [false, true] {
+        let mut bench = Bench::new(setup((80, 24)), few(), 3_600);
+        bench.press("2");
+        if filtered {
+            bench.press("/ a n n a <enter>");
+        }
+        let before = bench.app.records().view().cursor.clone();
+        bench.press("a");
+        bench.press("\" n \" : 1 <F2>");
+        bench.settle();
+        let made = bench.data.ops.last().unwrap().record.id.clone();
+        let cursor = bench.app.records().view().cursor.clone();
+        assert_eq!(cursor, if filtered { before } else { Some(made) }, "filtered {filtered}: {}", bench.screen());
+    }
+}
+
+#[test]
 fn the_vault_of_one_record_comes_back_with_its_filter_and_its_scroll() {
     for size in SIZES {
         let mut bench = in_condition("few", size);

@@ -15,6 +15,7 @@ use crate::{
         pane::{Outcome, Pane, PaneName},
         screen::Screen,
         with_pane,
+        world::Saving,
     },
     model::{
         activity::{Activity, Severity},
@@ -107,12 +108,15 @@ impl App {
     }
 
     fn queued(&mut self, op_id: OpId, seq: Seq) {
-        if let Some((record, text)) = self.world.saving.remove(&op_id) {
+        if let Some(Saving { record, text, is_new }) = self.world.saving.remove(&op_id) {
             let what = format!("{record} {text} (op {seq})");
             let told = Told { seq, message: format!("Queued: {what}"), sent: format!("Sent: {what}") };
             let hint = self.keymap.any_key(Action::Undo).map(|key| format!("{key} undo"));
             self.say(Severity::Info, "outbox", &*told.message, hint);
             self.told = Some(told);
+            if is_new && self.records.may_show(&record.collection) {
+                self.records.seek(record.id);
+            }
         }
         self.mark_changed(true);
     }

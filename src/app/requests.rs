@@ -13,13 +13,14 @@ use crate::{
             outbox::describe,
             record::pretty,
         },
+        world::Saving,
     },
     model::{
         activity::Severity,
         draft::{Draft, DraftKey, DraftTarget, DraftText, DraftVersion, DraftWrite, Versions},
         ids::{CollectionKey, RecordKey},
         json::{self, Pointer},
-        op::NewOp,
+        op::{NewOp, OpKind},
         record::RecordView,
         time::Timestamp,
     },
@@ -138,7 +139,8 @@ impl App {
             }
         };
         self.drafts.push(DraftWrite::RequestCommit { key: draft.key.clone(), op: Box::new(op.clone()) });
-        self.world.saving.insert(op.op_id, (op.record.clone(), summary(&op)));
+        let saving = Saving { record: op.record.clone(), text: summary(&op), is_new: op.kind == OpKind::Create };
+        self.world.saving.insert(op.op_id, saving);
         effects.push(Effect::Queue { op: Box::new(op), draft: Some(draft) });
     }
 
@@ -305,8 +307,8 @@ fn freed(write: &DraftWrite, updated_at: Timestamp) -> Option<Draft> {
 /// What an op does, in a few words: `role "editor" -> "admin"`, `3 changes`, `delete`.
 pub(super) fn summary(op: &NewOp) -> String {
     match (op.kind, op.changes.as_slice()) {
-        (crate::model::op::OpKind::Delete, _) => "delete".to_owned(),
-        (crate::model::op::OpKind::Create, _) => "new record".to_owned(),
+        (OpKind::Delete, _) => "delete".to_owned(),
+        (OpKind::Create, _) => "new record".to_owned(),
         (_, [change]) => describe(change),
         (_, changes) => format!("{} changes", changes.len()),
     }

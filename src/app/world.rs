@@ -13,6 +13,15 @@ use crate::model::{
 
 use crate::app::Setup;
 
+/// An op that was handed over for its durable commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saving {
+    pub record: RecordKey,
+    /// What it does, in a few words.
+    pub text: String,
+    pub is_new: bool,
+}
+
 /// Shared facts. Never saved: they are reported anew after every start.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct World {
@@ -21,8 +30,7 @@ pub struct World {
     pub sources: Vec<SourceStatus>,
     pub leadership: Leadership,
     /// Ops handed over for their durable commit that did not answer yet: shown as `saving`.
-    /// With what each does, in a few words.
-    pub saving: BTreeMap<OpId, (RecordKey, String)>,
+    pub saving: BTreeMap<OpId, Saving>,
     /// The last commit before a paint failed.
     pub commit_failed: Option<String>,
     pub emergency_file: Option<String>,

@@ -16,7 +16,7 @@ use crate::{
     model::{
         ids::{CollectionKey, RecordId},
         json::Pointer,
-        query::{Anchor, Filter, ListQuery, Row, Sort, Window},
+        query::{Anchor, Filter, FilterUse, ListQuery, MARKS, Row, Sort, Window},
     },
     store::Reader,
 };
@@ -63,6 +63,13 @@ pub(super) fn list(world: &World, args: &ListArgs) -> Outcome {
     let anchor = args.after.as_deref().map_or(Anchor::First, |id| Anchor::After(RecordId::from(id)));
     let limit = usize::try_from(args.limit).expect("32 bits fit");
     let window = reader.window(&query, &anchor, limit, DEADLINE)?;
+    match &window.filter {
+        FilterUse::Narrows => {}
+        FilterUse::NothingToFind => talk("the filter has no letter or digit to look for: every record matches"),
+        FilterUse::UnknownMark(word) => {
+            talk(&format!("`is:{word}` is no mark, so that nothing matches; there are: {}", MARKS.join(", ")));
+        }
+    }
     let next = window.rows.last().filter(|_| !window.at_end).map(|row| row.id.clone());
     if world.json {
         output::json(&list_document(&mut reader, &target, &window, next.as_ref())?)?;

@@ -21,6 +21,20 @@ impl Filter {
     }
 }
 
+/// What `is:` may ask for.
+pub const MARKS: [&str; 7] = ["changed", "new", "deleted", "draft", "held", "conflict", "rejected"];
+
+/// What a filter that was typed is good for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum FilterUse {
+    #[default]
+    Narrows,
+    /// There is nothing in it to look for, so that every record matches: `---`.
+    NothingToFind,
+    /// No record has such a mark: `is:bogus`.
+    UnknownMark(String),
+}
+
 /// The order of a list. Ids are ordered as the backend orders its keys (see `model::rtdb::key_order`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Sort {
@@ -76,6 +90,7 @@ pub struct Window {
     pub at_end: bool,
     /// True where the deadline ended the search before all rows were looked at.
     pub partial: bool,
+    pub filter: FilterUse,
 }
 
 /// One collection as the collections pane and `status` show it.

@@ -366,6 +366,7 @@ impl Fake {
             at_start: from == 0,
             at_end: to == length,
             partial: false,
+            filter: Default::default(),
         }
     }
 

@@ -75,7 +75,9 @@ impl Help {
     /// True where the pane has another use for a key that works everywhere.
     fn takes(&self, keymap: &Keymap, key: &str) -> bool {
         let begins = key.split(' ').next().unwrap_or_default();
-        let is_typed = self.about() == PaneName::Editor && begins.chars().count() == 1;
+        // What is typed, and what the text does with keys that go from pane to pane elsewhere.
+        let is_typed = self.about() == PaneName::Editor
+            && (begins.chars().count() == 1 || ["tab", "shift-tab", "ctrl-c"].contains(&begins));
         let is_bound = |scope: &Scope| keymap.is_bound(*scope, key) || keymap.is_bound(*scope, begins);
         is_typed || scopes(self.about()).iter().any(is_bound)
     }

@@ -6,7 +6,10 @@
 use serde_json::Value;
 
 use crate::{
-    model::{json::Pointer, query::Filter},
+    model::{
+        json::Pointer,
+        query::{Filter, FilterUse},
+    },
     store::{journal::shadow::mark, search::tokens},
 };
 
@@ -17,6 +20,8 @@ pub(super) struct Terms {
     fields: Vec<Field>,
     ids: Vec<String>,
     marks: Vec<Mark>,
+    /// The first mark that is none.
+    unknown: Option<String>,
 }
 
 /// Tokens that must stand in a row within one value; the last one may go on, unless the text was quoted.
@@ -48,7 +53,13 @@ impl Terms {
         for (name, text, quoted) in split(&filter.0) {
             match name.as_deref() {
                 Some("id") => terms.ids.push(text),
-                Some("is") => terms.marks.push(mark_of(&text)),
+                Some("is") => {
+                    let mark = mark_of(&text);
+                    if mark == Mark::Unknown && terms.unknown.is_none() {
+                        terms.unknown = Some(text);
+                    }
+                    terms.marks.push(mark);
+                }
                 Some(name) => {
                     let mut places = vec![Pointer::parse(name)];
                     if name.contains('.') && !name.starts_with('/') {
@@ -69,6 +80,15 @@ impl Terms {
 
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// What they are good for, made of this filter.
+    pub fn usefulness(&self, filter: &Filter) -> FilterUse {
+        match &self.unknown {
+            Some(word) => FilterUse::UnknownMark(word.clone()),
+            None if self.is_empty() && !filter.is_empty() => FilterUse::NothingToFind,
+            None => FilterUse::Narrows,
+        }
     }
 
     /// True where only records with pending ops can match.
@@ -260,6 +280,22 @@ mod tests {
 
     fn matches(filter: &str, document: &Value) -> bool {
         Terms::parse(&Filter(filter.to_owned())).matches("u_0042", Some(&document.to_string()), mark::CHANGED, false)
+    }
+
+    #[test]
+    fn every_mark_there_is_may_be_asked_for_and_others_are_named() {
+        let usefulness = |text: &str| {
+            let filter = Filter(text.to_owned());
+            Terms::parse(&filter).usefulness(&filter)
+        };
+        for mark in crate::model::query::MARKS {
+            assert_eq!(usefulness(&format!("is:{mark}")), FilterUse::Narrows, "{mark}");
+        }
+        assert_eq!(usefulness("anna is:bogus is:worse"), FilterUse::UnknownMark("bogus".to_owned()));
+        assert_eq!(usefulness("--- \"!\""), FilterUse::NothingToFind);
+        for text in ["", "  ", "a -", "id:-", "name:-", "🐟"] {
+            assert_eq!(usefulness(text), FilterUse::Narrows, "{text}");
+        }
     }
 
     #[test]

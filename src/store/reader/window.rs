@@ -42,7 +42,7 @@ pub(super) fn read(reader: &Reader, query: &ListQuery, anchor: &Anchor, limit: u
 
 fn assemble(scan: &mut Scan<'_>, anchor: &Anchor, limit: usize, total: u64) -> Result<Window> {
     let forward = if scan.query.sort.descending { Way::Down } else { Way::Up };
-    let mut window = Window { total, ..Window::default() };
+    let mut window = Window { total, filter: scan.terms.usefulness(&scan.query.filter), ..Window::default() };
     let place = match anchor {
         Anchor::First | Anchor::Last => None,
         Anchor::At(id) | Anchor::After(id) | Anchor::Before(id) => Some(scan.position(id)?),

@@ -78,7 +78,7 @@ fn list(app: &App, canvas: &mut Canvas<'_>, area: Area, full: bool) {
         inner = Area { y: inner.y + 1, height: inner.height - 1, ..inner };
     }
     let lines = pane.lines(full);
-    let saving: Vec<&crate::model::ids::RecordKey> = app.world().saving.values().map(|(record, _)| record).collect();
+    let saving: Vec<&crate::model::ids::RecordKey> = app.world().saving.values().map(|saving| &saving.record).collect();
     if lines.is_empty() && saving.is_empty() {
         let sentence = match (pane.is_loaded(), pane.view()) {
             (false, _) => "Reading the outbox",
@@ -171,7 +171,7 @@ fn states(canvas: &mut Canvas<'_>, area: Area) {
     for (row, line) in [
         "  . queued   > sending  ? in doubt  h held",
         "  x rejected ! conflict b blocked   a credentials",
-        "  settled:   = synced   m joined    d discarded",
+        "  settled:   = synced   m superseded   d discarded",
     ]
     .into_iter()
     .enumerate()

@@ -127,7 +127,7 @@ fn standing(view: &RecordView) -> String {
 /// Up to three sentences about where the record stands.
 fn notes(app: &App, view: &RecordView) -> Vec<(String, Role)> {
     let mut notes = Vec::new();
-    if app.world().saving.values().any(|(record, _)| *record == view.key) {
+    if app.world().saving.values().any(|saving| saving.record == view.key) {
         notes.push(("Saving your change".to_owned(), Role::Text));
     }
     if let Some(op) = view.ops.last() {

@@ -7,7 +7,12 @@ use crate::{
         pane::PaneName,
         words,
     },
-    model::{json::Pointer, query::Row, record::RecordMark},
+    model::{
+        ids::RecordKey,
+        json::Pointer,
+        query::{FilterUse, MARKS, Row},
+        record::RecordMark,
+    },
     ui::{
         canvas::{Border, Canvas},
         panes::{is_focused, say, select},
@@ -88,8 +93,12 @@ fn constraints(app: &App, columns: &Columns) -> String {
 fn filter(app: &App, canvas: &mut Canvas<'_>, line: Area, focused: bool) {
     let pane = app.records();
     canvas.put(line.x + 1, line.y, "FILTER", 6, Role::Accent);
-    let hint = if pane.is_typing() { "enter keeps it" } else { "esc clears" };
-    let from = canvas.put_right(line.right().saturating_sub(1), line.y, hint, 14, Role::Hint);
+    let (hint, role) = match pane.filter_use() {
+        Some(FilterUse::NothingToFind) => ("shows all rows", Role::Degraded),
+        _ if pane.is_typing() => ("enter keeps it", Role::Hint),
+        _ => ("esc clears", Role::Hint),
+    };
+    let from = canvas.put_right(line.right().saturating_sub(1), line.y, hint, 14, role);
     let room = usize::from(from.saturating_sub(line.x + 9));
     canvas.input(line.x + 8, line.y, room, &pane.view().filter, pane.is_typing() && focused);
 }
@@ -103,6 +112,12 @@ fn empty(app: &App, canvas: &mut Canvas<'_>, area: Area) {
         return say(canvas, area, &[&format!("Reading {}", key.collection)]);
     }
     if !pane.view().filter.is_empty() {
+        if let Some(FilterUse::UnknownMark(word)) = pane.filter_use() {
+            let no_mark = format!("There is no mark `{word}`");
+            let (some, others) = MARKS.split_at(4);
+            let some = format!("{},", some.join(", "));
+            return say(canvas, area, &[&no_mark, &some, &others.join(", "), "esc clears the filter"]);
+        }
         let total = words::count(pane.position(1).total, "record", "records");
         return say(canvas, area, &[&format!("Nothing matches in {total}"), "esc clears the filter"]);
     }
@@ -191,11 +206,9 @@ impl Columns {
     }
 
     fn record(&self, app: &App, canvas: &mut Canvas<'_>, line: Area, row: &Row) {
-        let saving = app
-            .world()
-            .saving
-            .values()
-            .any(|(record, _)| Some(&record.collection) == app.records().collection() && record.id == row.id);
+        let here = app.records().collection();
+        let is_row = |record: &RecordKey| Some(&record.collection) == here && record.id == row.id;
+        let saving = app.world().saving.values().any(|saving| is_row(&saving.record));
         let role = mark_role(row.mark);
         let (symbol, mark) = if saving { ("s".to_owned(), Role::Text) } else { (row.mark.symbol().to_string(), role) };
         canvas.put(line.x + 1, line.y, &symbol, 1, mark);

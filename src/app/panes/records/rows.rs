@@ -9,7 +9,7 @@ use crate::{
     model::{
         activity::Severity,
         ids::{CollectionKey, RecordId},
-        query::{Anchor, Filter, ListQuery, Row, Sort, Window},
+        query::{Anchor, Filter, FilterUse, ListQuery, Row, Sort, Window},
         rtdb::key_order,
     },
 };
@@ -26,6 +26,7 @@ pub(super) struct Loaded {
     pub(super) at_start: bool,
     pub(super) at_end: bool,
     pub(super) partial: bool,
+    pub(super) filter: FilterUse,
 }
 
 /// Where the next answer puts the cursor.
@@ -107,6 +108,11 @@ impl Records {
         }
     }
 
+    /// What the filter is good for that the rows at hand answer.
+    pub fn filter_use(&self) -> Option<&FilterUse> {
+        self.loaded.as_ref().map(|loaded| &loaded.filter).filter(|filter| **filter != FilterUse::Narrows)
+    }
+
     /// Shows a collection, as it was left.
     pub fn open(&mut self, key: CollectionKey) {
         if self.collection.as_ref() == Some(&key) {
@@ -127,6 +133,11 @@ impl Records {
         self.anchor = Some(Anchor::At(id.clone()));
         self.list.cursor = Some(id.clone());
         self.goal = (!is_here).then_some(Goal::Record(id));
+    }
+
+    /// True where a record that was just made is looked for in the list: no filter hides it.
+    pub fn may_show(&self, collection: &CollectionKey) -> bool {
+        self.collection.as_ref() == Some(collection) && self.list.filter.is_empty()
     }
 
     pub(super) fn query(&self, cx: &Cx<'_>) -> Option<ListQuery> {
@@ -271,6 +282,7 @@ impl Records {
             at_start: window.at_start,
             at_end: window.at_end,
             partial: window.partial,
+            filter: window.filter.clone(),
         };
         let height = self.body_height(cx.room);
         let same_list = self.loaded.as_ref().is_some_and(|old| old.query == *query);

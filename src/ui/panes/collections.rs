@@ -2,7 +2,7 @@
 
 use crate::{
     app::{App, geometry::Place, pane::PaneName, panes::collections::Item, words},
-    model::ids::CollectionKey,
+    model::{ids::CollectionKey, query::CollectionOverview},
     ui::{
         canvas::{Border, Canvas},
         chrome,
@@ -11,6 +11,9 @@ use crate::{
         theme::Role,
     },
 };
+
+/// Cells two flags may take.
+const BOTH: usize = 5;
 
 /// Marks and what they mean; shown where there is room, and in help.
 pub const LEGEND: [(&str, &str, Role); 8] = [
@@ -23,6 +26,13 @@ pub const LEGEND: [(&str, &str, Role); 8] = [
     ("h", "held", Role::Held),
     ("?", "stopped", Role::Problem),
 ];
+
+/// Queued edits, and where there is room for both, drafts beside them.
+fn pending(it: &CollectionOverview) -> String {
+    let edits = format!("M{}", words::short(it.pending));
+    let both = format!("~{} {edits}", words::short(it.drafts));
+    if it.drafts > 0 && text::width(&both) <= BOTH { both } else { edits }
+}
 
 pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
     let focused = is_focused(app, PaneName::Collections);
@@ -77,8 +87,8 @@ fn collection(app: &App, canvas: &mut Canvas<'_>, line: crate::app::geometry::Ar
         Some(it) if it.conflicts > 0 => (format!("!{}", words::short(it.conflicts)), Role::Conflict),
         Some(it) if it.rejected > 0 => (format!("x{}", words::short(it.rejected)), Role::Rejected),
         Some(it) if it.held > 0 => (format!("h{}", words::short(it.held)), Role::Held),
-        Some(it) if it.drafts > 0 => (format!("~{}", words::short(it.drafts)), Role::Draft),
-        Some(it) if it.pending > 0 => (format!("M{}", words::short(it.pending)), Role::Changed),
+        Some(it) if it.drafts > 0 && it.pending == 0 => (format!("~{}", words::short(it.drafts)), Role::Draft),
+        Some(it) if it.pending > 0 => (pending(it), Role::Changed),
         _ => (String::new(), Role::Text),
     };
     let (flag, role) = if asks { (format!("?{flag}"), Role::Problem) } else { (flag, role) };

@@ -176,6 +176,8 @@ pub struct Missing {
     pub rows: u64,
     /// The first 25 missing ids, to show.
     pub sample: Vec<RecordId>,
+    /// Another sweep began since, or the beginning of this one was not noted: what is missing is not known.
+    pub is_unproved: bool,
 }
 
 /// A new base after an acknowledgement. Written durably (`FULL`) before the op is settled.

@@ -186,6 +186,8 @@ pub struct MissingRows {
     pub missing: u64,
     pub rows: u64,
     pub sample: Vec<RecordId>,
+    /// What is missing is not known.
+    pub is_unproved: bool,
 }
 
 /// One event of a live feed.

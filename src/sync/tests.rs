@@ -423,7 +423,7 @@ impl Script {
             Effect::ReadMissing { ticket, .. } => Some(*ticket),
             _ => None,
         });
-        let result = Ok(MissingRows { missing, rows, sample: Vec::new() });
+        let result = Ok(MissingRows { missing, rows, ..MissingRows::default() });
         self.tell(Event::MissingRead { ticket, collection: collection(), result });
     }
 

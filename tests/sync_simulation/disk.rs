@@ -20,7 +20,7 @@ use ebbtide::{
         time::{At, Clock, Timestamp},
         wire::RemoteChange,
     },
-    store::{Applied, Claim, NewBase, OpenMode, PullPage, Reader, Settle, Store, StoreError},
+    store::{Applied, Claim, Missing as MissingIn, NewBase, OpenMode, PullPage, Reader, Settle, Store, StoreError},
     sync::{
         effect::{BaseWrite, ClaimOp, PageWrite, SettleOp},
         event::{AppliedPage, Chain, MissingRows, OutboxSlice, StoreResult},
@@ -381,7 +381,8 @@ impl Disk {
 
     pub fn missing(&mut self, collection: CollectionKey, sweep: i64) -> StoreResult<MissingRows> {
         let found = self.store().missing(collection, sweep).wait().map_err(words)?;
-        Ok(MissingRows { missing: found.missing, rows: found.rows, sample: found.sample })
+        let MissingIn { missing, rows, sample, is_unproved } = found;
+        Ok(MissingRows { missing, rows, sample, is_unproved })
     }
 
     pub fn finish_sweep(

@@ -123,6 +123,7 @@ impl Leader {
                         missing: found.missing,
                         rows: found.rows,
                         sample: found.sample,
+                        is_unproved: found.is_unproved,
                     });
                     Event::MissingRead { ticket, collection, result }
                 });

@@ -262,8 +262,11 @@ fn store_base(mirror: &Mirror, watch: Option<&Watch<'_>>, collection: i64, base:
             .connection
             .prepare_cached("UPDATE records SET revision = ?2, received_at = ?3 WHERE change = ?1")?
             .execute((row.change, base.revision.as_ref().map(Revision::as_str), base.at.0))?;
-        mirror.found(row.change)?;
-        return sweeps::see_always(mirror, collection, &key);
+        // An answer to a write of ours, not what a conflict remembers: the server has the row.
+        return match watch {
+            None => mirror.found(row.change).and_then(|()| sweeps::see_always(mirror, collection, &key)),
+            Some(_) => Ok(()),
+        };
     }
     // A revision that stands on another text than ours must not make the row look unchanged.
     if let Some(row) = row {

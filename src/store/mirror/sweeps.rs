@@ -11,12 +11,12 @@ use crate::{
     model::{
         ids::{CollectionKey, RecordId},
         record::Buried,
-        sync_status::is_mass_deletion,
         time::Timestamp,
     },
     store::{
         Applied, Missing,
         error::Result,
+        keys,
         mirror::{
             Mirror,
             pages::{self, Burial},
@@ -24,15 +24,21 @@ use crate::{
     },
 };
 
-/// Rows that vanished one transaction looks through, and deletes at most.
+/// Rows that vanished one transaction looks through.
 const LOOKED: usize = 2_000;
-const BURIED: usize = 200;
+/// So many are deleted in one pass over them. Of more a reading is made, whose guard asks.
+const FEW: u64 = 25;
+
+/// In this order of tables: there are few of the one, and may be a million of the other.
+pub(in crate::store) const VANISHED: &str = "SELECT r.change, r.key, r.id, r.revision, r.body FROM vanished v \
+     CROSS JOIN records r ON r.change = v.change WHERE v.change > ?2 AND r.collection = ?1 ORDER BY v.change";
 
 const UNSEEN: &str = "FROM records r WHERE r.collection = ?1 AND r.change <= ?3 AND r.key > ?4 AND NOT EXISTS \
      (SELECT 1 FROM seen s WHERE s.collection = ?1 AND s.sweep = ?2 AND s.key = r.key)";
 
-/// A sweep begins: what is here now and is not met by it is missing. Its pages may come over several runs of the program.
-pub(in crate::store) fn begin(mirror: &Mirror, collection: i64, sweep: i64) -> Result<()> {
+/// A sweep begins: what is here now and is not met by it is missing, except `newer`, which was acknowledged since this was
+/// asked for. Its pages may come over several runs of the program.
+pub(in crate::store) fn begin(mirror: &Mirror, collection: i64, sweep: i64, newer: &HashSet<RecordId>) -> Result<()> {
     let after = mirror.new_change()?;
     // An earlier sweep that was given up proves nothing any more.
     mirror.connection.prepare_cached("DELETE FROM sweeps WHERE collection = ?1")?.execute([collection])?;
@@ -41,7 +47,7 @@ pub(in crate::store) fn begin(mirror: &Mirror, collection: i64, sweep: i64) -> R
         .connection
         .prepare_cached("INSERT INTO sweeps (collection, sweep, after) VALUES (?1, ?2, ?3)")?
         .execute((collection, sweep, after))?;
-    Ok(())
+    newer.iter().try_for_each(|id| see(mirror, collection, sweep, &keys::of(id)))
 }
 
 /// False for one that was given up since, or whose beginning could not be noted: what it met and missed proves nothing.
@@ -81,14 +87,14 @@ pub(in crate::store) fn missing(mirror: &Mirror, key: &CollectionKey, sweep: i64
     let collection = mirror.collection(key)?;
     let rows = rows_of(mirror, collection)?;
     let Some(after) = after(mirror, collection, sweep)? else {
-        return Ok(Missing { rows: unsigned(rows), ..Missing::default() });
+        return Ok(Missing { rows: unsigned(rows), is_unproved: true, ..Missing::default() });
     };
     let parameters = (collection, sweep, after, &[][..] as &[u8]);
     let missing: i64 =
         mirror.connection.query_row(&format!("SELECT count(*) {UNSEEN}"), parameters, |row| row.get(0))?;
     let mut select = mirror.connection.prepare(&format!("SELECT r.id {UNSEEN} ORDER BY r.key LIMIT 25"))?;
     let sample = select.query_map(parameters, |row| Ok(RecordId(row.get(0)?)))?.collect::<rusqlite::Result<_>>()?;
-    Ok(Missing { missing: unsigned(missing), rows: unsigned(rows), sample })
+    Ok(Missing { missing: unsigned(missing), rows: unsigned(rows), sample, is_unproved: false })
 }
 
 fn unsigned(n: i64) -> u64 {
@@ -149,7 +155,7 @@ pub(in crate::store) fn finish_part(
 }
 
 /// Looks through rows that vanished behind `after`, `LOOKED` at most, and deletes those whose ops are not pending any more.
-/// `deleted` were so in parts before; as soon as they are more than may be deleted unasked, none of this part is.
+/// `deleted` were so in parts before. As soon as they are more than a few, or all there is, none of this part is.
 pub(in crate::store) fn bury_vanished(
     mirror: &Mirror,
     key: &CollectionKey,
@@ -159,16 +165,13 @@ pub(in crate::store) fn bury_vanished(
 ) -> Result<Buried> {
     let collection = mirror.collection(key)?;
     let watch = mirror.watch(key)?;
-    let mut select = mirror.connection.prepare_cached(
-        "SELECT r.change, r.key, r.id, r.revision, r.body FROM vanished v JOIN records r ON r.change = v.change \
-         WHERE v.change > ?2 AND r.collection = ?1 ORDER BY v.change",
-    )?;
+    let mut select = mirror.connection.prepare_cached(VANISHED)?;
     let mut buried = Buried::default();
     let (mut looked, mut last) = (0, after);
     let mut doomed = Vec::new();
     let mut rows = select.query((collection, after))?;
     while let Some(row) = rows.next()? {
-        if looked == LOOKED || doomed.len() == BURIED {
+        if looked == LOOKED {
             buried.next = Some(last);
             break;
         }
@@ -183,7 +186,7 @@ pub(in crate::store) fn bury_vanished(
     drop(rows);
     let (changes, bodies): (Vec<i64>, Vec<Burial>) = doomed.into_iter().unzip();
     let (count, here) = (bodies.len() as u64, unsigned(rows_of(mirror, collection)?));
-    if is_mass_deletion(deleted + count, here + deleted) {
+    if count > 0 && (deleted + count > FEW || count >= here) {
         return Ok(Buried { many: true, ..Buried::default() });
     }
     changes.into_iter().try_for_each(|change| mirror.remove(change))?;

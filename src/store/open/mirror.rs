@@ -36,13 +36,16 @@ impl Store {
         self.ask_mirror(manner, move |mirror| pages::apply(mirror, &page, &ticket.newer()))
     }
 
-    /// A reading of the whole collection begins: what is here and is not met by it is missing at its end. Ahead of
-    /// acknowledgements that are asked for later.
+    /// A reading of the whole collection begins: what is here and is not met by it is missing at its end. Behind every page
+    /// handed over before; what is acknowledged from now on counts as met, also where it goes ahead.
     pub fn begin_sweep(&self, collection: CollectionKey, sweep: i64) -> Reply<()> {
-        let manner = Manner { durability: Durability::Normal, intent: "beginning a sweep", ..FULL_ENGINE };
+        let manner =
+            Manner { lane: Lane::Bulk, durability: Durability::Normal, intent: "beginning a sweep", ..FULL_USER };
+        let Ok(writers) = self.writers() else { return Reply::ready(Err(StoreError::ReadOnly)) };
+        let ticket = writers.overtaken.enter(&collection);
         self.ask_mirror(manner, move |mirror| {
             let collection = mirror.collection(&collection)?;
-            sweeps::begin(mirror, collection, sweep)?;
+            sweeps::begin(mirror, collection, sweep, &ticket.newer())?;
             mirror.keep_change()
         })
     }

@@ -7,6 +7,7 @@ use crate::{
     store::{
         OpenMode, Reader, Store,
         journal::ops,
+        mirror::sweeps::VANISHED,
         reader::{
             item::{BASE, SHADOW},
             outbox::{LATEST, NEXT, PENDING, READY, SETTLED},
@@ -75,6 +76,7 @@ fn no_question_of_a_page_scans_or_counts_off() {
             "the changes of a record",
             of_ops("o.collection = ?1 AND o.key = ?2 AND o.settled_at IS NULL ORDER BY o.place, o.seq"),
         ),
+        ("rows that vanished", VANISHED.to_owned()),
         ("in flight", "SELECT seq FROM main.ops WHERE state = 'in_flight' ORDER BY seq".to_owned()),
     ];
     let mut text = String::new();

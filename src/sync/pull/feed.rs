@@ -4,7 +4,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::{Checkpoint, Heard, MAX_INCOMING, Mode, Pull, Stage};
+use super::{Checkpoint, Heard, MAX_INCOMING, Mode, Phase, Pull, Stage};
 use crate::{
     model::{
         sync_status::is_mass_deletion,
@@ -81,8 +81,10 @@ impl Pull {
         self.reading_since = Some(cx.at.mono);
         if since.is_none() {
             self.begin_whole(cx);
-            // Places a sweep by windows had reached mean nothing to it.
-            self.checkpoint.after = None;
+            if self.checkpoint.phase == Phase::Backfill {
+                // The place a sweep by windows had reached means nothing to it.
+                self.begin_anew();
+            }
         }
         cx.out.push(Effect::OpenFeed { ticket, collection: self.key.clone(), since: since.clone() });
         self.stage = Stage::Feed(Feed {
@@ -174,6 +176,9 @@ impl Pull {
     fn take_snapshot(&mut self, cx: &mut Cx<'_>, records: Vec<RemoteRecord>) {
         if self.is_followed() {
             self.begin_whole(cx);
+            // What waits was read before.
+            let waiting = std::mem::take(&mut self.incoming);
+            waiting.iter().for_each(|change| self.touch(change.id().clone()));
         }
         let number = self.checkpoint.sweep;
         let Stage::Feed(feed) = &mut self.stage else { return };

@@ -174,7 +174,7 @@ impl Pull {
     }
 
     /// The next reading is a whole one.
-    fn begin_anew(&mut self) {
+    pub(super) fn begin_anew(&mut self) {
         self.checkpoint.phase = if self.checkpoint.whole { Phase::Complete } else { Phase::Never };
         self.checkpoint.after = None;
         self.checkpoint.done = 0;

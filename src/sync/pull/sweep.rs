@@ -310,6 +310,9 @@ impl Pull {
             Err(message) => return self.fail_locally(cx, &message),
         };
         self.rows = missing.rows;
+        if missing.is_unproved {
+            return self.read_anew(cx);
+        }
         if !self.held.is_empty() {
             if self.may_set_back(cx, missing.rows) {
                 self.set_back(cx);
@@ -330,6 +333,16 @@ impl Pull {
         let ticket = cx.ticket();
         ending.step = Step::Proof(ticket);
         cx.out.push(Effect::ReadKeys { ticket, collection: self.key.clone() });
+    }
+
+    /// The reading proves nothing of what is gone: another one, from the beginning.
+    fn read_anew(&mut self, cx: &mut Cx<'_>) {
+        self.fail_locally(cx, "what is gone on the server could not be told");
+        self.verify_wished |= self.checkpoint.verifying.take().is_some();
+        self.forget_held();
+        self.begin_anew();
+        self.stage = Stage::Ready;
+        self.write_checkpoint(cx);
     }
 
     /// Windows were read one after the other: a record made behind the reader is not missing. The keys, read at the

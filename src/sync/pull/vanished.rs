@@ -2,8 +2,7 @@
 //! sent (discarded, or made and deleted again), nobody would tell of such a row any more: the mirror is asked to delete
 //! what nothing holds.
 //!
-//! Up to as many as a reading may delete unasked. Of more, another reading is made: where they are still gone, its guard
-//! asks.
+//! A few go at once. Of more, another reading is made: where they are still gone, its guard asks.
 
 use std::time::Duration;
 
@@ -21,6 +20,9 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(1);
 /// The mirror has other work: so many times as long as it took, it is not asked again.
 const SHARE: u32 = 10;
+
+/// How long a reading has that is made because of very many.
+const AFTER_MANY: Duration = Duration::from_secs(60);
 
 /// At first nothing is known of what runs before this one have left.
 pub(super) struct Vanished {
@@ -98,7 +100,8 @@ impl Pull {
             (self.shown.done, self.shown.total) = (self.rows, Some(self.rows));
         }
         if buried.many {
-            (self.vanished.stays, self.vanished.wanted) = (false, false);
+            (self.vanished.stays, self.vanished.wanted) = (true, false);
+            self.vanished.not_before = cx.at.mono + AFTER_MANY;
             return self.read_again(cx);
         }
         match buried.next.filter(|_| self.may_bury()) {

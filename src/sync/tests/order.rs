@@ -81,7 +81,7 @@ impl Followed {
                 Effect::ReadMissing { ticket, .. } => Some(*ticket),
                 _ => None,
             }) {
-                let result = Ok(MissingRows { missing: 0, rows: 1, sample: Vec::new() });
+                let result = Ok(MissingRows { rows: 1, ..MissingRows::default() });
                 self.script.tell(Event::MissingRead { ticket, collection: collection(), result });
                 continue;
             }

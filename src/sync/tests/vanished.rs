@@ -127,7 +127,9 @@ fn of_very_many_that_vanished_a_reading_is_made_instead() {
     script.feed();
     script.pass(5);
     script.tell(Event::JournalMoved);
-    assert!(!script.bury(many), "the reading knows");
+    assert!(!script.bury(many), "the reading has its time");
+    script.pass(60);
+    assert!(script.bury(many), "they are still looked after");
 
     let mut script = Script::online(PullMode::Windows);
     let swept =
@@ -223,4 +225,65 @@ fn the_mirror_hears_of_a_reading_before_anything_is_asked_for() {
     script.news(feed, Ok(FeedNews::Everything(Vec::new())));
     let begins = |effect: &Effect| matches!(effect, Effect::BeginSweep { sweep: 2, .. });
     assert!(script.asked.iter().any(begins));
+}
+
+/// Its beginning could not be noted, or was replaced by that of another one that came to nothing.
+#[test]
+fn a_reading_that_proves_nothing_is_not_called_whole() {
+    for (pull, begun) in [(PullMode::Stream, "never"), (PullMode::Windows, "backfill")] {
+        let mut script = Script::online(pull);
+        script.checkpoint(Some(&json!({"phase": begun, "sweep": 3, "after": "a", "whole": false}).to_string()));
+        if pull == PullMode::Stream {
+            let feed = script.feed();
+            script.news(feed, Ok(FeedNews::Everything(vec![row("b")])));
+        } else {
+            script.page(&["b"], None);
+        }
+        script.applied();
+        let ticket = script.take_ticket(|effect| match effect {
+            Effect::ReadMissing { ticket, .. } => Some(*ticket),
+            _ => None,
+        });
+        let result = Ok(MissingRows { rows: 2, is_unproved: true, ..MissingRows::default() });
+        script.tell(Event::MissingRead { ticket, collection: collection(), result });
+        let kept = script.applied().expect("a checkpoint");
+        let kept: Value = serde_json::from_str(&kept).unwrap();
+        assert_eq!((&kept["phase"], &kept["after"], &kept["whole"]), (&json!("never"), &Value::Null, &json!(false)));
+        script.asked.clear();
+        script.pass(60);
+        let begins = |effect: &Effect| match effect {
+            Effect::BeginSweep { sweep, .. } => Some(*sweep),
+            Effect::ReadKeys { .. } => Some(0),
+            _ => None,
+        };
+        assert!(script.take(begins).is_some(), "{pull:?}: another one");
+    }
+}
+
+/// A fetched record or a change that waits is older than a look at everything that came after it.
+#[test]
+fn what_waits_for_the_mirror_is_not_written_behind_a_newer_snapshot() {
+    let (mut script, feed) = followed();
+    script.asked.clear();
+    let upsert = |id: &str| RemoteChange::Upsert(row(id));
+    let next = |script: &mut Script, news| {
+        let ticket = feed;
+        script.tell(Event::FeedMoved { ticket, collection: collection(), result: Ok(news), bytes: 0 });
+    };
+    next(&mut script, FeedNews::Changes(vec![upsert("x")]));
+    next(&mut script, FeedNews::Changes(vec![upsert("y")]));
+    next(&mut script, FeedNews::Everything(vec![row("a"), row("x")]));
+    let mut pages = Vec::new();
+    while let Some((ticket, page)) = script.take(|effect| match effect {
+        Effect::ApplyPage { ticket, page } => Some((*ticket, page.clone())),
+        _ => None,
+    }) {
+        pages.push((page.sweep, page.changes.iter().map(|change| change.id().0.clone()).collect::<Vec<_>>()));
+        let result = Ok(AppliedPage::default());
+        script.tell(Event::PageApplied { ticket, collection: collection(), result });
+    }
+    let names = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+    assert_eq!(pages, [(None, names(&["x"])), (Some(2), names(&["a", "x"]))]);
+    let fetches = |effect: &Effect| matches!(effect, Effect::Fetch { record: fetched, .. } if *fetched == record("y"));
+    assert!(script.asked.iter().any(fetches), "it is looked at anew");
 }

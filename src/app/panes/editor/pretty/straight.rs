@@ -5,6 +5,9 @@ use std::collections::HashSet;
 
 use super::{SHORT, indent, write_plain};
 
+/// As deep as serde_json goes.
+const DEEPEST: usize = 128;
+
 /// So few names are compared with each other without an index.
 const FEW: usize = 16;
 
@@ -150,6 +153,10 @@ impl<'t> Walk<'t> {
 
     /// A container with a line for each member.
     fn lines(&mut self, depth: usize) -> Option<()> {
+        // No value is deeper; what is damaged may be.
+        if depth > DEEPEST {
+            return None;
+        }
         let Some(close) = self.open()? else { return Some(()) };
         let mut object = self.object();
         loop {

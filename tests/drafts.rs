@@ -150,7 +150,7 @@ fn a_step_made_on_another_text_is_refused_and_a_whole_text_keeps_the_other_in_th
     assert_eq!(entries.iter().map(|entry| entry.reason).collect::<Vec<_>>(), [VaultReason::DraftReplaced]);
     let Kept::Draft(kept) = world.reader().kept_version(entries[0].id).unwrap().unwrap().kept else { panic!() };
     assert_eq!((&*kept.snapshot, kept.edits), ("text", vec!["+one".to_owned()]));
-    let said = "Another window typed in the draft of tasks/a too; what it typed is in the vault";
+    let said = "Two windows typed in the draft of tasks/a at once; the text that gave way is in the vault";
     assert_eq!(world.log()[0], said);
 
     // Its own texts replace each other without a word, one that was written already too.

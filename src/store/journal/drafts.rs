@@ -143,7 +143,9 @@ fn keep_other(journal: &Journal, place: &Place, key: &DraftKey, snapshot: &str, 
         return Ok(());
     }
     keep(journal, place, &draft, VaultReason::DraftReplaced, at)?;
-    let text = format!("Another window typed in the draft of {} too; what it typed is in the vault", key.record);
+    // Both windows read it: neither is "another one" to the other.
+    let text =
+        format!("Two windows typed in the draft of {} at once; the text that gave way is in the vault", key.record);
     activity::note(journal, &[Activity::new(at, Severity::Warning, "editor", text).with_hint("`g v` brings it back")])
 }
 

@@ -130,8 +130,13 @@ fn notes(app: &App, view: &RecordView) -> Vec<(String, Role)> {
     if app.world().saving.values().any(|saving| saving.record == view.key) {
         notes.push(("Saving your change".to_owned(), Role::Text));
     }
-    if let Some(op) = view.ops.last() {
-        notes.push(op_note(op));
+    let was_deleted = view.conflict.as_ref().is_some_and(|conflict| conflict.theirs.is_none());
+    match view.ops.last() {
+        Some(op) if op.state == OpState::Conflict && was_deleted => {
+            notes.push(("The server deleted it: c decides".to_owned(), Role::Conflict));
+        }
+        Some(op) => notes.push(op_note(op)),
+        None => {}
     }
     if view.heads.iter().any(|head| !matches!(head.key.target, DraftTarget::Field(_))) {
         notes.push(("A draft of it is kept: e continues it".to_owned(), Role::Draft));
@@ -140,6 +145,9 @@ fn notes(app: &App, view: &RecordView) -> Vec<(String, Role)> {
         Some(base) => {
             let ago = words::ago(app.now().wall, base.received_at);
             notes.push((format!("Server copy received {ago}"), Role::Dim));
+        }
+        None if was_deleted || view.ops.first().is_some_and(|op| op.kind != OpKind::Create) => {
+            notes.push(("The server does not have it any more".to_owned(), Role::Dim));
         }
         None => notes.push(("The server does not have it yet".to_owned(), Role::Dim)),
     }

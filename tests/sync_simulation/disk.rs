@@ -328,16 +328,17 @@ impl Disk {
         self.store().claim(claim).wait().map_err(words)
     }
 
-    pub fn settle(&mut self, settle: SettleOp, guard: Option<LateOriginal>) -> StoreResult<()> {
+    /// False where a user's command came between: the outbox is read again.
+    pub fn settle(&mut self, settle: SettleOp, guard: Option<LateOriginal>) -> StoreResult<bool> {
         let settle = Settle { seq: settle.seq, joins: settle.joins, outcome: settle.outcome, at: settle.at };
         let settled = match guard {
             Some(guard) => self.store().settle_guarded(settle, guard),
             None => self.store().settle(settle),
         };
         match settled.wait() {
-            // A user's command that came between; the outbox is read again.
-            Err(StoreError::Refused(_)) => Ok(()),
-            other => other.map_err(words),
+            Ok(()) => Ok(true),
+            Err(StoreError::Refused(_)) => Ok(false),
+            Err(error) => Err(words(error)),
         }
     }
 

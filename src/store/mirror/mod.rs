@@ -321,7 +321,7 @@ impl Watch<'_> {
         Ok(self.mirror.journal_read.prepare_cached(sql)?.exists((self.collection, key))?)
     }
 
-    /// True for a record with pending ops: a pull never deletes it, whatever the caller knew. A draft has its own copy of
+    /// True for a record with pending ops: a pull never deletes it. A draft has its own copy of
     /// what it was begun on, so the record may go from under it; the journal notes that it did.
     pub fn protects(&self, key: &[u8]) -> Result<bool> {
         Ok(self.shadows && self.has("SELECT 1 FROM shadow WHERE collection = ?1 AND key = ?2", key)?)

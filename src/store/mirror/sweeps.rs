@@ -182,11 +182,15 @@ pub(in crate::store) fn bury_vanished(
         }
         let burial = Burial { id: RecordId(row.get(2)?), revision: row.get(3)?, body: row.get(4)?, gone: true };
         doomed.push((last, burial));
+        // Nobody needs the texts of the others.
+        if deleted + doomed.len() as u64 > FEW {
+            return Ok(Buried { many: true, ..Buried::default() });
+        }
     }
     drop(rows);
     let (changes, bodies): (Vec<i64>, Vec<Burial>) = doomed.into_iter().unzip();
     let (count, here) = (bodies.len() as u64, unsigned(rows_of(mirror, collection)?));
-    if count > 0 && (deleted + count > FEW || count >= here) {
+    if count > 0 && count >= here {
         return Ok(Buried { many: true, ..Buried::default() });
     }
     changes.into_iter().try_for_each(|change| mirror.remove(change))?;

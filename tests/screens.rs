@@ -1106,6 +1106,23 @@ fn a_long_id_in_the_header_is_shortened_before_it_is_left_out() {
 }
 
 #[test]
+fn an_age_is_told_whole_or_not_at_all_however_old_it_is() {
+    for width in 81..130 {
+        let told = |age: u64| {
+            let bench = resolver((width, 36), |conflict| conflict.detected_at = wall(NOW - age));
+            let Some(line) = bench.lines().into_iter().find(|line| line.contains("this record")) else { return false };
+            let ages = ["(noticed 45m ago).", "(noticed just now).", "(noticed 9d ago)."];
+            let is_told = ages.iter().any(|age| line.contains(age));
+            assert!(is_told || !line.contains("(n"), "{width}: {line}");
+            is_told
+        };
+        let (minutes, now, days) = (told(45 * 60), told(1), told(9 * 86_400));
+        assert!(minutes == now && now == days, "{width}: whether it is told does not change as it grows");
+        assert!(minutes || width < 110, "{width}: there is room for it");
+    }
+}
+
+#[test]
 fn the_resolver_in_every_state() {
     for size in SIZES {
         let mut states: Vec<(&str, Bench)> = Vec::new();

@@ -130,7 +130,7 @@ impl Lane {
         let painted = pty.last_frame().expect("it had painted");
         let painted = match is_painted {
             true => self.shown(painted, size),
-            false => Shown { frame: painted, layout: before.layout.clone() },
+            false => Shown { frame: painted, layout: before.layout.clone(), is_replay: false },
         };
         let (mut again, restored) = self.start(size);
         again.kill();
@@ -222,7 +222,9 @@ impl Lane {
         } else {
             keys.chars().for_each(|key| press(&mut pty, key.encode_utf8(&mut [0; 4])));
         }
-        let reached = (before..pty.frames()).map(|index| self.shown(pty.frame(index), size)).collect();
+        let reached = (before..pty.frames())
+            .map(|index| Shown { is_replay: true, ..self.shown(pty.frame(index), size) })
+            .collect();
         pty.kill();
         std::fs::remove_dir_all(&data).unwrap();
         std::fs::rename(&aside, &data).unwrap();

@@ -38,6 +38,9 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
     }
 }
 
+/// No age of less than some years is wider.
+const LONGEST_AGE: &str = "just now";
+
 /// Which of the server's versions it is.
 pub(super) fn revision(conflict: &Conflict) -> Option<String> {
     rev(conflict.theirs_revision.as_ref())
@@ -62,12 +65,21 @@ fn story(app: &App, canvas: &mut Canvas<'_>, area: Area, conflict: &Conflict) {
         canvas.put(area.x + 1, area.y, &brief, usize::from(area.width.saturating_sub(2)), Role::Text);
         return;
     }
-    let when = pane.op().map(|op| format!(" {}", words::ago(now, op.created_at))).unwrap_or_default();
+    let tell = |made: Option<&str>, noticed: Option<&str>| {
+        let made = made.map(|age| format!(" {age}")).unwrap_or_default();
+        let noticed = noticed.map(|age| format!(" (noticed {age})")).unwrap_or_default();
+        format!("You {mine} this record{made} (op {}). Since then the server {theirs}{noticed}.", conflict.seq)
+    };
+    let made = pane.op().map(|op| words::ago(now, op.created_at));
     let noticed = words::ago(now, conflict.detected_at);
-    let first = format!(
-        "You {mine} this record{when} (op {}). Since then the server {theirs} (noticed {noticed}).",
-        conflict.seq
-    );
+    // An age is told whole or not at all, and which of the two does not change as it grows.
+    let room = usize::from(area.inner().width.saturating_sub(2));
+    let fits = |made: Option<&str>, noticed: Option<&str>| text::width(&tell(made, noticed)) <= room;
+    let first = match made.as_deref() {
+        made if fits(made.and(Some(LONGEST_AGE)), Some(LONGEST_AGE)) => tell(made, Some(&noticed)),
+        made if fits(made.and(Some(LONGEST_AGE)), None) => tell(made, None),
+        _ => tell(None, None),
+    };
     let differ = pane.fields().iter().filter(|field| field.how != How::Unchanged).count();
     let needs = match open {
         0 => "all is decided".to_owned(),

@@ -233,8 +233,11 @@ impl World<'_> {
                     // record had been made anew: that stays.
                     *saved = Some(Value::clone(&base.document));
                 }
-                if outcome == Outcome::Acked && op.is_some_and(|op| op.kind != OpKind::Delete) {
-                    self.fear_no_more(client, &key.id);
+                if outcome == Outcome::Acked {
+                    self.server.acknowledge((client, self.root(client, seq).0));
+                    if op.is_some_and(|op| op.kind != OpKind::Delete) {
+                        self.fear_no_more(client, &key.id);
+                    }
                 }
                 if let Outcome::Rebased { op: new } = &outcome
                     && let Some(new) = self.clients[client].disk.reader().op_by_id(new.op_id).expect("the outbox")

@@ -30,8 +30,8 @@ pub struct Server {
     last: u64,
     /// How often the writes of an edit changed something. More than once breaks a promise.
     pub effects: HashMap<Origin, u32>,
-    /// Which record those writes were for.
-    written: HashMap<Origin, RecordId>,
+    /// What those writes changed, each edit's last one.
+    written: HashMap<Origin, Written>,
     /// Every change, in order, for the feeds.
     pub log: Vec<RemoteChange>,
     /// Every mark a record ever held here.
@@ -48,6 +48,15 @@ pub struct Server {
     pub log_stamps: Vec<i64>,
     /// A server as it must not be: it applies whatever it is sent. For the test of the simulation itself.
     pub ignores_preconditions: bool,
+}
+
+/// What a write changed.
+struct Written {
+    id: RecordId,
+    /// Members it set; none of a deletion.
+    members: Vec<(String, Value)>,
+    /// Its client has stored the answer: sending it once more has no excuse.
+    is_acknowledged: bool,
 }
 
 impl Server {
@@ -97,13 +106,15 @@ impl Server {
         };
         if !unchanged {
             *self.effects.entry(origin).or_default() += 1;
-            self.written.insert(origin, id.clone());
+            let members = changed(self.records.get(id), request.document.as_ref());
+            self.written.insert(origin, Written { id: id.clone(), members, is_acknowledged: false });
             // A, B, A by somebody else: whoever made B cannot tell that it ever was.
             let returns =
                 request.document.as_ref().is_none_or(|new| self.held.contains(&(id.clone(), print(&plain(new)))));
             if returns {
                 self.forget_effects(id, Some(origin.0));
             }
+            self.forget_overwritten(id, request.document.as_ref(), origin.0);
             self.put(id.clone(), request.document.clone());
         }
         Answer::Accepted { revision: self.revision(id), stored: self.records.get(id).cloned() }
@@ -113,7 +124,28 @@ impl Server {
     /// again, and nobody can tell (page 3: A, B, A by somebody else).
     pub fn forget_effects(&mut self, id: &RecordId, by: Option<usize>) {
         let written = &self.written;
-        self.effects.retain(|origin, _| Some(origin.0) == by || written.get(origin) != Some(id));
+        let is_of = |origin: &Origin| written.get(origin).is_some_and(|written| written.id == *id);
+        self.effects.retain(|origin, _| Some(origin.0) == by || !is_of(origin));
+    }
+
+    /// Where somebody's version takes the place of another's whole, nothing is left that could tell the other, who waits for
+    /// an answer, that theirs had been there: they are refused as if it never had, and bring it in again.
+    fn forget_overwritten(&mut self, id: &RecordId, document: Option<&Value>, by: usize) {
+        let is_left = |(name, value): &(String, Value)| document.and_then(|document| document.get(name)) == Some(value);
+        let written = &self.written;
+        self.effects.retain(|origin, _| {
+            let Some(written) = written.get(origin).filter(|written| written.id == *id && origin.0 != by) else {
+                return true;
+            };
+            written.is_acknowledged || written.members.is_empty() || written.members.iter().any(is_left)
+        });
+    }
+
+    /// The client of an edit has stored that it was applied.
+    pub fn acknowledge(&mut self, origin: Origin) {
+        if let Some(written) = self.written.get_mut(&origin) {
+            written.is_acknowledged = true;
+        }
     }
 
     /// What anybody else does.
@@ -191,6 +223,13 @@ impl Server {
         let revision = self.revision(id).filter(|_| self.versions == Versions::Counted);
         Some(RemoteRecord { id: id.clone(), revision, text: self.records.get(id)?.to_string() })
     }
+}
+
+/// The members of a document that the one before did not have, or had otherwise.
+fn changed(before: Option<&Value>, after: Option<&Value>) -> Vec<(String, Value)> {
+    let members = after.and_then(Value::as_object).into_iter().flatten();
+    let is_new = |(name, value): &(&String, &Value)| before.and_then(|before| before.get(*name)) != Some(*value);
+    members.filter(is_new).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// The field such a server writes.

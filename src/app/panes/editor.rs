@@ -6,6 +6,7 @@
 //! document it was begun on. When the record moves meanwhile, the user is told and can merge (see [`merging`]); queueing
 //! makes an op on the draft's own base, which the engine merges, and never before what both sides changed was chosen.
 
+pub mod changes;
 pub mod check;
 pub mod find;
 pub mod layout;

@@ -18,7 +18,8 @@ use crate::{
         geometry::Area,
         panes::editor::{
             Editor, Sheet,
-            check::{self, LineMark, Reading},
+            changes::LineMark,
+            check::{self, Reading},
             layout::{self, Parts},
             merging::Standing,
             name_of,

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::{lines::Lines, tokens};
+use super::tokens;
 use crate::model::{
     edit::{self, Change},
     ids::CollectionKey,
@@ -203,77 +203,6 @@ pub fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-/// How a line differs from the base's text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LineMark {
-    Changed,
-    Added,
-}
-
-/// Lines that differ from the base's text: their range, and what stood there.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LineChanges {
-    /// First changed line and the mark of each line from there on.
-    first: usize,
-    marks: Vec<Option<LineMark>>,
-    /// Pairs of a removed and an added line, each possibly missing, with the line number (from 0) of the added one.
-    pub pairs: Vec<(Option<String>, Option<usize>)>,
-    /// The places of the first of [`LineChanges::pairs`], where they were looked for.
-    pub places: Vec<Pointer>,
-}
-
-/// So many changed lines are shown with their places while the text is no JSON.
-pub const MOST_PLACED: usize = 8;
-
-/// Beyond this many differing lines in one stretch they are only compared as sets.
-const MOST_ALIGNED: usize = 300;
-
-impl LineChanges {
-    pub fn mark(&self, line: usize) -> Option<LineMark> {
-        self.marks.get(line.checked_sub(self.first)?).copied().flatten()
-    }
-
-    /// Looks up where in the document the first changed lines are.
-    pub fn find_places(&mut self, lines: &[String]) {
-        let wanted: Vec<usize> = self.pairs.iter().take(MOST_PLACED).filter_map(|(_, line)| *line).collect();
-        let mut found = tokens::places_of(lines, &wanted).into_iter();
-        let placed = self.pairs.iter().take(MOST_PLACED);
-        self.places = placed.map(|(_, line)| line.and_then(|_| found.next()).unwrap_or_default()).collect();
-    }
-
-    /// Compares two texts by line. What is equal at both ends is skipped; the middle is aligned where it is small.
-    pub fn between(old: &Lines, new: &[String]) -> Self {
-        let first = old.iter().zip(new).take_while(|(a, b)| a == b).count();
-        let rest = old.len().min(new.len()) - first;
-        let tail = old.iter().rev().zip(new.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
-        let old: Vec<&str> = (first..old.len() - tail).filter_map(|line| old.get(line)).collect();
-        let new: Vec<&str> = new[first..new.len() - tail].iter().map(String::as_str).collect();
-        let mut changes = Self { first, marks: vec![None; new.len()], ..Self::default() };
-        if old.len() > MOST_ALIGNED || new.len() > MOST_ALIGNED {
-            let known: std::collections::HashSet<&str> = old.into_iter().collect();
-            for (mark, line) in changes.marks.iter_mut().zip(&new) {
-                *mark = (!known.contains(line)).then_some(LineMark::Changed);
-            }
-            return changes;
-        }
-        for op in similar::capture_diff_slices(similar::Algorithm::Myers, &old, &new) {
-            let (_, removed, added) = op.as_tag_tuple();
-            if matches!(op, similar::DiffOp::Equal { .. }) {
-                continue;
-            }
-            for offset in 0..removed.len().max(added.len()) {
-                let gone = removed.clone().nth(offset).map(|at| old[at].to_owned());
-                let came = added.clone().nth(offset);
-                if let Some(at) = came {
-                    changes.marks[at] = Some(if gone.is_some() { LineMark::Changed } else { LineMark::Added });
-                }
-                changes.pairs.push((gone, came.map(|at| at + first)));
-            }
-        }
-        changes
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -329,14 +258,5 @@ mod tests {
         assert_eq!(judge("[1,", Reading::Json).2, 1);
         assert_eq!(judge("", Reading::Json).2, 1);
         assert_eq!(judge("", Reading::Text), (Some("text"), Some(json!("")), 0));
-    }
-
-    #[test]
-    fn lines_are_marked_against_the_base() {
-        let split = |text: &str| text.split('\n').map(str::to_owned).collect::<Vec<_>>();
-        let changes = LineChanges::between(&Lines::of("{\na\nb\nc\n}".to_owned()), &split("{\na\nB\nc\nd\n}"));
-        let marks: Vec<_> = (0..6).map(|line| changes.mark(line)).collect();
-        assert_eq!(marks, [None, None, Some(LineMark::Changed), None, Some(LineMark::Added), None]);
-        assert_eq!(changes.pairs, [(Some("b".to_owned()), Some(2)), (None, Some(4))]);
     }
 }

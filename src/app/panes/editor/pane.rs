@@ -37,6 +37,9 @@ impl Pane for Editor {
         sheet.reading = saved.reading.unwrap_or(sheet.reading);
         sheet.find = saved.find;
         sheet.merging = saved.merging;
+        if let Some(known) = saved.changed {
+            sheet.trust_changes(&known);
+        }
         sheet.judge(seen.setup, false);
         Self { open: Some(Box::new(sheet)), ..Self::default() }
     }

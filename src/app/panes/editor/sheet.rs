@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
 use super::{
-    check::{self, Check, LineChanges, Reading, Rules, Terms},
+    changes::{KnownChanges, LineChanges},
+    check::{self, Check, Reading, Rules, Terms},
     find::Find,
     lines::Lines,
     merging::{Rebase, Standing, ThreeWay},
@@ -55,8 +56,8 @@ pub struct Sheet {
     pub base_revision: Option<Revision>,
     /// The base as the backend keeps it, made when it is asked for.
     base_normal: OnceCell<Option<Value>>,
-    /// The text the base was laid out as, by line.
-    pub base_lines: Lines,
+    /// The text the base was laid out as, by line, made when it is asked for.
+    pub(super) base_lines: OnceCell<Lines>,
     /// The journal has a draft of it.
     pub begun: bool,
     appended: usize,
@@ -100,6 +101,8 @@ pub struct Sheet {
     pub(super) told: Option<Option<String>>,
     pub check: Check,
     pub lines: LineChanges,
+    /// The text that [`Sheet::lines`] is about, by the buffer's generation; `None` after the base or the buffer was replaced.
+    compared: Option<u64>,
     /// A record with the typed id exists.
     pub id_taken: bool,
 }
@@ -120,6 +123,9 @@ pub struct SheetSession {
     pub find: Option<Find>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merging: Option<Pointer>,
+    /// Of a large draft.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<KnownChanges>,
 }
 
 /// The first line of a draft's snapshot: the buffer's own, with what stands beside it.
@@ -159,7 +165,7 @@ impl Sheet {
             begun_on: None,
             base_revision: None,
             base_normal: OnceCell::new(),
-            base_lines: Lines::default(),
+            base_lines: OnceCell::new(),
             begun: false,
             appended: 0,
             rewrite: false,
@@ -184,6 +190,7 @@ impl Sheet {
             told: None,
             check: Check::default(),
             lines: LineChanges::default(),
+            compared: None,
             id_taken: false,
         }
     }
@@ -259,8 +266,8 @@ impl Sheet {
     }
 
     pub(super) fn set_base(&mut self, base: Option<Document>, revision: Option<Revision>) {
-        let base_lines = base.as_ref().filter(|_| !self.is_field()).map(pretty_lines);
-        self.base_lines = base_lines.unwrap_or_default();
+        self.base_lines = OnceCell::new();
+        self.compared = None;
         self.base_normal = OnceCell::new();
         self.begun_on = base;
         self.base_revision = revision;
@@ -299,6 +306,22 @@ impl Sheet {
             reading: self.is_field().then_some(self.reading),
             find: self.find.clone(),
             merging: self.merging.clone(),
+            changed: self.known_changes(),
+        }
+    }
+
+    fn known_changes(&self) -> Option<KnownChanges> {
+        let is_large = self.begun && self.begun_on.is_some() && self.buffer.len() > check::WHILE_TYPING;
+        let is_known = is_large && self.compared == Some(self.buffer.generation());
+        if is_known { KnownChanges::of(self.version, &self.buffer, &self.lines) } else { None }
+    }
+
+    /// Where the draft is the very text they are of.
+    pub(super) fn trust_changes(&mut self, known: &KnownChanges) {
+        let has_base = self.begun && self.begun_on.is_some() && !self.is_field();
+        if let Some(lines) = known.told_of(self.version, &self.buffer).filter(|_| has_base) {
+            self.lines = lines;
+            self.compared = Some(self.buffer.generation());
         }
     }
 
@@ -363,10 +386,18 @@ impl Sheet {
     }
 
     pub fn judge_by(&mut self, terms: &Terms, thorough: bool) {
-        self.lines = match self.is_field() || self.begun_on.is_none() {
-            true => LineChanges::default(),
-            false => LineChanges::between(&self.base_lines, self.buffer.lines()),
-        };
+        let text = Some(self.buffer.generation());
+        if self.compared != text {
+            self.lines = match self.begun_on.as_ref().filter(|_| !self.is_field()) {
+                None => LineChanges::default(),
+                Some(base) => {
+                    let before = self.base_lines.get_or_init(|| pretty_lines(base));
+                    LineChanges::between(before, self.buffer.lines())
+                }
+            };
+            self.compared = text;
+        }
+        self.lines.places.clear();
         self.check = match self.ready && (self.buffer.len() <= check::WHILE_TYPING || thorough) {
             true => self.checked(terms),
             false => Check::skipped(),

@@ -8,7 +8,7 @@ use crate::{
     app::{
         geometry::Area,
         panes::editor::{
-            Sheet, check,
+            Sheet, changes,
             layout::Parts,
             merging::Standing,
             tokens::{self, TokenKind},
@@ -152,7 +152,7 @@ fn place(change: &Change) -> String {
 /// repeats the place is left out.
 fn incomplete(sheet: &Sheet) -> Vec<(String, Option<String>, Option<String>)> {
     let lines = sheet.buffer.lines();
-    let pairs = sheet.lines.pairs.iter().take(check::MOST_PLACED).enumerate().map(|(number, (old, new))| {
+    let pairs = sheet.lines.pairs.iter().take(changes::MOST_PLACED).enumerate().map(|(number, (old, new))| {
         let pointer = sheet.lines.places.get(number).filter(|place| !place.is_root()).map(ToString::to_string);
         let pointer = pointer.unwrap_or_default();
         let wrong = |line: usize| {

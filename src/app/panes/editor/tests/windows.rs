@@ -146,3 +146,36 @@ fn what_the_users_own_editor_has_is_not_followed_under_it() {
     one.load(Some(bo()));
     assert_eq!(one.text(), text);
 }
+
+/// A record whose text is judged when asked for only.
+fn large() -> Value {
+    let members = (0..20_000).map(|number| (format!("k{number:05}"), json!("some value")));
+    Value::Object(members.collect())
+}
+
+#[test]
+fn a_large_draft_comes_back_with_its_marks_and_its_base_not_laid_out() {
+    let mut desk = Desk::open(DraftTarget::Document, large());
+    desk.press("Down Down End Enter x");
+    let back = desk.killed();
+    let (sheet, before) = (back.editor.sheet().unwrap(), desk.editor.sheet().unwrap());
+    assert_eq!(sheet.lines, before.lines);
+    assert!(sheet.lines.mark(3).is_some() && sheet.base_lines.get().is_none(), "what was typed is known");
+    assert_eq!(back.editor.session(), desk.editor.session());
+}
+
+#[test]
+fn marks_of_another_text_than_the_journals_are_not_believed() {
+    let mut desk = Desk::open(DraftTarget::Document, large());
+    desk.press("Down x");
+    let mut other = Desk::new();
+    other.drafts.clone_from(&desk.drafts);
+    other.reopen(DraftTarget::Document, Some(large()));
+    other.second = 1;
+    other.press("Ctrl+Home Down Down Down y");
+    desk.drafts.clone_from(&other.drafts);
+    let back = desk.killed();
+    let sheet = back.editor.sheet().unwrap();
+    assert_eq!(sheet.lines, other.editor.sheet().unwrap().lines);
+    assert!(sheet.lines.mark(3).is_some() && sheet.base_lines.get().is_some());
+}

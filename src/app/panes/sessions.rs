@@ -81,12 +81,8 @@ impl Sessions {
     fn name(&mut self, purpose: Purpose) -> Outcome {
         let text = match &purpose {
             Purpose::New => TextInput::default(),
-            Purpose::Rename(from) => {
-                let mut name = TextInput::new(from.as_str());
-                name.select_all();
-                name
-            }
-            Purpose::Copy(from) => TextInput::new(&format!("{from}-copy")),
+            Purpose::Rename(from) => proposal(from.as_str()),
+            Purpose::Copy(from) => proposal(&format!("{from}-copy")),
         };
         self.session.naming = Some(Naming { purpose, text });
         Outcome::used()
@@ -163,6 +159,13 @@ impl Sessions {
             None => self.name(Purpose::Rename(cx.setup.session.clone())),
         }
     }
+}
+
+/// A name that the first letter typed replaces.
+fn proposal(name: &str) -> TextInput {
+    let mut text = TextInput::new(name);
+    text.select_all();
+    text
 }
 
 /// The list is closed first: it is not where this session is come back to.

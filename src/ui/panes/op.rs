@@ -150,7 +150,7 @@ fn why(app: &App, op: &Op, room: usize, lines: &mut Vec<Line>) {
     let (title, role, rest) = match op.state {
         OpState::Rejected => ("WHY IT STOPPED", Role::Rejected, "This will not fix itself: edit it, or discard it"),
         OpState::Conflict => {
-            ("WHY IT STOPPED", Role::Conflict, "The server changed this record too: compare and choose")
+            ("WHY IT STOPPED", Role::Conflict, "The server changed this record too, or deleted it: compare and choose")
         }
         OpState::Blocked => ("WHY IT WAITS", Role::Blocked, "An earlier op of this record has to be settled first"),
         OpState::InDoubt => {

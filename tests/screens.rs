@@ -1473,6 +1473,36 @@ fn help_runs_what_it_lists_and_nothing_else() {
     let screen = bench.screen();
     assert!(screen.contains("Help: Editor") && screen.contains("F2"), "{screen}");
     assert!(!screen.contains("take mine") && !screen.contains(" u   "), "{screen}");
+    let general = screen.lines().any(|line| line.contains("next pane") || line.contains("quit and keep everything"));
+    assert!(!general, "the editor takes tab and ctrl-c for itself:\n{screen}");
+}
+
+#[test]
+fn drafts_stand_beside_queued_edits_of_a_collection() {
+    for size in [(120, 36), (80, 24)] {
+        let mut data = few();
+        data.op(&key("users").record("u_00031"), Some(json!({"name": "Bea"})), OpState::Queued, NOW - 60);
+        data.op(&key("users").record("u_00007"), None, OpState::Queued, NOW - 50);
+        let mut bench = Bench::new(setup(size), data, NOW);
+        bench.press("2jex<esc>1");
+        let has_both =
+            |bench: &Bench| bench.lines().iter().any(|line| line.contains("users") && line.contains("~1 M2"));
+        assert!(has_both(&bench), "{size:?}:\n{}", bench.screen());
+        assert!(has_both(&restarted(bench, "a draft beside queued edits")), "{size:?}");
+    }
+}
+
+#[test]
+fn a_record_that_the_server_deleted_is_not_said_to_have_changed_there() {
+    let mut data = few();
+    outbox(&mut data);
+    data.conflicts[0].theirs = None;
+    data.bases.get_mut(&key("products")).unwrap().retain(|id, _| id.as_str() != "p_003");
+    let mut bench = Bench::new(setup((120, 36)), data, NOW);
+    bench.press("1jj<enter>2gg/p_003<enter><esc>3");
+    let screen = bench.screen();
+    assert!(screen.contains("The server deleted it: c decides"), "{screen}");
+    assert!(!screen.contains("changed it too"), "{screen}");
 }
 
 #[test]

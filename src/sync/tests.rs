@@ -116,6 +116,24 @@ impl Script {
         script
     }
 
+    /// A whole collection of which deltas are followed, swept so many seconds ago.
+    fn following_deltas(swept_before: i64) -> Self {
+        let mut script = Self::online(PullMode::Delta);
+        let swept_at = script.at().wall.0 - swept_before * 1_000;
+        let complete = json!({"phase": "complete", "sweep": 1, "mode": "delta", "done": 2, "total": 2,
+                "since": "1700000000000", "swept_at": swept_at, "whole": true});
+        script.checkpoint(Some(&complete.to_string()));
+        let delta = |effect: &Effect| match effect {
+            Effect::ReadDelta { ticket, .. } => Some(*ticket),
+            _ => None,
+        };
+        script.read(delta, Vec::new(), None);
+        script.applied();
+        let feed = script.feed();
+        script.news(feed, Ok(FeedNews::Changes(Vec::new())));
+        script
+    }
+
     /// Without a collection: only sending.
     fn sender(parallel: usize) -> Self {
         Self::guarding_sender(parallel, Vec::new())

@@ -186,6 +186,21 @@ fn lists_are_paged_and_filtered() {
     assert_eq!(text, "   ID   TITLE   STATUS\n+  t00  task 0\n+  t01  task 1\n");
 }
 
+/// On standard error, so that what reads the list is not in its way.
+#[test]
+fn a_filter_with_nothing_to_look_for_or_an_unknown_mark_says_so() {
+    let place = Place::configured();
+    place.run(&["put", "tasks", "t1", r#"{"title": "one"}"#]);
+    let run = place.run(&["list", "tasks", "--filter", "..."]);
+    assert_eq!((run.code, run.stdout.lines().count()), (0, 2), "{run:?}");
+    assert!(run.stderr.contains("no letter or digit"), "{run:?}");
+    let run = place.run(&["list", "tasks", "--filter", "is:bogus"]);
+    assert_eq!((run.code, run.stdout.lines().count()), (0, 1), "{run:?}");
+    assert!(run.stderr.contains("`is:bogus` is no mark") && run.stderr.contains("conflict"), "{run:?}");
+    let quiet = place.run(&["list", "tasks", "--filter", "one"]);
+    assert_eq!((quiet.code, quiet.stderr.as_str()), (0, ""), "{quiet:?}");
+}
+
 #[test]
 fn what_is_exported_is_imported_as_it_was() {
     let place = Place::configured();

@@ -20,6 +20,8 @@ struct Seen {
     /// What stood on the screen after each frame.
     frames: Vec<Frame>,
     bytes: Vec<u8>,
+    /// The begin of a character.
+    pending: Vec<u8>,
     tail: Vec<u8>,
     closed: bool,
     /// The terminal takes nothing any more, as one whose window hangs.
@@ -77,8 +79,15 @@ impl Pty {
         let mut reader = pair.master.try_clone_reader().expect("a pty can be read");
         let writer = pair.master.take_writer().expect("a pty can be written");
         let parser = vt100::Parser::new(cells(rows), cells(columns), 0);
-        let seen =
-            Seen { parser, frames: Vec::new(), bytes: Vec::new(), tail: Vec::new(), closed: false, paused: false };
+        let seen = Seen {
+            parser,
+            frames: Vec::new(),
+            bytes: Vec::new(),
+            pending: Vec::new(),
+            tail: Vec::new(),
+            closed: false,
+            paused: false,
+        };
         let seen = Arc::new((Mutex::new(seen), Condvar::new()));
         let sink = Arc::clone(&seen);
         std::thread::spawn(move || {
@@ -265,8 +274,12 @@ impl Drop for Pty {
 }
 
 impl Seen {
-    fn take(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
+    fn take(&mut self, read: &[u8]) {
+        self.bytes.extend_from_slice(read);
+        // The parser loses what follows a character that comes in two pieces.
+        self.pending.extend_from_slice(read);
+        let cut = self.pending.split_off(whole(&self.pending));
+        let bytes = std::mem::replace(&mut self.pending, cut);
         let mut start = 0;
         for end in 1..=bytes.len() {
             self.tail.push(bytes[end - 1]);
@@ -282,6 +295,21 @@ impl Seen {
         }
         self.parser.process(&bytes[start..]);
     }
+}
+
+/// How many of the bytes there are before a character of which the end is still to come.
+pub fn whole(bytes: &[u8]) -> usize {
+    for back in 1..=bytes.len().min(3) {
+        let wanted = match bytes[bytes.len() - back] {
+            0x80..=0xbf => continue,
+            0xc0..=0xdf => 2,
+            0xe0..=0xef => 3,
+            0xf0..=0xff => 4,
+            _ => 1,
+        };
+        return bytes.len() - if wanted > back { back } else { 0 };
+    }
+    bytes.len()
 }
 
 impl Frame {

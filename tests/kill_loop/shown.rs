@@ -12,7 +12,7 @@ use ebbtide::{
     store::{OpenMode, Store},
 };
 
-use crate::common::{Workspace, agree_on_the_place, pty::Frame};
+use crate::common::{self, Workspace, agree_on_the_place, pty::Frame};
 
 /// A frame with the layout it was drawn by, which the saved session knows.
 pub struct Shown {
@@ -194,5 +194,15 @@ fn the_id_of_a_new_record_is_the_same_in_every_replay() {
     assert_eq!(without_new_ids(one), without_new_ids(other));
     for kept in ["│ u-OgXzab1_-Aa0123BbCc │", "│ -OgXzab1_-Aa0123BbCcX │", "│ -Old │", "│ -OgXzab │"] {
         assert_eq!(without_new_ids(kept), kept);
+    }
+}
+
+/// The parser of the frames loses what follows a character that comes in two pieces.
+#[test]
+fn no_character_is_read_in_two_pieces() {
+    let text = "שרה לוי Zoë 田中 👩 y";
+    for end in 0..=text.len() {
+        let (whole, next) = (common::pty::whole(&text.as_bytes()[..end]), text.floor_char_boundary(end));
+        assert_eq!(whole, next, "of {end} bytes");
     }
 }

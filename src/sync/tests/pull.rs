@@ -41,23 +41,9 @@ fn deltas_go_on_from_what_was_the_newest_when_the_sweep_began() {
 
 #[test]
 fn after_a_restart_deltas_are_followed_by_a_count_that_finds_deletions() {
-    let complete = |swept_at: i64| {
-        json!({"phase": "complete", "sweep": 1, "mode": "delta", "done": 2, "total": 2, "since": "1700000000000",
-            "swept_at": swept_at, "whole": true})
-        .to_string()
-    };
     let counts = |effect: &Effect| matches!(effect, Effect::ReadKeys { .. }).then_some(());
     for swept_before in [10, 100_000] {
-        let mut script = Script::online(PullMode::Delta);
-        script.checkpoint(Some(&complete(script.at().wall.0 - swept_before * 1000)));
-        let delta = |effect: &Effect| match effect {
-            Effect::ReadDelta { ticket, .. } => Some(*ticket),
-            _ => None,
-        };
-        script.read(delta, Vec::new(), None);
-        script.applied();
-        let feed = script.feed();
-        script.news(feed, Ok(FeedNews::Changes(Vec::new())));
+        let mut script = Script::following_deltas(swept_before);
         let every = settings().sweep_every.as_secs();
         let left = every.saturating_sub(swept_before.unsigned_abs());
         if left > 0 {
@@ -72,18 +58,7 @@ fn after_a_restart_deltas_are_followed_by_a_count_that_finds_deletions() {
 /// A followed delta is one reading without an end: a write of ours beside it is none beside the sweep that comes later.
 #[test]
 fn a_sweep_beside_deltas_finds_the_deletion_of_what_was_written_here_long_before() {
-    let mut script = Script::online(PullMode::Delta);
-    let complete = json!({"phase": "complete", "sweep": 1, "mode": "delta", "done": 2, "total": 2,
-        "since": "1700000000000", "swept_at": script.at().wall.0, "whole": true});
-    script.checkpoint(Some(&complete.to_string()));
-    let delta = |effect: &Effect| match effect {
-        Effect::ReadDelta { ticket, .. } => Some(*ticket),
-        _ => None,
-    };
-    script.read(delta, Vec::new(), None);
-    script.applied();
-    let feed = script.feed();
-    script.news(feed, Ok(FeedNews::Changes(Vec::new())));
+    let mut script = Script::following_deltas(0);
     script.send(chain(vec![create(1, "own")], None), accepted("e1"));
     assert!(script.base_stored().is_some());
     assert_eq!(script.settled(), [Outcome::Acked]);

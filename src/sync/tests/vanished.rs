@@ -141,18 +141,7 @@ fn of_very_many_that_vanished_a_reading_is_made_instead() {
     script.pass(0);
     assert!(script.take(counts).is_some());
 
-    let mut script = Script::online(PullMode::Delta);
-    let swept = json!({"phase": "complete", "sweep": 1, "mode": "delta", "whole": true, "since": "1700000000000",
-        "swept_at": script.at().wall.0});
-    script.checkpoint(Some(&swept.to_string()));
-    let delta = |effect: &Effect| match effect {
-        Effect::ReadDelta { ticket, .. } => Some(*ticket),
-        _ => None,
-    };
-    script.read(delta, Vec::new(), None);
-    script.applied();
-    let feed = script.feed();
-    script.news(feed, Ok(FeedNews::Changes(Vec::new())));
+    let mut script = Script::following_deltas(0);
     assert!(script.take(counts).is_none());
     assert!(script.bury(many));
     script.pass(0);

@@ -65,7 +65,7 @@ struct Place {
     /// The collection, or source/collection
     #[arg(value_name = "C")]
     collection: String,
-    /// The id of the record
+    /// The id of the record; `C/ID` in one word will do as well
     #[arg(value_name = "ID", allow_hyphen_values = true)]
     id: String,
 }

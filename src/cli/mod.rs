@@ -35,7 +35,7 @@ mod sync;
 mod vault;
 mod world;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 
@@ -49,7 +49,7 @@ pub(crate) type Outcome = Result<ExitCode, Failure>;
 pub(crate) const DONE: ExitCode = ExitCode::SUCCESS;
 
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse(std::env::args_os().collect()) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
@@ -58,6 +58,29 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => failure.report(json),
     }
+}
+
+/// Lists and messages name a record `C/ID`. Where a command that takes both misses a word, one that is so made is taken
+/// for the two.
+fn parse(words: Vec<OsString>) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(&words).or_else(|error| {
+        let apart = (error.kind() == ErrorKind::MissingRequiredArgument).then(|| with_id_apart(words)).flatten();
+        apart.and_then(|words| Cli::try_parse_from(words).ok()).ok_or(error)
+    })
+}
+
+fn with_id_apart(mut words: Vec<OsString>) -> Option<Vec<OsString>> {
+    let is = |word: &OsString, names: &[&str]| word.to_str().is_some_and(|word| names.contains(&word));
+    let command = words.iter().position(|word| is(word, &["get", "put", "patch", "delete"]))?;
+    let is_value = |at: usize| is(&words[at - 1], &["--config", "--data-dir"]);
+    let at = (command + 1..words.len()).find(|at| {
+        let word = words[*at].to_str().unwrap_or_default();
+        !is_value(*at) && !word.starts_with('-') && word.contains('/')
+    })?;
+    let (collection, id) = words[at].to_str()?.rsplit_once('/')?;
+    let (collection, id) = (OsString::from(collection), OsString::from(id));
+    words.splice(at..=at, [collection, id]);
+    Some(words)
 }
 
 fn run(cli: Cli) -> Outcome {
@@ -126,6 +149,24 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_record_may_be_named_as_lists_name_it() {
+        let parsed = |words: &[&str]| parse(words.iter().map(OsString::from).collect()).map(|cli| format!("{cli:?}"));
+        for (one, two) in [
+            ("get tasks/t1", "get tasks t1"),
+            ("get office/tasks/t1", "get office/tasks t1"),
+            ("delete --config /etc/e.toml tasks/t1 --json", "delete --config /etc/e.toml tasks t1 --json"),
+            ("put tasks/t1 {\"a\":\"b/c\"}", "put tasks t1 {\"a\":\"b/c\"}"),
+            ("patch tasks/t1 @/tmp/p.json", "patch tasks t1 @/tmp/p.json"),
+        ] {
+            let words = |line: &'static str| -> Vec<&str> { ["ebbtide"].into_iter().chain(line.split(' ')).collect() };
+            assert_eq!(parsed(&words(one)).unwrap(), parsed(&words(two)).unwrap());
+        }
+        for unclear in [&["ebbtide", "get", "tasks"][..], &["ebbtide", "put", "tasks", "t1"]] {
+            assert_eq!(parsed(unclear).unwrap_err().kind(), ErrorKind::MissingRequiredArgument);
+        }
     }
 
     #[test]

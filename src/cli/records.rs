@@ -131,7 +131,7 @@ pub(super) struct GetArgs {
     /// The collection, or source/collection
     #[arg(value_name = "C")]
     collection: String,
-    /// The id of the record
+    /// The id of the record; `C/ID` in one word will do as well
     #[arg(value_name = "ID", allow_hyphen_values = true)]
     id: String,
 }

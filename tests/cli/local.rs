@@ -160,6 +160,18 @@ fn status_has_the_promised_shape_and_exit_codes() {
 }
 
 #[test]
+fn a_record_is_named_in_two_words_or_in_one() {
+    let place = Place::configured();
+    assert_eq!(place.json(&["put", "tasks/t1", r#"{"title": "a/b"}"#], 0)["id"], "t1");
+    assert_eq!(place.json(&["patch", "office/tasks/t1", r#"{"done": true}"#], 0)["kind"], "update");
+    assert_eq!(place.json(&["get", "tasks/t1"], 0)["local"], json!({"title": "a/b", "done": true}));
+    let run = place.run(&["get", "tsks/t1"]);
+    assert!(run.code == 2 && run.stderr.contains("no collection `tsks`"), "{run:?}");
+    assert_eq!(place.json(&["delete", "tasks/t1"], 0)["state"], "queued");
+    assert!(place.run(&["get", "tasks"]).stderr.contains("<ID>"), "one word that is no record");
+}
+
+#[test]
 fn lists_are_paged_and_filtered() {
     let place = Place::configured();
     let lines: String = (0..25)

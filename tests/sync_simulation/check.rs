@@ -428,7 +428,7 @@ impl World<'_> {
             let there = self.server.records.get(id);
             let is_there = there.is_some_and(|document| document.get(mark).is_some());
             // What others wrote and nobody pulled before the server lost it is nowhere.
-            let excused = (self.wiped && *client == usize::MAX) || kept(mark);
+            let excused = (self.wiped && *client == usize::MAX) || self.revived.contains(id) || kept(mark);
             if !is_there && !excused {
                 return Err(format!("lost: {mark}, saved by client {client} in {id}, is nowhere; there is {there:?}"));
             }

@@ -177,6 +177,11 @@ impl World<'_> {
     pub fn arrive(&mut self, client: usize, request: &PushRequest, origin: Origin, answer: Option<(Ticket, u64)>) {
         self.stirred = true;
         let answered = self.server.write(request, origin);
+        // What comes so late that its repeat was settled finds its precondition true again where the server lost everything:
+        // an old version, and nothing to tell it by.
+        if self.wiped && self.server.is_acknowledged(origin) && matches!(answered, Answer::Accepted { .. }) {
+            self.revived.insert(request.record.id.clone());
+        }
         self.note(client, || {
             let said = match &answered {
                 Answer::Accepted { .. } => "accepted",

@@ -107,7 +107,8 @@ impl Server {
         if !unchanged {
             *self.effects.entry(origin).or_default() += 1;
             let members = changed(self.records.get(id), request.document.as_ref());
-            self.written.insert(origin, Written { id: id.clone(), members, is_acknowledged: false });
+            let is_acknowledged = self.is_acknowledged(origin);
+            self.written.insert(origin, Written { id: id.clone(), members, is_acknowledged });
             // A, B, A by somebody else: whoever made B cannot tell that it ever was.
             let returns =
                 request.document.as_ref().is_none_or(|new| self.held.contains(&(id.clone(), print(&plain(new)))));
@@ -139,6 +140,10 @@ impl Server {
             };
             written.is_acknowledged || written.members.is_empty() || written.members.iter().any(is_left)
         });
+    }
+
+    pub fn is_acknowledged(&self, origin: Origin) -> bool {
+        self.written.get(&origin).is_some_and(|written| written.is_acknowledged)
     }
 
     /// The client of an edit has stored that it was applied.

@@ -134,6 +134,8 @@ pub struct World<'s> {
     pub highest: BTreeMap<RecordId, u64>,
     /// The server lost everything once: what was there counts as kept where the vault has it.
     pub wiped: bool,
+    /// Records of which a late original arrived after that.
+    pub revived: BTreeSet<RecordId>,
     /// Faults that were met.
     pub met: BTreeMap<Request, Fault>,
     pub broken: Option<String>,
@@ -219,6 +221,7 @@ impl<'s> World<'s> {
             listed: BTreeSet::new(),
             highest: BTreeMap::new(),
             wiped: false,
+            revived: BTreeSet::new(),
             met: BTreeMap::new(),
             broken: None,
             trace: traced.then(Vec::new),

@@ -9,7 +9,9 @@ use ebbtide::app::effect::Effect;
 use ebbtide::model::{
     activity::Severity,
     conflict::Conflict,
+    edit::Change,
     ids::{CollectionKey, Revision, Seq},
+    json::Pointer,
     op::{Op, OpError, OpState},
     spend::{Spent, SpentToday},
     sync_status::*,
@@ -1103,6 +1105,26 @@ fn a_long_id_in_the_header_is_shortened_before_it_is_left_out() {
         assert!(header.contains("Conflict 1 of 1 > products/p_01") || size.0 < 120, "{header}");
         assert!(header.contains("Conflict 1 of 1"), "{header}");
     }
+}
+
+#[test]
+fn a_record_that_was_deleted_and_made_anew_is_not_said_to_be_made_by_both() {
+    let mut data = few();
+    outbox(&mut data);
+    data.conflicts[0].base = None;
+    let op = data.ops.iter_mut().find(|op| op.record.id.as_str() == "p_003").unwrap();
+    op.changes = vec![Change { pointer: Pointer::root(), from: op.base.clone(), to: op.document.clone() }];
+    let mut bench = Bench::new(setup((120, 36)), data, NOW);
+    bench.press("C");
+    let screen = bench.screen();
+    assert!(screen.contains("You deleted this record and made it anew") && !screen.contains("Both sides"), "{screen}");
+}
+
+#[test]
+fn the_header_names_a_new_record_by_the_id_that_is_typed() {
+    let mut bench = Bench::new(setup((120, 36)), few(), NOW);
+    bench.press("2a<up><up><ctrl-u>my-own");
+    assert!(bench.lines()[0].contains("Edit users/my-own "), "{}", bench.screen());
 }
 
 #[test]

@@ -162,7 +162,7 @@ fn places(app: &App, wide: bool) -> Vec<String> {
             vec![format!("{short}{}", record.unwrap_or_default()), short]
         }
         Some(PaneName::Editor) => {
-            let record = app.editor().record().map(|record| format!("Edit {record}"));
+            let record = app.editor().sheet().map(|sheet| format!("Edit {}", sheet.record_key()));
             record.into_iter().chain(["Edit".to_owned()]).collect()
         }
         Some(PaneName::Outbox) => vec![format!("Outbox {}", words::grouped(app.world().counts.pending()))],

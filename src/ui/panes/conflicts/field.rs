@@ -15,7 +15,7 @@ use crate::{
         tree::preview,
         words,
     },
-    merge::{Field, How},
+    merge::{self, Field, How},
     model::{
         conflict::Conflict,
         edit::{Change, diff},
@@ -200,7 +200,10 @@ fn foot(app: &App, field: &Field, conflict: &Conflict, room: usize) -> Vec<Line>
             [("m", "delete it all the same"), ("t", "keep the server's version"), ("E", "edit theirs, then keep it")],
         ),
         Some(Whole::BothCreated) => ask(
-            "Both sides made a record of this name.",
+            match pane.op().is_some_and(merge::is_replacement) {
+                true => "You deleted this record and made it anew; the server changed the old one.",
+                false => "Both sides made a record of this name.",
+            },
             [("m", "mine"), ("t", "theirs"), ("E", "merge the two in your editor")],
         ),
         None if room < 56 => vec![

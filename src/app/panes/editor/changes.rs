@@ -146,7 +146,6 @@ mod tests {
 
     #[test]
     fn lines_are_marked_against_the_base() {
-        let split = |text: &str| text.split('\n').map(str::to_owned).collect::<Vec<_>>();
         let changes = LineChanges::between(&Lines::of("{\na\nb\nc\n}".to_owned()), &split("{\na\nB\nc\nd\n}"));
         let marks: Vec<_> = (0..6).map(|line| changes.mark(line)).collect();
         assert_eq!(marks, [None, None, Some(LineMark::Changed), None, Some(LineMark::Added), None]);

@@ -38,3 +38,31 @@ fn a_network_that_was_cut_is_cut_after_a_kill_until_it_is_restored() {
     let pty = start();
     pty.wait("online from the beginning", is_loaded);
 }
+
+#[test]
+fn a_demo_that_is_open_is_not_reset() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = |more: &[&str]| {
+        let arguments = [&["demo", "--data-dir", dir.path().to_str().unwrap()], more].concat();
+        Pty::start(&arguments, 120, 36, &[])
+    };
+    let mut pty = start(&[]);
+    pty.wait("everything is here", |frame| frame.contains("ONLINE") && frame.contains("live"));
+    pty.send("2");
+    pty.send("e");
+    pty.wait_text("Check");
+    pty.send("x");
+    pty.wait_text("draft saved");
+    let mut other = start(&["--reset"]);
+    assert_eq!(other.wait_exit(), 1);
+    let said = String::from_utf8_lossy(&other.bytes()).into_owned();
+    assert!(said.contains("was not reset") && said.contains("quit it first"), "{said}");
+    pty.kill();
+    let mut pty = start(&[]);
+    pty.wait("the draft", |frame| frame.contains("~ draft"));
+    pty.kill();
+    let pty = start(&["--reset"]);
+    pty.wait("everything anew", |frame| {
+        frame.contains("ONLINE") && frame.contains("live") && !frame.contains("draft of")
+    });
+}

@@ -268,6 +268,10 @@ impl From<RunError> for Failure {
             RunError::Store { dir, source } => {
                 Self::store(&format!("could not open the data in `{}`", dir.display()), source)
             }
+            RunError::Reset { dir, source } => {
+                let text = format!("the demo in `{}` was not reset; nothing of it was removed", dir.display());
+                Self::failed(text).caused(&source)
+            }
             RunError::NotATerminal => Self::not_a_terminal(),
             RunError::Terminal(source) => Self::io("could not use the terminal", &source),
             RunError::Server(source) => source.into(),

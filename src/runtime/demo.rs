@@ -38,7 +38,7 @@ use crate::{
         gateway::Gateway,
     },
     server::{Options, Server},
-    store::{OpenMode, Store},
+    store::{self, OpenMode, Store},
 };
 
 /// The sample data, as one tree: `{collection: {id: record}}`.
@@ -84,10 +84,10 @@ impl Kept {
 
 pub fn run(options: DemoOptions) -> Result<ExitCode, RunError> {
     let DemoOptions { data_dir, reset, session, fresh, offline } = options;
+    create(&data_dir)?;
     if reset {
         remove(&data_dir)?;
     }
-    create(&data_dir)?;
     let world = World::start(&data_dir)?;
     let paths = Paths { config: data_dir.join("config.toml"), data_dir };
     let config = match configure(&paths.config, world.gateway, world.is_host) {
@@ -127,15 +127,19 @@ fn configure(path: &Path, gateway: SocketAddr, is_host: bool) -> Result<Config, 
     Ok(config)
 }
 
-/// Removes what the demo made, and only that: files it does not know stay, and so does the directory then.
+/// Removes what the demo made, and only that: files it does not know stay. Refused while the demo is open: what is typed there
+/// would be lost with the files.
 fn remove(data_dir: &Path) -> Result<(), RunError> {
+    let held = store::hold_alone(data_dir).map_err(|source| RunError::Reset { dir: data_dir.to_owned(), source })?;
     for name in ["journal.db", "mirror.db", "search.db", "backend.db"] {
         for suffix in ["", "-wal", "-shm"] {
             remove_file(&data_dir.join(format!("{name}{suffix}")))?;
         }
     }
     remove_file(&data_dir.join("config.toml"))?;
-    remove_file(&data_dir.join(KEPT))
+    remove_file(&data_dir.join(KEPT))?;
+    drop(held);
+    Ok(())
 }
 
 fn remove_file(path: &Path) -> Result<(), RunError> {

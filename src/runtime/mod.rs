@@ -32,6 +32,12 @@ pub enum RunError {
         #[source]
         source: StoreError,
     },
+    #[error("the demo in `{dir}` was not reset; nothing of it was removed")]
+    Reset {
+        dir: PathBuf,
+        #[source]
+        source: StoreError,
+    },
     #[error("the dashboard needs a terminal on standard input and output")]
     NotATerminal,
     #[error("could not use the terminal")]

@@ -198,6 +198,11 @@ impl Store {
     }
 }
 
+/// Holds a data dir while its files are removed; refused where somebody has it open.
+pub fn hold_alone(dir: &Path) -> Result<files::Lock> {
+    hold_for_good(&Files { dir: dir.to_path_buf() })
+}
+
 /// Nobody else may have the data open, and nobody may come meanwhile.
 fn hold_for_good(files: &Files) -> Result<files::Lock> {
     let held = files::try_hold_alone(files)?;

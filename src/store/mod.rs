@@ -39,7 +39,7 @@ use std::{
 
 use serde_json::Value;
 
-pub use backup::{BackupFile, Restored};
+pub use backup::{BackupFile, Restored, hold_alone};
 pub use error::StoreError;
 pub use files::Lock;
 pub use journal::mend::Mended;

@@ -418,7 +418,7 @@ impl Pane for Conflicts {
         if self.session.typing {
             match action {
                 Action::Open => return self.take_typed(),
-                Action::Back => self.session.typing = false,
+                Action::Back => self.leave_typing(),
                 _ => {}
             }
             return Outcome::used();

@@ -171,6 +171,7 @@ fn how(app: &App, field: &Field) -> (String, &'static str) {
         return ("from your editor".to_owned(), "editor");
     }
     match (pane.pick(field), field.how) {
+        _ if pane.is_half_typed(field) => ("half typed, e goes on".to_owned(), "typing"),
         (Some(Pick::Mine), _) => ("mine, you chose it".to_owned(), "mine"),
         (Some(Pick::Theirs), _) => ("theirs, you chose it".to_owned(), "theirs"),
         (Some(Pick::Base), _) => ("base, you chose it".to_owned(), "base"),
@@ -182,7 +183,6 @@ fn how(app: &App, field: &Field) -> (String, &'static str) {
         (None, How::Same) => ("same on both sides".to_owned(), "same"),
         (None, How::Rule(rule)) => (format!("by the rule `{}`", rule.word()), "rule"),
         (None, How::Merged) => ("merged by itself".to_owned(), "merged"),
-        (None, How::Undecided) if pane.is_half_typed(field) => ("half typed, e goes on".to_owned(), "typing"),
         (None, How::Undecided) if field.pointer.is_root() => ("choose m / t / E".to_owned(), "?"),
         (None, How::Undecided) => ("choose m / t / b / e".to_owned(), "?"),
     }
@@ -191,7 +191,12 @@ fn how(app: &App, field: &Field) -> (String, &'static str) {
 fn fields(app: &App, canvas: &mut Canvas<'_>, area: Area, conflict: &Conflict) {
     let pane = app.conflicts();
     let open = pane.undecided().len();
-    let state = if open == 0 { "all decided, w queues it".to_owned() } else { format!("{open} to decide") };
+    let half = pane.fields().iter().filter(|field| pane.is_half_typed(field)).count();
+    let state = match (open, half) {
+        (0, 0) => "all decided, w queues it".to_owned(),
+        (0, half) => format!("{half} half typed"),
+        (open, _) => format!("{open} to decide"),
+    };
     canvas.frame(area, &Border { title: "Fields", bottom_right: &state, focused: true, ..Border::default() });
     let inner = area.inner();
     let wide = inner.width >= 80;

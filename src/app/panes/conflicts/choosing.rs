@@ -91,16 +91,34 @@ impl Conflicts {
         if field.how == How::Unchanged {
             return self.choose(&Pick::Mine);
         }
-        let now = self.result(&field).flatten().or_else(|| field.mine.clone()).or_else(|| field.theirs.clone());
+        let proposal = self.proposal(&field);
         if let Some(work) = self.work_mut() {
             work.typed.entry(field.pointer).or_insert_with(|| {
-                let mut input = TextInput::new(&now.map(|value| value.to_string()).unwrap_or_default());
+                let mut input = TextInput::new(&proposal);
                 input.select_all();
                 input
             });
         }
         self.session.typing = true;
         Outcome::used()
+    }
+
+    /// What stands in the input before something is typed.
+    fn proposal(&self, field: &Field) -> String {
+        let now = self.result(field).flatten().or_else(|| field.mine.clone()).or_else(|| field.theirs.clone());
+        now.map(|value| value.to_string()).unwrap_or_default()
+    }
+
+    /// What was typed stays half typed, where something was.
+    pub(super) fn leave_typing(&mut self) {
+        self.session.typing = false;
+        let Some(field) = self.field().cloned() else { return };
+        let proposal = self.proposal(&field);
+        if let Some(work) = self.work_mut()
+            && work.typed.get(&field.pointer).is_some_and(|typed| typed.text() == proposal)
+        {
+            work.typed.remove(&field.pointer);
+        }
     }
 
     /// What the typed text is: a value, or why it is none yet. `null` leaves the field out.

@@ -1,6 +1,6 @@
 //! Ending a conflict: the result is queued, or the change is dropped.
 
-use super::{Conflicts, place_name};
+use super::{Conflicts, name, place_name};
 use crate::{
     app::{
         effect::Effect,
@@ -14,13 +14,17 @@ use crate::{
 
 impl Conflicts {
     pub(super) fn queue(&mut self, cx: &Cx<'_>) -> Outcome {
-        let (Some(conflict), Some(merged)) = (self.selected(), &self.merged) else {
+        let Some(merged) = self.merged.as_ref().filter(|_| self.selected().is_some()) else {
             return Outcome::used().notice(Severity::Info, "conflicts", "Nothing is in conflict");
         };
         let document = match merged.document(&self.picks()) {
             Ok(document) => document,
             Err(open) => return still_open(&open),
         };
+        if let Some(outcome) = self.not_taken() {
+            return outcome;
+        }
+        let Some(conflict) = self.selected() else { return Outcome::used() };
         if let Some(document) = &document {
             let levels = cx.setup.levels(&conflict.record.collection);
             if let Err(error) = rtdb::check_document_below(levels, document) {
@@ -38,6 +42,24 @@ impl Conflicts {
             Some(question) => outcome.request(Request::Confirm(Box::new(question))),
             None => outcome,
         }
+    }
+
+    /// Text that would be gone with the conflict.
+    fn not_taken(&mut self) -> Option<Outcome> {
+        let half = self.fields.iter().find(|field| self.is_half_typed(field)).cloned();
+        let (text, hint) = match half {
+            Some(field) => {
+                self.move_to(field.pointer.clone());
+                let text = format!("The value you typed for {} is not taken yet", name(&field));
+                (text, "`e` goes on with it; `m`, `t` or `b` puts it aside")
+            }
+            None if self.work().is_some_and(|work| work.text.is_some()) => {
+                let text = "What your editor left is not taken yet".to_owned();
+                (text, "`E` goes on with it; `a` puts it aside with the choices")
+            }
+            None => return None,
+        };
+        Some(Outcome::used().notice(Severity::Warning, "conflicts", text).hint(hint))
     }
 
     pub(super) fn drop_mine(&mut self, cx: &Cx<'_>) -> Outcome {

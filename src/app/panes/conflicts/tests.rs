@@ -181,6 +181,34 @@ fn a_typed_value_is_checked_kept_half_typed_and_taken() {
 }
 
 #[test]
+fn a_half_typed_value_is_not_queued_away() {
+    let mut desk = Desk::new(vec![mugs()]);
+    desk.act(Action::TakeAllMine);
+    desk.act(Action::TypeValue);
+    desk.act(Action::Back);
+    assert!(!desk.pane.is_half_typed(desk.pane.field().unwrap()), "nothing was typed");
+    desk.act(Action::TypeValue);
+    desk.type_text("\"fourteen");
+    desk.act(Action::Back);
+    let field = desk.pane.field().unwrap().clone();
+    desk.act(Action::MoveDown);
+    assert_eq!(desk.queued(), None);
+    assert!(desk.said.last().unwrap().contains("is not taken yet"), "{:?}", desk.said);
+    assert_eq!(desk.pane.field().unwrap().pointer, field.pointer, "it is gone to");
+    desk.act(Action::TakeMine);
+    assert!(desk.queued().is_some(), "put aside by a choice");
+    let mut desk = Desk::new(vec![mugs()]);
+    desk.act(Action::TakeAllMine);
+    let id = desk.pane.selected().unwrap().id;
+    desk.pane.keep_text(id, "{\"half".to_owned());
+    assert_eq!(desk.queued(), None);
+    assert!(desk.said.last().unwrap().contains("editor"), "{:?}", desk.said);
+    desk.act(Action::RedoMerge);
+    desk.act(Action::TakeAllMine);
+    assert!(desk.queued().is_some());
+}
+
+#[test]
 fn a_deletion_against_an_edit_is_one_question_about_the_record() {
     let mut desk = Desk::new(vec![conflict(1, Some(json!({"a": 1})), Some(json!({"a": 2})), None)]);
     assert_eq!(desk.pane.whole(), Some(Whole::DeletedThere));

@@ -79,7 +79,7 @@ impl Work {
     /// Forgets every choice, as one step; false where there was none.
     pub fn clear(&mut self) -> bool {
         let before = std::mem::take(&mut self.choices);
-        let had = !before.is_empty();
+        let had = !before.is_empty() | self.text.take().is_some();
         self.remember(before);
         had
     }

@@ -5,9 +5,9 @@ mod common;
 mod link;
 
 use common::{bench::*, fake::Fake};
-use ebbtide::app::effect::Effect;
+use ebbtide::app::{effect::Effect, event::Event};
 use ebbtide::model::{
-    activity::Severity,
+    activity::{Activity, Severity},
     conflict::Conflict,
     edit::Change,
     ids::{CollectionKey, Revision, Seq},
@@ -737,7 +737,7 @@ fn drafts_only_brings_back_no_screen() {
 fn a_run_that_ended_badly_is_greeted_with_what_is_still_here() {
     let bench = in_condition("few", (120, 36)).restart();
     let text = &bench.app.message().unwrap().text;
-    assert!(text.contains("ended unexpectedly; 7 queued, 0 drafts, nothing lost"), "{text}");
+    assert!(text.contains("after an abrupt end (16:13:20): 7 queued, 0 drafts, nothing lost"), "{text}");
 }
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -1287,6 +1287,35 @@ fn a_change_is_called_queued_until_it_was_sent() {
         let screen = bench.screen();
         assert!(screen.contains(&format!("Sent: {said}")) && !screen.contains("u undo"), "{screen}");
     }
+}
+
+#[test]
+fn an_answer_to_a_conflict_is_called_queued_until_it_was_sent() {
+    let mut bench = resolver((120, 36), |_| {});
+    let op = bench.data.ops.iter().find(|op| op.record.id.as_str() == "p_003").unwrap().clone();
+    let (queued, sent) = ("Yours is queued as op 112".to_owned(), "Yours is sent as op 112".to_owned());
+    bench.event(Event::Answered { seq: op.seq, queued: queued.clone(), sent: sent.clone() });
+    bench.changed();
+    let message = |bench: &Bench| bench.lines().into_iter().rev().nth(1).unwrap();
+    assert!(message(&bench).contains(&queued) && message(&bench).contains("u undo"), "{}", bench.screen());
+    bench.data.ops.retain(|other| other.seq != op.seq);
+    bench.data.history.insert(0, Op { state: OpState::Acked, settled_at: Some(wall(NOW)), ..op });
+    bench.changed();
+    assert!(message(&bench).contains(&sent) && !message(&bench).contains("undo"), "{}", bench.screen());
+}
+
+#[test]
+fn a_warning_that_comes_by_itself_is_not_taken_away_by_what_is_being_typed() {
+    let mut bench = in_condition("few", (120, 36));
+    let warning =
+        || Activity::new(wall(NOW), Severity::Warning, "drafts", "Two windows typed in the draft of x at once");
+    bench.press("2ea");
+    bench.event(Event::Noticed(warning()));
+    bench.press("bc");
+    assert!(bench.screen().contains("Two windows typed"), "{}", bench.screen());
+    bench.clock += 3;
+    bench.press("d");
+    assert!(!bench.screen().contains("Two windows typed"), "{}", bench.screen());
 }
 
 #[test]

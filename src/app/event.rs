@@ -72,6 +72,12 @@ pub enum Event {
         topic: &'static str,
         text: String,
     },
+    /// The answer to a conflict is queued; what is to be said of it, now and once it was sent.
+    Answered {
+        seq: Seq,
+        queued: String,
+        sent: String,
+    },
     /// The same, of what the journal has a row in the log of already.
     Told(Activity),
     Refused {

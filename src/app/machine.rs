@@ -26,6 +26,11 @@ use crate::{
     },
 };
 
+/// Among so many settled ops the one that was just queued is looked for.
+const JUST_SETTLED: usize = 20;
+/// So long keys do not take a warning away that came by itself.
+const LONG_ENOUGH: std::time::Duration = std::time::Duration::from_secs(2);
+
 impl App {
     pub(super) fn take_event(&mut self, event: Event, effects: &mut Vec<Effect>) {
         match event {
@@ -84,6 +89,10 @@ impl App {
                 self.say(Severity::Info, topic, text, None);
                 self.mark_changed(true);
             }
+            Event::Answered { seq, queued, sent } => {
+                self.tell_queued(Told { seq, message: queued, sent });
+                self.mark_changed(true);
+            }
             Event::Told(activity) => {
                 self.message = Some(activity);
                 self.mark_changed(true);
@@ -110,15 +119,18 @@ impl App {
     fn queued(&mut self, op_id: OpId, seq: Seq) {
         if let Some(Saving { record, text, is_new }) = self.world.saving.remove(&op_id) {
             let what = format!("{record} {text} (op {seq})");
-            let told = Told { seq, message: format!("Queued: {what}"), sent: format!("Sent: {what}") };
-            let hint = self.keymap.any_key(Action::Undo).map(|key| format!("{key} undo"));
-            self.say(Severity::Info, "outbox", &*told.message, hint);
-            self.told = Some(told);
+            self.tell_queued(Told { seq, message: format!("Queued: {what}"), sent: format!("Sent: {what}") });
             if is_new && self.records.may_show(&record.collection) {
                 self.records.seek(record.id);
             }
         }
         self.mark_changed(true);
+    }
+
+    fn tell_queued(&mut self, told: Told) {
+        let hint = self.keymap.any_key(Action::Undo).map(|key| format!("{key} undo"));
+        self.say(Severity::Info, "outbox", &*told.message, hint);
+        self.told = Some(told);
     }
 
     /// The message row says of a change that it is queued, with the key that takes it back, until it was sent.
@@ -146,6 +158,7 @@ impl App {
         };
         let shown = self.message.as_ref().map_or(-1, |message| rank(message.severity));
         if rank(activity.severity) > shown {
+            self.unread = (activity.severity == Severity::Warning).then(|| self.now.wall.plus(LONG_ENOUGH));
             self.message = Some(activity);
         }
         self.loads.mark(&Changed { activity: true, ..Changed::default() });
@@ -172,6 +185,8 @@ impl App {
         let mut needs = vec![Need::Overview];
         needs.extend(self.jobs.first().map(|(record, _)| Need::Record(record.clone())));
         needs.extend((!self.merges.is_empty()).then_some(Need::Conflicts));
+        // Whether it was sent is to be said where no outbox is on the screen too.
+        needs.extend(self.told.is_some().then_some(Need::Outbox { after: None, limit: 1, history: JUST_SETTLED }));
         needs
     }
 
@@ -254,9 +269,11 @@ impl App {
         }
     }
 
-    /// A message was read by whoever goes on typing; a problem stays until it is replaced.
+    /// A message was read by whoever goes on typing; not one that came by itself a moment ago. A problem stays until it is
+    /// replaced.
     fn clear_message(&mut self) {
-        if self.message.as_ref().is_some_and(|message| message.severity != Severity::Problem) {
+        let is_unread = self.unread.is_some_and(|until| self.now.wall < until);
+        if !is_unread && self.message.as_ref().is_some_and(|message| message.severity != Severity::Problem) {
             self.message = None;
         }
     }

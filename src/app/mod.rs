@@ -44,7 +44,7 @@ use crate::model::{
     session::{SavedSession, Slice, UiCommit},
     source::SourceSpec,
     sync_status::ConnectivityState,
-    time::At,
+    time::{At, Timestamp},
 };
 use command::Scope;
 use effect::{Effect, Need, Ticket};
@@ -200,6 +200,8 @@ pub struct App {
     confirm: Option<Question>,
     /// What the message row says.
     message: Option<Activity>,
+    /// Until when keys do not take the message away: it came by itself.
+    unread: Option<Timestamp>,
     /// The change the message row calls queued.
     told: Option<Told>,
     loads: Loads,

@@ -133,6 +133,7 @@ pub fn rebuild(at: &At, setup: Setup, saved: SavedSession, drafts: KeptDrafts) -
         recovery: found.pane(&seen),
         confirm: None,
         message: None,
+        unread: None,
         told: None,
         loads: Loads::default(),
         jobs: Vec::new(),
@@ -334,9 +335,8 @@ impl App {
             resumed.saved_at.map(|at| format!(" ({})", at.clock_time(self.setup.zone_offset))).unwrap_or_default();
         let queued = self.world.counts.pending();
         let drafts = words::count(resumed.drafts as u64, "draft", "drafts");
-        let text = format!(
-            "Picked up where you were{when}. The last run ended unexpectedly; {queued} queued, {drafts}, nothing lost"
-        );
+        // As it stands it fits into 80 columns.
+        let text = format!("Picked up after an abrupt end{when}: {queued} queued, {drafts}, nothing lost");
         self.say(Severity::Info, "session", text, None);
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{
     DONE, Outcome,
     output::Data,
+    records,
     report::Failure,
     rows::is_guarded,
     world::{self, World},
@@ -57,6 +58,7 @@ pub(super) fn run(world: &World, args: &ExportArgs) -> Outcome {
     let config = world.config()?;
     let target = world::find(&config, &args.collection)?;
     let mut reader = world.reader()?;
+    records::never_read(&mut reader, &target)?;
     let walk = Walk { collection: target.key(), filter: Filter(args.filter.clone()) };
     let mut data = Data::new();
     match args.format {

@@ -90,12 +90,28 @@ JSON:
 
 #[derive(Debug, Args)]
 pub(super) struct SeqArgs {
-    /// Numbers, as `outbox list` shows them
-    #[arg(value_name = "SEQ", required_unless_present = "all")]
-    seqs: Vec<i64>,
+    /// Numbers, as `outbox list` shows them, or what waits from one to another: 168-321
+    #[arg(value_name = "SEQ", required_unless_present = "all", value_parser = parse_span)]
+    seqs: Vec<Span>,
     /// Every edit it fits
     #[arg(long, conflicts_with = "seqs")]
     all: bool,
+}
+
+/// One number, or from one to another, both included.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    from: i64,
+    to: i64,
+}
+
+fn parse_span(word: &str) -> Result<Span, String> {
+    let number = |text: &str| text.parse::<i64>().ok().filter(|number| *number >= 0);
+    let (from, to) = word.split_once('-').unwrap_or((word, word));
+    match (number(from), number(to)) {
+        (Some(from), Some(to)) if from <= to => Ok(Span { from, to }),
+        _ => Err("write a number as `outbox list` shows it, or two of them: 168-321".to_owned()),
+    }
 }
 
 /// Take edits back, with the later ones of the same record
@@ -104,9 +120,9 @@ pub(super) struct SeqArgs {
 #[derive(Debug, Args)]
 #[command(after_long_help = CHANGED_SHAPE)]
 pub(super) struct DiscardArgs {
-    /// Numbers, as `outbox list` shows them
-    #[arg(value_name = "SEQ", required = true)]
-    seqs: Vec<i64>,
+    /// Numbers, as `outbox list` shows them, or what waits from one to another: 168-321
+    #[arg(value_name = "SEQ", required = true, value_parser = parse_span)]
+    seqs: Vec<Span>,
 }
 
 /// Let edits go at once and before all others: a wait, a hold and a refusal are forgotten
@@ -115,9 +131,9 @@ pub(super) struct DiscardArgs {
 #[derive(Debug, Args)]
 #[command(after_long_help = CHANGED_SHAPE)]
 pub(super) struct SendArgs {
-    /// Numbers, as `outbox list` shows them
-    #[arg(value_name = "SEQ", required = true)]
-    seqs: Vec<i64>,
+    /// Numbers, as `outbox list` shows them, or what waits from one to another: 168-321
+    #[arg(value_name = "SEQ", required = true, value_parser = parse_span)]
+    seqs: Vec<Span>,
 }
 
 /// Put another document in the place of an edit's, or repair one the server refused
@@ -160,7 +176,8 @@ JSON:
 
 /// Take back the last step done to the outbox: hold, release, retry, send, edit, split or discard
 ///
-/// Again for the step before it. What was sent meanwhile cannot be taken back.
+/// Again for the step before it. What was sent meanwhile cannot be taken back. An edit or an import is no step:
+/// `outbox discard` takes those back.
 #[derive(Debug, Args)]
 #[command(after_long_help = UNDO_SHAPE)]
 pub(super) struct UndoArgs {}
@@ -199,11 +216,11 @@ pub(super) fn run(world: &World, command: &OutboxCommand) -> Outcome {
         OutboxCommand::Retry(args) => change(world, args, Verb::Retry),
         OutboxCommand::Hold(args) => change(world, args, Verb::Hold),
         OutboxCommand::Release(args) => change(world, args, Verb::Release),
-        OutboxCommand::Send(args) => carry_out(world, seqs(&args.seqs), Verb::Send),
+        OutboxCommand::Send(args) => carry_out(world, seqs(world, &args.seqs)?, Verb::Send),
         OutboxCommand::Edit(args) => edit(world, args),
         OutboxCommand::Split(args) => split(world, args),
         OutboxCommand::Confirm(args) => confirm(world, args),
-        OutboxCommand::Discard(args) => carry_out(world, seqs(&args.seqs), Verb::Discard),
+        OutboxCommand::Discard(args) => carry_out(world, seqs(world, &args.seqs)?, Verb::Discard),
         OutboxCommand::Undo(_) => undo(world),
     }
 }
@@ -366,7 +383,7 @@ impl Verb {
 
 fn change(world: &World, args: &SeqArgs, verb: Verb) -> Outcome {
     if !args.all {
-        return carry_out(world, seqs(&args.seqs), verb);
+        return carry_out(world, seqs(world, &args.seqs)?, verb);
     }
     let mut found = Vec::new();
     each(&mut world.reader()?, verb.fits(), |op| {
@@ -376,8 +393,26 @@ fn change(world: &World, args: &SeqArgs, verb: Verb) -> Outcome {
     carry_out(world, found, verb)
 }
 
-fn seqs(numbers: &[i64]) -> Vec<Seq> {
-    numbers.iter().copied().map(Seq).collect()
+/// A number stands for its edit, whatever became of it; from one to another only what waits is meant.
+fn seqs(world: &World, spans: &[Span]) -> Result<Vec<Seq>, Failure> {
+    let mut found = Vec::new();
+    for Span { from, to } in spans {
+        if from == to {
+            found.push(Seq(*from));
+            continue;
+        }
+        let before = found.len();
+        let pending: Vec<OpState> = OpState::ALL.into_iter().filter(|state| state.is_pending()).collect();
+        each(&mut world.reader()?, &pending, |op| {
+            found.extend((*from..=*to).contains(&op.seq.0).then_some(op.seq));
+            Ok(())
+        })?;
+        if found.len() == before {
+            return Err(Failure::usage(format!("no edit from {from} to {to} waits"))
+                .hint("`ebbtide outbox list` shows the numbers"));
+        }
+    }
+    Ok(found)
 }
 
 fn carry_out(world: &World, seqs: Vec<Seq>, verb: Verb) -> Outcome {

@@ -17,6 +17,7 @@ use crate::{
         ids::{CollectionKey, RecordId},
         json::Pointer,
         query::{Anchor, Filter, FilterUse, ListQuery, MARKS, Row, Sort, Window},
+        time::Timestamp,
     },
     store::Reader,
 };
@@ -48,7 +49,8 @@ const LIST_SHAPE: &str = "\
 JSON:
   {\"source\", \"collection\", \"total\": records without the filter, \"matching\": N or null,
    \"records\": [{\"id\", \"state\", \"local\": the record}], \"next\": ID for --after, or null at the end,
-   \"partial\": true where the search took too long and was ended}";
+   \"partial\": true where the search took too long and was ended,
+   \"last_pull\": when it was read from its server last, or null}";
 
 pub(super) fn list(world: &World, args: &ListArgs) -> Outcome {
     let config = world.config()?;
@@ -71,8 +73,9 @@ pub(super) fn list(world: &World, args: &ListArgs) -> Outcome {
         }
     }
     let next = window.rows.last().filter(|_| !window.at_end).map(|row| row.id.clone());
+    let last_pull = never_read(&mut reader, &target)?;
     if world.json {
-        output::json(&list_document(&mut reader, &target, &window, next.as_ref())?)?;
+        output::json(&list_document(&mut reader, &target, &window, (next.as_ref(), last_pull))?)?;
         return Ok(DONE);
     }
     let names: Vec<String> = query.columns.iter().map(heading).collect();
@@ -96,7 +99,7 @@ fn list_document(
     reader: &mut Reader,
     target: &Target<'_>,
     window: &Window,
-    next: Option<&RecordId>,
+    (next, last_pull): (Option<&RecordId>, Option<Timestamp>),
 ) -> Result<Value, Failure> {
     let mut records = Vec::with_capacity(window.rows.len());
     for row in &window.rows {
@@ -111,7 +114,18 @@ fn list_document(
         "records": records,
         "next": next,
         "partial": window.partial,
+        "last_pull": shapes::maybe_time(last_pull),
     }))
+}
+
+/// When a collection was read last; says of one that never was that it is no empty one.
+pub(super) fn never_read(reader: &mut Reader, target: &Target<'_>) -> Result<Option<Timestamp>, Failure> {
+    let overview = reader.overview(&[target.key()])?.pop();
+    let last_pull = overview.as_ref().and_then(|overview| overview.last_pull);
+    if last_pull.is_none() && overview.is_none_or(|overview| overview.records == 0) {
+        talk(&format!("`{}` was never synced: nothing of it is here yet; `ebbtide sync` reads it", target.key()));
+    }
+    Ok(last_pull)
 }
 
 /// The last token of the pointer, loud.

@@ -314,9 +314,14 @@ pub fn too_small(app: &App, canvas: &mut Canvas<'_>, area: Area) {
         (facts.join(" | "), Role::Text),
     ];
     let top = u16::from(area.height > 6);
-    for (row, (line, role)) in (top..area.height).zip(&lines) {
-        let room = usize::from(area.width).saturating_sub(2);
-        canvas.put(area.x + 1, area.y + row, line, room, *role);
+    let room = usize::from(area.width).saturating_sub(2);
+    let wrapped = lines.iter().flat_map(|(line, role)| match line.is_empty() {
+        // There is no room for a blank line where sentences do not fit into theirs.
+        true => (area.width >= 44).then(|| (String::new(), *role)).into_iter().collect::<Vec<_>>(),
+        false => text::wrap(line, room).into_iter().map(|line| (line, *role)).collect(),
+    });
+    for (row, (line, role)) in (top..area.height).zip(wrapped) {
+        canvas.put(area.x + 1, area.y + row, &line, room, role);
     }
     if area.height > 7
         && let Some(key) = app.keymap().any_key(Action::Quit)

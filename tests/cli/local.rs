@@ -183,7 +183,7 @@ fn lists_are_paged_and_filtered() {
     let run = place.run_with(&["import", "tasks", "-", "--json"], &lines);
     assert_eq!(run.code, 0, "{run:?}");
     let page = place.json(&["list", "tasks", "--limit", "10"], 0);
-    assert_eq!(names(&page), ["source", "collection", "total", "matching", "records", "next", "partial"]);
+    assert_eq!(names(&page), ["source", "collection", "total", "matching", "records", "next", "partial", "last_pull"]);
     assert_eq!(page["records"].as_array().unwrap().len(), 10);
     assert_eq!((&page["total"], &page["next"]), (&json!(25), &json!("t09")));
     assert_eq!(page["records"][3], json!({"id": "t03", "state": "new", "local": {"title": "task 3", "odd": true}}));
@@ -196,6 +196,53 @@ fn lists_are_paged_and_filtered() {
     assert_eq!(names(&found[0]), ["source", "collection", "id", "snippet"]);
     let text = place.run(&["list", "tasks", "--limit", "2"]).stdout;
     assert_eq!(text, "   ID   TITLE   STATUS\n+  t00  task 0\n+  t01  task 1\n");
+}
+
+#[test]
+fn a_collection_that_was_never_synced_is_not_taken_for_an_empty_one() {
+    let place = Place::configured();
+    for words in [&["list", "tasks"][..], &["export", "tasks"]] {
+        let run = place.run(words);
+        assert!(run.code == 0 && run.stderr.contains("`office/tasks` was never synced"), "{words:?}: {run:?}");
+    }
+    assert_eq!(place.json(&["list", "tasks"], 0)["last_pull"], Value::Null);
+}
+
+#[test]
+fn edits_are_named_from_one_to_another() {
+    let place = Place::configured();
+    for n in 1..=6 {
+        place.run(&["put", "tasks", &format!("t{n}"), r#"{"a":1}"#]);
+    }
+    assert_eq!(place.json(&["outbox", "discard", "2-4", "6"], 0)["changed"], json!([2, 3, 4, 6]));
+    assert_eq!(place.json(&["outbox", "hold", "1-99"], 0)["changed"], json!([1, 5]), "what waits");
+    for (words, said) in [("2-4", "no edit from 2 to 4 waits"), ("4-2", "write a number"), ("x", "write a number")] {
+        let run = place.run(&["outbox", "discard", words]);
+        assert!(run.code == 2 && run.stderr.contains(said), "{words}: {run:?}");
+    }
+}
+
+#[test]
+fn no_step_is_taken_back_below_a_newer_edit_of_its_record() {
+    let place = Place::configured();
+    place.run(&["put", "tasks", "t1", r#"{"title":"one"}"#]);
+    place.run(&["outbox", "discard", "1"]);
+    place.run(&["put", "tasks", "t1", r#"{"title":"two"}"#]);
+    let run = place.run(&["outbox", "undo"]);
+    assert!(run.code == 1 && run.stderr.contains("discard op 2 first"), "{run:?}");
+    assert_eq!(place.json(&["get", "tasks/t1"], 0)["pending"], json!([2]));
+    place.run(&["outbox", "discard", "2"]);
+    assert_eq!(place.json(&["outbox", "undo"], 0)["changed"], json!([2]));
+    place.run(&["outbox", "discard", "2"]);
+    // The steps before it are still there.
+    place.run(&["outbox", "undo"]);
+    place.run(&["put", "tasks", "t2", r#"{"title":"other"}"#]);
+    place.run(&["outbox", "discard", "2"]);
+    assert_eq!(
+        place.json(&["outbox", "undo"], 0)["changed"],
+        json!([2]),
+        "an edit of another record is in nobody's way"
+    );
 }
 
 /// On standard error, so that what reads the list is not in its way.

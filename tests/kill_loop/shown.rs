@@ -87,7 +87,7 @@ pub fn looks_older(restored: &Shown, painted: &Shown) -> bool {
 fn entries(rows: &[String]) -> Vec<String> {
     // An entry begins with its time; a text may name one too.
     let has_time = |row: &&String| row.chars().take(14).collect::<String>().contains("········");
-    let is_entry = |row: &&String| has_time(row) && !row.contains("Picked up where you were");
+    let is_entry = |row: &&String| has_time(row) && !row.contains("Picked up ");
     let entry = |row: &String| row.replacen('>', " ", 1);
     std::iter::once(rows[0].clone()).chain(rows[1..].iter().filter(is_entry).map(entry)).collect()
 }

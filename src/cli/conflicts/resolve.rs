@@ -40,7 +40,7 @@ pub(in crate::cli) struct ResolveArgs {
     #[arg(value_name = "ID", value_parser = parse_number)]
     conflict: i64,
     /// Whose version to keep; with --field: at the places not named
-    #[arg(long, value_enum, required_unless_present_any = ["merged", "field", "edit"], conflicts_with = "merged")]
+    #[arg(long, value_enum, conflicts_with = "merged")]
     take: Option<Side>,
     /// A version of your own: JSON, `-` for standard input, or @FILE
     #[arg(long, value_name = "JSON|-|@FILE", conflicts_with_all = ["field", "edit"])]
@@ -105,6 +105,13 @@ fn parse_choice(argument: &str) -> Result<(Pointer, Pick), String> {
 }
 
 pub(super) fn resolve(world: &World, args: &ResolveArgs) -> Outcome {
+    if args.take.is_none() && args.merged.is_none() && args.field.is_empty() && !args.edit {
+        let text = format!("c{} is resolved by what you say of it, and nothing is said", args.conflict);
+        return Err(Failure::usage(text).hint(
+            "--take mine or theirs, --field /price=mine for each place, --merged JSON, or --edit; `ebbtide conflicts show` \
+             shows the places",
+        ));
+    }
     let given = args.merged.as_deref().map(check::read_argument).transpose()?;
     let config = world.config()?;
     let store = world.store()?;
@@ -217,8 +224,13 @@ fn field_picks(
     let mut picks: BTreeMap<Pointer, Pick> = args.field.iter().cloned().collect();
     if let Some(stranger) = merged.strangers(&picks).first() {
         let places: Vec<String> = merged.fields.iter().take(12).map(|field| format!("`{}`", field.pointer)).collect();
-        return Err(Failure::usage(format!("nothing differs at `{stranger}` in c{}", conflict.id))
-            .hint(format!("the places are {}", places.join(", "))));
+        let is_whole = merged.fields.iter().any(|field| field.pointer.is_root());
+        return Err(Failure::usage(format!("nothing differs at `{stranger}` in c{}", conflict.id)).hint(
+            match is_whole {
+                true => "it is about the record as a whole: --take mine or theirs, or --merged JSON".to_owned(),
+                false => format!("the places are {}", places.join(", ")),
+            },
+        ));
     }
     if let Some(side) = rest {
         let named: Vec<Pointer> = picks.keys().cloned().collect();

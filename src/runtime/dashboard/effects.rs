@@ -68,19 +68,28 @@ impl Dashboard {
                     match undone.and_then(|undone| undone.map(|undone| undone.in_words()).transpose()) {
                         Ok(Some(text)) => vec![told(text), everything_changed()],
                         Ok(None) => vec![Event::Done { topic, text: "There is nothing to undo".to_owned() }],
-                        Err(error) => vec![Event::Refused { topic, hint: hint(&error), text: error.to_string() }],
+                        Err(error) => vec![refused(topic, &error)],
                     }
                 }));
             }
             Effect::Resolve { conflict, take, document, seen, op_id } => {
                 let (seen, at, author) = (Some(seen), self.clock.at().wall, String::new());
                 let reply = self.store.resolve(Resolve { conflict, take, document, seen, op_id, at, author });
-                self.push_reply("outbox", async move {
-                    reply.await.map(|seq| match seq {
-                        Some(seq) => format!("{} queued as op {seq}; `u` takes it back", answer(take)),
-                        None => "Theirs stays: nothing is left to send; the vault keeps yours".to_owned(),
-                    })
-                });
+                self.replies.push(Box::pin(async move {
+                    let topic = "outbox";
+                    let done = match reply.await {
+                        Ok(Some(seq)) => {
+                            let text = |done: &str| format!("{} {done} as op {seq}", answer(take));
+                            Event::Answered { seq, queued: text("queued"), sent: text("sent") }
+                        }
+                        Ok(None) => {
+                            let text = "Theirs stays: nothing is left to send; the vault keeps yours".to_owned();
+                            Event::Done { topic, text }
+                        }
+                        Err(error) => return vec![refused(topic, &error)],
+                    };
+                    vec![done, everything_changed()]
+                }));
             }
             Effect::KeepRule(rule) => self.keep_rule(rule),
             Effect::SettleAll { answers, text } => self.settle_all(answers, text),
@@ -116,7 +125,7 @@ impl Dashboard {
         self.replies.push(Box::pin(async move {
             match reply.await {
                 Ok(text) => vec![Event::Done { topic, text }, everything_changed()],
-                Err(error) => vec![Event::Refused { topic, hint: hint(&error), text: error.to_string() }],
+                Err(error) => vec![refused(topic, &error)],
             }
         }));
     }
@@ -224,6 +233,10 @@ pub(super) fn done(command: OpCommand, changed: usize) -> String {
         1 => format!("{verb}: 1 change"),
         changed => format!("{verb}: {changed} changes"),
     }
+}
+
+fn refused(topic: &'static str, error: &StoreError) -> Event {
+    Event::Refused { topic, hint: hint(error), text: error.to_string() }
 }
 
 pub(super) fn hint(error: &StoreError) -> Option<String> {

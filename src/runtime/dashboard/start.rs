@@ -108,7 +108,7 @@ impl Dashboard {
             let text = format!("`{wanted}` is open in another window; this is `{}` on the same data", session.name);
             app.handle(&at, Event::Noticed(Activity::new(at.wall, Severity::Info, "session", text)));
         } else if crashed {
-            let text = "Picked up where you were; the last run ended unexpectedly, nothing is lost";
+            let text = "Picked up where you were after an abrupt end; nothing is lost";
             app.handle(&at, Event::Noticed(Activity::new(at.wall, Severity::Info, "session", text)));
         }
         for note in notes {

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     model::{
         activity::{Activity, Severity},
-        ids::{RecordId, Seq},
+        ids::{RecordId, RecordKey, Seq},
         op::OpState,
         time::Timestamp,
     },
@@ -213,6 +213,12 @@ pub(in crate::store) fn undo(journal: &Journal, at: Timestamp) -> Result<Option<
         .connection
         .prepare_cached("SELECT what, seqs, rows FROM steps WHERE id = ?1")?
         .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    if let Some((seq, record)) = newer_edit(journal, &rows, last_seq)? {
+        return Err(StoreError::Refused(format!(
+            "the last step ({what}) is older than op {seq} of {record}, and would bring back an edit below it: discard op \
+             {seq} first"
+        )));
+    }
     journal.connection.prepare_cached("UPDATE steps SET ended_at = ?2 WHERE id = ?1")?.execute((id, at.0))?;
     let seqs: Vec<Seq> = serde_json::from_str(&seqs).unwrap_or_default();
     let Ok(changes) = serde_json::from_str::<Vec<RowChange>>(&rows) else {
@@ -236,6 +242,24 @@ pub(in crate::store) fn undo(journal: &Journal, at: Timestamp) -> Result<Option<
     let text = format!("taken back: {what} of {}", numbers.join(" "));
     activity::note(journal, &[Activity::new(at, Severity::Info, "outbox", text)])?;
     Ok(Some(Undone::Step { what, seqs }))
+}
+
+/// An edit that was made after the step, of a record of which the step took an edit away.
+fn newer_edit(journal: &Journal, rows: &str, last_seq: i64) -> Result<Option<(Seq, RecordKey)>> {
+    let changes = serde_json::from_str::<Vec<RowChange>>(rows).unwrap_or_default();
+    for change in changes.iter().filter(|change| change.table == Table::Ops) {
+        let state = |columns: &Columns| columns.get("state").and_then(Value::as_str).and_then(OpState::parse);
+        let before = change.before.as_ref().and_then(state);
+        let comes_back = before.is_some_and(OpState::is_pending) && state(&change.after) == Some(OpState::Discarded);
+        if !comes_back {
+            continue;
+        }
+        let Some(place) = place_of(journal, change)? else { continue };
+        if let Some(newer) = journal.chain(&place)?.into_iter().find(|op| op.seq.0 > last_seq) {
+            return Ok(Some((newer.seq, newer.record)));
+        }
+    }
+    Ok(None)
 }
 
 /// What waited for credentials before the step goes again: those may have been accepted meanwhile, and what waited for

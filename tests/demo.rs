@@ -40,6 +40,36 @@ fn a_network_that_was_cut_is_cut_after_a_kill_until_it_is_restored() {
 }
 
 #[test]
+fn windows_on_one_demo_share_its_network() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = || Pty::start(&["demo", "--data-dir", dir.path().to_str().unwrap()], 120, 36, &[]);
+    let is_online = |frame: &Frame| frame.contains("ONLINE") && frame.contains("F9 cut network");
+    let is_cut = |frame: &Frame| frame.contains("OFFLINE") && frame.contains("F10 restore network");
+    let mut one = start();
+    one.wait("everything is here", |frame| frame.contains("ONLINE") && frame.contains("live"));
+    one.send(F9);
+    one.wait("the network cut", is_cut);
+    one.send("2");
+    one.send("d");
+    one.wait_text("Delete");
+    one.send("\r");
+    one.wait_text("1 queued");
+    let mut two = start();
+    two.wait("the same network", |frame| is_cut(frame) && frame.contains("1 queued"));
+    two.send(F10);
+    for window in [&one, &two] {
+        window.wait("the edit sent", |frame| is_online(frame) && frame.contains("0 queued"));
+    }
+    two.send(F9);
+    for window in [&one, &two] {
+        window.wait("cut by the other", is_cut);
+    }
+    one.kill();
+    two.send(F10);
+    two.wait("the backend taken over", is_online);
+}
+
+#[test]
 fn a_demo_that_is_open_is_not_reset() {
     let dir = tempfile::tempdir().unwrap();
     let start = |more: &[&str]| {

@@ -73,6 +73,8 @@ pub trait DemoControl {
     fn set_network_cut(&self, cut: bool);
     /// As the last run left it.
     fn is_network_cut(&self) -> bool;
+    /// Told from then on whenever another window cuts the network or restores it. May be called on another thread.
+    fn watch_network(&self, tell: Box<dyn Fn(bool) + Send>);
     fn somebody_edits(&self);
 }
 

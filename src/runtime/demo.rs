@@ -11,7 +11,7 @@ use std::{
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -46,6 +46,8 @@ const SEED: &str = include_str!("../../assets/demo/seed.json");
 /// The demo's configuration; its URL is replaced by the gateway's.
 const CONFIG: &str = include_str!("../../assets/demo/config.toml");
 const KEPT: &str = "demo.json";
+/// So often a demo looks what other windows on its data dir did to the network they share.
+const LOOK: Duration = Duration::from_millis(500);
 /// What the source is called there.
 const SOURCE: &str = "demo";
 
@@ -98,7 +100,8 @@ pub fn run(options: DemoOptions) -> Result<ExitCode, RunError> {
         }
     };
     world.watch(&config, &paths.data_dir);
-    let control: Box<dyn DemoControl> = Box::new(Control { commands: world.commands.clone(), was_cut: world.was_cut });
+    let control: Box<dyn DemoControl> =
+        Box::new(Control { commands: world.commands.clone(), was_cut: world.was_cut, tell: Arc::clone(&world.tell) });
     let options = DashboardOptions { paths, config, session, fresh, read_only: false, offline };
     let result = dashboard::run_with(options, Some(control));
     world.stop();
@@ -106,7 +109,7 @@ pub fn run(options: DemoOptions) -> Result<ExitCode, RunError> {
 }
 
 /// The demo's configuration, a file in its data dir: rules are kept there, and commands can be pointed at it. The address in
-/// it is that of the demo which runs the backend; another one beside it has its own network.
+/// it is that of the network all demos on the data dir share.
 fn configure(path: &Path, gateway: SocketAddr, is_host: bool) -> Result<Config, RunError> {
     if !path.exists() {
         config::replace(path, CONFIG).map_err(|source| RunError::File {
@@ -166,13 +169,17 @@ enum Command {
     Stop(oneshot::Sender<()>),
 }
 
+/// Told whenever the network was cut or restored in another window.
+type Tell = Arc<Mutex<Option<Box<dyn Fn(bool) + Send>>>>;
+
 /// The backend and the network of the demo.
 struct World {
     gateway: SocketAddr,
-    /// The backend runs here, not in another demo on the same data dir.
+    /// Backend and network run here, not in another demo on the same data dir.
     is_host: bool,
     /// Its network is cut from the beginning, as it was at the end.
     was_cut: bool,
+    tell: Tell,
     commands: mpsc::UnboundedSender<Command>,
     thread: std::thread::JoinHandle<()>,
 }
@@ -180,9 +187,14 @@ struct World {
 struct Control {
     commands: mpsc::UnboundedSender<Command>,
     was_cut: bool,
+    tell: Tell,
 }
 
 impl DemoControl for Control {
+    fn watch_network(&self, tell: Box<dyn Fn(bool) + Send>) {
+        *self.tell.lock().unwrap_or_else(PoisonError::into_inner) = Some(tell);
+    }
+
     fn set_network_cut(&self, cut: bool) {
         let _ = self.commands.send(Command::Cut(cut));
     }
@@ -202,6 +214,8 @@ impl World {
         let (commands, incoming) = mpsc::unbounded_channel();
         let (ready, started) = std::sync::mpsc::channel();
         let data_dir = data_dir.to_owned();
+        let tell = Tell::default();
+        let told = Arc::clone(&tell);
         let serve = move || {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
@@ -209,12 +223,9 @@ impl World {
             };
             runtime.block_on(async {
                 match backend(&data_dir).await {
-                    Ok((server, gateway, address)) => {
-                        let is_host = server.is_some();
-                        let was_cut = is_host && Kept::read(&data_dir).cut;
-                        gateway.set_cut(was_cut);
-                        let _ = ready.send(Ok((gateway.address(), is_host, was_cut)));
-                        serve_commands(data_dir, server, gateway, address, incoming).await;
+                    Ok((host, kept)) => {
+                        let _ = ready.send(Ok((loopback(kept.gateway), host.is_some(), kept.cut)));
+                        serve_commands(data_dir, host, kept, told, incoming).await;
                     }
                     Err(error) => drop(ready.send(Err(error))),
                 }
@@ -222,7 +233,7 @@ impl World {
         };
         let thread = std::thread::Builder::new().name("demo".to_owned()).spawn(serve).expect("a thread can be started");
         let (gateway, is_host, was_cut) = started.recv().expect("the demo's thread answers before it ends")?;
-        Ok(Self { gateway, is_host, was_cut, commands, thread })
+        Ok(Self { gateway, is_host, was_cut, tell, commands, thread })
     }
 
     fn watch(&self, config: &Config, data_dir: &Path) {
@@ -241,32 +252,46 @@ impl World {
     }
 }
 
-/// The backend where this process runs it, the gateway, and the backend's address.
-async fn backend(data_dir: &Path) -> Result<(Option<Server>, Gateway, SocketAddr), RunError> {
-    let last = Kept::read(data_dir);
-    let server = take_over(data_dir, last.backend).await?;
-    let address = server.as_ref().map_or(loopback(last.backend), Server::address);
-    let gateway = Gateway::start(last.gateway, address).await;
-    let gateway = gateway.map_err(|source| RunError::File { what: "listen for", path: data_dir.join(KEPT), source })?;
-    let kept = Kept { backend: address.port(), gateway: gateway.address().port(), ..last };
-    if server.is_some() && kept != last {
-        kept.write(data_dir)?;
-    }
-    Ok((server, gateway, address))
+/// What runs in one demo of a data dir, for all of them.
+struct Host {
+    server: Server,
+    gateway: Gateway,
 }
 
-/// Starts the backend, unless another demo on this data dir runs it.
-async fn take_over(data_dir: &Path, port: u16) -> Result<Option<Server>, RunError> {
+/// The backend and the network where this process runs them, and where they are.
+async fn backend(data_dir: &Path) -> Result<(Option<Host>, Kept), RunError> {
+    let host = take_over(data_dir, Kept::read(data_dir)).await?;
+    let mut kept = Kept::read(data_dir);
+    // The demo that runs them may be just beginning.
+    for _ in 0..100 {
+        if kept.gateway != 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        kept = Kept::read(data_dir);
+    }
+    Ok((host, kept))
+}
+
+/// Starts the backend and its network, as they were last, unless another demo on this data dir runs them.
+async fn take_over(data_dir: &Path, last: Kept) -> Result<Option<Host>, RunError> {
     let path = data_dir.join("backend.lock");
     let open = std::fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
     let lock = open.map_err(|source| RunError::File { what: "open", path, source })?;
     if lock.try_lock().is_err() {
         return Ok(None);
     }
-    let server = start_server(data_dir, port).await?;
+    let server = start_server(data_dir, last.backend).await?;
+    let gateway = Gateway::start(last.gateway, server.address()).await;
+    let gateway = gateway.map_err(|source| RunError::File { what: "listen for", path: data_dir.join(KEPT), source })?;
+    gateway.set_cut(last.cut);
+    let kept = Kept { backend: server.address().port(), gateway: gateway.address().port(), ..last };
+    if kept != last {
+        kept.write(data_dir)?;
+    }
     // Held for the life of the process.
     std::mem::forget(lock);
-    Ok(Some(server))
+    Ok(Some(Host { server, gateway }))
 }
 
 async fn start_server(data_dir: &Path, preferred: u16) -> Result<Server, RunError> {
@@ -289,23 +314,34 @@ fn loopback(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
+/// Carries out what is asked for here, and follows what is asked for in other windows: the file says how the network is.
 async fn serve_commands(
     data_dir: PathBuf,
-    mut server: Option<Server>,
-    gateway: Gateway,
-    address: SocketAddr,
+    mut host: Option<Host>,
+    kept: Kept,
+    tell: Tell,
     mut commands: mpsc::UnboundedReceiver<Command>,
 ) {
     let mut somebody = None;
-    let mut look = tokio::time::interval(Duration::from_millis(500));
+    let mut known = kept.cut;
+    let mut look = tokio::time::interval(LOOK);
     loop {
         let command = tokio::select! {
             command = commands.recv() => command,
-            // The demo that ran the backend may have ended: the next one runs it, on the same port.
-            _ = look.tick(), if server.is_none() => {
-                match take_over(&data_dir, address.port()).await {
-                    Ok(taken) => server = taken,
-                    Err(error) => tracing::warn!("the backend of the demo that ended cannot be taken over: {error}"),
+            _ = look.tick() => {
+                let kept = Kept::read(&data_dir);
+                if host.is_none() {
+                    // The demo that ran the backend may have ended: the next one runs it, on the same ports.
+                    match take_over(&data_dir, kept).await {
+                        Ok(taken) => host = taken,
+                        Err(error) => tracing::warn!("the backend of the demo that ended cannot be taken over: {error}"),
+                    }
+                }
+                if kept.gateway != 0 && std::mem::replace(&mut known, kept.cut) != kept.cut {
+                    host.iter().for_each(|host| host.gateway.set_cut(kept.cut));
+                    if let Some(tell) = &*tell.lock().unwrap_or_else(PoisonError::into_inner) {
+                        tell(kept.cut);
+                    }
                 }
                 continue;
             }
@@ -313,23 +349,23 @@ async fn serve_commands(
         let Some(command) = command else { return };
         match command {
             Command::Cut(cut) => {
-                gateway.set_cut(cut);
-                // A demo beside the one that runs the backend has its own network, for as long as it runs.
-                if server.is_some()
-                    && let Err(error) = (Kept { cut, ..Kept::read(&data_dir) }).write(&data_dir)
-                {
-                    tracing::warn!("the next start will not know how the network was: {error}");
+                known = cut;
+                host.iter().for_each(|host| host.gateway.set_cut(cut));
+                if let Err(error) = (Kept { cut, ..Kept::read(&data_dir) }).write(&data_dir) {
+                    tracing::warn!("other windows and the next start will not know how the network is: {error}");
                 }
             }
-            Command::Watch { source, data_dir } => somebody = Somebody::new(*source, address, data_dir),
+            Command::Watch { source, data_dir } => {
+                somebody = Somebody::new(*source, loopback(kept.backend), data_dir);
+            }
             Command::SomebodyEdits => {
                 if let Some(somebody) = &mut somebody {
                     somebody.edit().await;
                 }
             }
             Command::Stop(stopped) => {
-                if let Some(server) = server.take() {
-                    server.stop().await;
+                if let Some(host) = host.take() {
+                    host.server.stop().await;
                 }
                 let _ = stopped.send(());
                 return;

@@ -70,6 +70,7 @@ async fn forward(mut client: TcpStream, backend: SocketAddr, mut state: watch::R
     let _ = server.set_nodelay(true);
     tokio::select! {
         _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
-        _ = state.wait_for(|cut| *cut) => {}
+        // Broken off, not ended: a server that says goodbye would be another story.
+        _ = state.wait_for(|cut| *cut) => drop(client.set_zero_linger()),
     }
 }

@@ -118,6 +118,12 @@ impl Dashboard {
         bootstrap(&mut app, &clock, &mut reader, &keys, &planner);
 
         let (report, events) = unbounded_channel();
+        if let Some(demo) = &demo {
+            let report = report.clone();
+            demo.watch_network(Box::new(move |cut| {
+                let _ = report.send(Event::DemoNetwork { cut });
+            }));
+        }
         let (tell, shell) = unbounded_channel();
         let written = tell.clone();
         let writer = Writer::start(move |result| {

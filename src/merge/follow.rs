@@ -18,13 +18,17 @@ pub struct Followed {
     pub document: Option<Value>,
 }
 
-/// What an op makes of a document. An update whose record is gone shows the document the user meant, whole.
+/// What an op makes of a document. An update whose record is gone shows the document the user meant, whole. What it set and
+/// set back again stays as it is there: on a document that moved, the old value is nobody's wish.
 pub fn apply(local: Option<Value>, kind: OpKind, changes: &[Change], document: Option<&Value>) -> Option<Value> {
     match kind {
         OpKind::Delete => None,
         OpKind::Create => document.cloned().or_else(|| edit::apply(local.as_ref(), changes)),
         OpKind::Update if local.is_none() => document.cloned().or_else(|| edit::apply(None, changes)),
-        OpKind::Update => edit::apply(local.as_ref(), changes),
+        OpKind::Update => edit::apply(
+            local.as_ref(),
+            changes.iter().filter(|change| change.pointer.is_root() || !change.is_set_back()),
+        ),
     }
 }
 
@@ -68,6 +72,16 @@ mod tests {
         merge::{Merge, samples::document, three_way},
         model::json::Pointer,
     };
+
+    #[test]
+    fn what_was_set_and_set_back_does_not_set_a_moved_place() {
+        let (base, edited) = (json!({"x": 0, "n": 5}), json!({"x": 1, "n": 5, "toggle": true}));
+        let there = edit::diff(Some(&base), Some(&edited));
+        let joined = edit::compose(there.clone(), edit::invert(&there));
+        let moved = json!({"x": 17, "n": 5, "toggle": true, "o": 1});
+        assert_eq!(apply(Some(moved.clone()), OpKind::Update, &joined, Some(&base)), Some(moved));
+        assert_eq!(apply(Some(base.clone()), OpKind::Update, &joined, Some(&base)), Some(base));
+    }
 
     #[test]
     fn an_edit_stands_where_all_it_changes_is_as_it_was() {

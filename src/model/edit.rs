@@ -15,6 +15,16 @@ pub struct Change {
     pub to: Option<Value>,
 }
 
+impl Change {
+    /// True of a place that was set and set back again, as edits that were joined may have it.
+    pub fn is_set_back(&self) -> bool {
+        match (&self.from, &self.to) {
+            (Some(from), Some(to)) => json::same_value(from, to),
+            (from, to) => from.is_none() && to.is_none(),
+        }
+    }
+}
+
 /// The changes that turn `from` into `to`, in document order. Objects are compared member by member; arrays and
 /// scalars as a whole. Equal values (by [`json::same_value`]) give no change.
 pub fn diff(from: Option<&Value>, to: Option<&Value>) -> Vec<Change> {
@@ -43,7 +53,7 @@ fn diff_at(at: &Pointer, from: Option<&Value>, to: Option<&Value>, changes: &mut
 
 /// Applies the changes in order: sets, replaces or removes each place; missing parent objects are made.
 /// A change of the root replaces or removes the document itself.
-pub fn apply(document: Option<&Value>, changes: &[Change]) -> Option<Value> {
+pub fn apply<'c>(document: Option<&Value>, changes: impl IntoIterator<Item = &'c Change>) -> Option<Value> {
     let mut result = document.cloned();
     for change in changes {
         json::set(&mut result, &change.pointer, change.to.clone());

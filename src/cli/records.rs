@@ -35,6 +35,8 @@ pub(super) struct ListArgs {
     #[arg(value_name = "C")]
     collection: String,
     /// Words and field:value terms that must all match, e.g. 'status:open "exact words"'
+    ///
+    /// A word is how one of the record, or of the field, begins. A field is a path (address.city), or a name.
     #[arg(long, value_name = "TEXT", default_value = "")]
     filter: String,
     /// At most this many

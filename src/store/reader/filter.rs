@@ -1,7 +1,8 @@
 //! The filter line: words, `"phrases"`, `field:value`, `id:prefix`, `is:mark`; all terms must match.
 //!
-//! A word matches where a word of the record (its id or any value) begins with it. A field term matches where the value
-//! begins with the text, whatever the case; of an array, any element.
+//! A word matches where a word of the record (its id or any value) begins with it. A field term matches where a word of the
+//! value begins with the text, whatever the case; of an array, any element. The field is a path, or the name of a member: of
+//! the record, else of anything in it, whatever the case, as headings of columns have it.
 
 use serde_json::Value;
 
@@ -35,6 +36,8 @@ struct Words {
 struct Field {
     /// The name as a member of its own, and as a path.
     places: Vec<Pointer>,
+    /// Where it is no path, in lower case.
+    name: Option<String>,
     value: String,
 }
 
@@ -65,7 +68,9 @@ impl Terms {
                     if name.contains('.') && !name.starts_with('/') {
                         places.push(name.split('.').fold(Pointer::root(), |at, token| at.child(token)));
                     }
-                    terms.fields.push(Field { places, value: text.to_lowercase() });
+                    let is_path = places.len() > 1 || name.starts_with('/');
+                    let name = (!is_path).then(|| name.to_lowercase());
+                    terms.fields.push(Field { places, name, value: text.to_lowercase() });
                 }
                 None => {
                     let tokens = tokens::list(&text);
@@ -204,18 +209,42 @@ impl Words {
 
 impl Field {
     fn matches(&self, document: &Value) -> bool {
-        self.places.iter().filter_map(|place| place.get(document)).any(|value| match value {
+        let mut there = self.places.iter().filter_map(|place| place.get(document)).peekable();
+        match &self.name {
+            Some(name) if there.peek().is_none() => self.matches_within(document, name),
+            _ => there.any(|value| self.is_in(value)),
+        }
+    }
+
+    /// In any member of this name, however deep.
+    fn matches_within(&self, value: &Value, name: &str) -> bool {
+        match value {
+            Value::Object(members) => members.iter().any(|(member, value)| {
+                (member.to_lowercase() == name && self.is_in(value)) || self.matches_within(value, name)
+            }),
+            Value::Array(items) => items.iter().any(|item| self.matches_within(item, name)),
+            _ => false,
+        }
+    }
+
+    fn is_in(&self, value: &Value) -> bool {
+        match value {
             Value::Array(items) => self.value.is_empty() || items.iter().any(|item| self.begins(item)),
             other => self.begins(other),
-        })
+        }
     }
 
     fn begins(&self, value: &Value) -> bool {
         match value {
-            Value::String(text) => text.to_lowercase().starts_with(&self.value),
+            Value::String(text) => self.begins_a_word(&text.to_lowercase()),
             Value::Array(_) | Value::Object(_) => self.value.is_empty(),
             other => other.to_string().to_lowercase().starts_with(&self.value),
         }
+    }
+
+    fn begins_a_word(&self, text: &str) -> bool {
+        let is_word = self.value.starts_with(char::is_alphanumeric);
+        text.match_indices(&self.value).any(|(at, _)| !is_word || !text[..at].ends_with(char::is_alphanumeric))
     }
 }
 
@@ -323,6 +352,11 @@ mod tests {
             "name:\"anna m\"",
             "role:",
             "http://x.test",
+            "name:lüdenscheidt",
+            "NAME:müller-lü",
+            "city:東京",
+            "url:test",
+            "url:.test/",
         ] {
             assert!(matches(yes, &anna), "{yes}");
         }
@@ -339,6 +373,10 @@ mod tests {
             "anna bob",
             "missing:x",
             "lüdenscheidts",
+            "name:denscheidt",
+            "/city:東京",
+            "address.name:anna",
+            "url:est",
         ] {
             assert!(!matches(no, &anna), "{no}");
         }

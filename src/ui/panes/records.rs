@@ -98,6 +98,9 @@ fn filter(app: &App, canvas: &mut Canvas<'_>, line: Area, focused: bool) {
         _ if pane.is_typing() => ("enter keeps it", Role::Hint),
         _ => ("esc clears", Role::Hint),
     };
+    // What is typed is more than a hint that the keys' row has too.
+    let room = usize::from(line.width).saturating_sub(8 + hint.len() + 3);
+    let hint = if role == Role::Hint && text::width(pane.view().filter.text()) >= room { "" } else { hint };
     let from = canvas.put_right(line.right().saturating_sub(1), line.y, hint, 14, role);
     let room = usize::from(from.saturating_sub(line.x + 9));
     canvas.input(line.x + 8, line.y, room, &pane.view().filter, pane.is_typing() && focused);

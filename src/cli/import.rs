@@ -57,7 +57,9 @@ const FORMS: &str = "\
 Forms:
   ndjson  one record a line; without --id, each line is {\"id\": ID, \"value\": RECORD}
   json    an array of records (like the lines of ndjson), or one object of records by id
-  csv     a heading and rows: a cell is a text, an empty one no field; needs --id or --new-ids
+  csv     a heading and rows; an empty cell is no field, others are texts, and where the record is here already
+          what its field is: an unchanged export changes nothing. The column `id` in front is no field, as export
+          has it, unless --id names it; without it --id or --new-ids is needed
 
 JSON:
   {\"source\", \"collection\", \"read\": rows, \"created\", \"updated\", \"unchanged\", \"skipped\"}";
@@ -88,6 +90,7 @@ pub(super) fn run(world: &World, args: &ImportArgs) -> Outcome {
         author: author(target.source),
         target,
         skip_existing: args.skip_existing,
+        is_table: format == Format::Csv,
         chunk: Vec::new(),
         in_chunk: HashSet::new(),
         tally: Tally::default(),
@@ -142,6 +145,8 @@ enum IdRule {
     New,
     /// The key of the object, or the member `id` beside `value`.
     FromForm,
+    /// The column that export writes, which is no field.
+    Column,
 }
 
 impl IdRule {
@@ -149,8 +154,7 @@ impl IdRule {
         match &args.id {
             Some(pointer) => Ok(Self::Pointer(Pointer::parse(pointer))),
             None if args.new_ids => Ok(Self::New),
-            None if format == Format::Csv => Err(Failure::usage("the ids of the rows are not known")
-                .hint("name their column with --id COLUMN, or make new ids with --new-ids")),
+            None if format == Format::Csv => Ok(Self::Column),
             None => Ok(Self::FromForm),
         }
     }
@@ -160,7 +164,7 @@ impl IdRule {
             Failure::usage(reason).because(format!("line {}", row.line)).hint(hint.to_owned())
         };
         match (self, row.key) {
-            (Self::Pointer(_) | Self::New, Some(_)) => {
+            (Self::Pointer(_) | Self::New | Self::Column, Some(_)) => {
                 Err(at("the file is an object of records by id", "leave --id and --new-ids out: its keys are the ids"))
             }
             (Self::FromForm, Some(key)) => Ok((key, row.document)),
@@ -170,6 +174,18 @@ impl IdRule {
                 Some(Value::Number(id)) => Ok((id.to_string(), row.document)),
                 _ => Err(at(&format!("the record has no id at `{pointer}`"), "name another field with --id")),
             },
+            (Self::Column, None) => {
+                let Value::Object(mut members) = row.document else { unreachable!("a row of cells") };
+                // Where records have a field of that name, export calls its column `_id`.
+                let first = members.keys().next().filter(|name| name.trim_start_matches('_') == "id").cloned();
+                match first.and_then(|name| members.shift_remove(&name)) {
+                    Some(Value::String(id)) => Ok((id, Value::Object(members))),
+                    _ => Err(at(
+                        "the id of the row is not known: its first column is not `id`, or empty",
+                        "name the column with --id COLUMN, or make new ids with --new-ids",
+                    )),
+                }
+            }
             (Self::FromForm, None) => match row.document {
                 Value::Object(mut members)
                     if members.len() == 2 && members.contains_key("value") && members["id"].is_string() =>
@@ -191,6 +207,29 @@ fn checked(target: &Target<'_>, id: &str, document: &Value) -> Result<Value, Fai
     check::document(target, id, document)
 }
 
+/// A table knows texts only. Where the record has a value, the cell is meant as one of its kind.
+fn as_there(id: &str, there: &Value, row: Value) -> Value {
+    let (Some(there), Value::Object(mut row)) = (there.as_object(), row.clone()) else { return row };
+    for (name, cell) in &mut row {
+        let (Some(value), Value::String(text)) = (there.get(name), &*cell) else { continue };
+        let is_text = value.is_string() || value.is_null();
+        let meant = serde_json::from_str::<Value>(text).ok().filter(|meant| !is_text && is_alike(meant, value));
+        if let Some(meant) = meant {
+            *cell = meant;
+        }
+    }
+    // Neither has a cell of its own: nothing, and an id that the record keeps in itself too.
+    let in_itself = |name: &str, value: &Value| name == "id" && value == id;
+    for (name, value) in there.iter().filter(|(name, value)| value.is_null() || in_itself(name, value)) {
+        row.entry(name.clone()).or_insert_with(|| value.clone());
+    }
+    Value::Object(row)
+}
+
+fn is_alike(one: &Value, other: &Value) -> bool {
+    std::mem::discriminant(one) == std::mem::discriminant(other)
+}
+
 #[derive(Default, Clone, Copy)]
 struct Tally {
     created: u64,
@@ -206,6 +245,8 @@ struct Importer<'w> {
     target: Target<'w>,
     author: String,
     skip_existing: bool,
+    /// The values are cells.
+    is_table: bool,
     chunk: Vec<NewOp>,
     in_chunk: HashSet<RecordId>,
     tally: Tally,
@@ -213,12 +254,16 @@ struct Importer<'w> {
 
 impl Importer<'_> {
     fn take(&mut self, id: String, document: Value) -> Result<(), Failure> {
-        let document = checked(&self.target, &id, &document)?;
-        let key = self.target.key().record(id);
+        let key = self.target.key().record(id.clone());
         if self.chunk.len() >= CHUNK || self.in_chunk.contains(&key.id) {
             self.flush()?;
         }
         let view = self.reader.shown(&key)?;
+        let document = match view.local.as_deref().filter(|_| self.is_table) {
+            Some(there) => as_there(&id, there, document),
+            None => document,
+        };
+        let document = checked(&self.target, &id, &document)?;
         if self.skip_existing && view.local.is_some() {
             self.tally.skipped += 1;
             return Ok(());

@@ -245,6 +245,33 @@ fn no_step_is_taken_back_below_a_newer_edit_of_its_record() {
     );
 }
 
+#[test]
+fn an_unchanged_table_changes_nothing_and_a_changed_cell_keeps_its_kind() {
+    let place = Place::configured();
+    let records = json!({
+        "t1": {"title": "one", "qty": 10, "done": true, "meta": {"by": "ann", "n": 1}, "code": "007", "rate": -0.5},
+        "t2": {"title": "=two", "id": "t2", "tags": ["a", "b"]},
+    });
+    place.write("in.json", &records.to_string());
+    place.run(&["import", "tasks", "in.json"]);
+    place.write("out.csv", &place.run(&["export", "tasks", "--format", "csv"]).stdout);
+    let tally = place.json(&["import", "tasks", "out.csv"], 0);
+    assert_eq!((&tally["unchanged"], &tally["read"]), (&json!(2), &json!(2)), "{}", place.read("out.csv"));
+    let table =
+        place.read("out.csv").replace("10", "11").replace("true", "false").replace("007", "8").replace("-0.5", "much");
+    place.write("changed.csv", &table);
+    assert_eq!(place.json(&["import", "tasks", "changed.csv"], 0)["updated"], 1, "{table}");
+    let mut expected = records["t1"].clone();
+    expected.as_object_mut().unwrap().extend(
+        [("qty", json!(11)), ("done", json!(false)), ("code", json!("8")), ("rate", json!("much"))]
+            .map(|(name, value)| (name.to_owned(), value)),
+    );
+    assert_eq!(place.json(&["get", "tasks/t1"], 0)["local"], expected);
+    place.write("other.csv", "name,qty\nx,1\n");
+    let run = place.run(&["import", "tasks", "other.csv"]);
+    assert!(run.code == 2 && run.stderr.contains("first column is not `id`"), "{run:?}");
+}
+
 /// On standard error, so that what reads the list is not in its way.
 #[test]
 fn a_filter_with_nothing_to_look_for_or_an_unknown_mark_says_so() {

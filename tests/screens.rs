@@ -1290,6 +1290,15 @@ fn a_change_is_called_queued_until_it_was_sent() {
 }
 
 #[test]
+fn a_resolver_with_a_half_typed_value_does_not_call_itself_complete() {
+    let mut bench = resolver((120, 36), |_| {});
+    bench.press("Me\"half<esc>");
+    let screen = bench.screen();
+    assert!(screen.contains("half typed, e goes on") && screen.contains("incomplete: 1 half typed"), "{screen}");
+    assert!(!screen.contains("w queues it"), "{screen}");
+}
+
+#[test]
 fn an_answer_to_a_conflict_is_called_queued_until_it_was_sent() {
     let mut bench = resolver((120, 36), |_| {});
     let op = bench.data.ops.iter().find(|op| op.record.id.as_str() == "p_003").unwrap().clone();

@@ -209,7 +209,8 @@ fn checked(target: &Target<'_>, id: &str, document: &Value) -> Result<Value, Fai
 
 /// A table knows texts only. Where the record has a value, the cell is meant as one of its kind.
 fn as_there(id: &str, there: &Value, row: Value) -> Value {
-    let (Some(there), Value::Object(mut row)) = (there.as_object(), row.clone()) else { return row };
+    let Some(there) = there.as_object() else { return row };
+    let Value::Object(mut row) = row else { return row };
     for (name, cell) in &mut row {
         let (Some(value), Value::String(text)) = (there.get(name), &*cell) else { continue };
         let is_text = value.is_string() || value.is_null();

@@ -188,11 +188,16 @@ fn how(app: &App, field: &Field) -> (String, &'static str) {
     }
 }
 
+/// How many values were begun and are not taken: nothing is queued with them.
+fn half_typed(app: &App) -> usize {
+    let pane = app.conflicts();
+    pane.fields().iter().filter(|field| pane.is_half_typed(field)).count()
+}
+
 fn fields(app: &App, canvas: &mut Canvas<'_>, area: Area, conflict: &Conflict) {
     let pane = app.conflicts();
     let open = pane.undecided().len();
-    let half = pane.fields().iter().filter(|field| pane.is_half_typed(field)).count();
-    let state = match (open, half) {
+    let state = match (open, half_typed(app)) {
         (0, 0) => "all decided, w queues it".to_owned(),
         (0, half) => format!("{half} half typed"),
         (open, _) => format!("{open} to decide"),
@@ -310,9 +315,10 @@ fn result(app: &App, canvas: &mut Canvas<'_>, area: Area, conflict: &Conflict) {
         Some(revision) => format!("Result preview (will be sent on {revision})"),
         None => "Result preview".to_owned(),
     };
-    let state = match open {
-        0 => "complete: w queues it".to_owned(),
-        open => format!("incomplete: {open} to decide"),
+    let state = match (open, half_typed(app)) {
+        (0, 0) => "complete: w queues it".to_owned(),
+        (0, half) => format!("incomplete: {half} half typed"),
+        (open, _) => format!("incomplete: {open} to decide"),
     };
     canvas.frame(area, &Border { title: &title, bottom_right: &state, ..Border::default() });
     let inner = area.inner();

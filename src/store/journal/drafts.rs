@@ -42,6 +42,18 @@ impl OwnDrafts {
     }
 }
 
+/// The edits of a draft, first one first. The number of a row is the draft's, and its place in it.
+pub(in crate::store) const EDITS: &str =
+    "SELECT edit FROM main.draft_edits WHERE id > ?1 << 32 AND id < (?1 + 1) << 32 ORDER BY id";
+
+fn remove_edits(journal: &Journal, draft: i64) -> Result<()> {
+    journal
+        .connection
+        .prepare_cached("DELETE FROM draft_edits WHERE id > ?1 << 32 AND id < (?1 + 1) << 32")?
+        .execute([draft])?;
+    Ok(())
+}
+
 pub(in crate::store) fn write(journal: &Journal, change: &DraftWrite, at: Timestamp) -> Result<()> {
     match change {
         DraftWrite::Snapshot { key, snapshot, base, base_revision, versions } => {
@@ -75,7 +87,7 @@ pub(in crate::store) fn write(journal: &Journal, change: &DraftWrite, at: Timest
                     ],
                     |row| row.get(0),
                 )?;
-            journal.connection.prepare_cached("DELETE FROM draft_edits WHERE draft = ?1")?.execute([id])?;
+            remove_edits(journal, id)?;
             journal
                 .connection
                 .prepare_cached(
@@ -91,11 +103,15 @@ pub(in crate::store) fn write(journal: &Journal, change: &DraftWrite, at: Timest
             let found: Option<i64> = journal
                 .connection
                 .prepare_cached(
-                    "UPDATE draft_versions SET version = ?5 WHERE version = ?4 AND draft = \
-                     (SELECT id FROM drafts WHERE collection = ?1 AND key = ?2 AND target = ?3) RETURNING draft",
+                    "INSERT INTO draft_edits (id, draft, version, edit) SELECT last.id + 1, last.draft, ?5, ?6 FROM \
+                     (SELECT d.id AS draft, coalesce((SELECT max(e.id) FROM draft_edits e \
+                     WHERE e.id > d.id << 32 AND e.id < (d.id + 1) << 32), d.id << 32) AS id FROM drafts d \
+                     WHERE d.collection = ?1 AND d.key = ?2 AND d.target = ?3) last \
+                     WHERE ?4 = coalesce((SELECT e.version FROM draft_edits e WHERE e.id = last.id), \
+                     (SELECT v.version FROM draft_versions v WHERE v.draft = last.draft)) RETURNING draft",
                 )?
                 .query_row(
-                    params![place.collection, place.key, key.target.to_key(), versions.from.0, versions.to.0],
+                    params![place.collection, place.key, key.target.to_key(), versions.from.0, versions.to.0, edit],
                     |row| row.get(0),
                 )
                 .optional()?;
@@ -103,10 +119,6 @@ pub(in crate::store) fn write(journal: &Journal, change: &DraftWrite, at: Timest
                 find(journal, key)?;
                 return Err(typed_elsewhere(key));
             };
-            journal
-                .connection
-                .prepare_cached("INSERT INTO draft_edits (draft, edit) VALUES (?1, ?2)")?
-                .execute(params![id, edit])?;
             journal.own_drafts.known().insert(id, versions.to);
             Ok(())
         }
@@ -173,7 +185,7 @@ fn read(journal: &Journal, place: &Place, key: &DraftKey) -> Result<Option<Draft
         .connection
         .prepare_cached(
             "SELECT d.id, d.snapshot, d.base, d.base_revision, d.updated_at, v.version FROM drafts d \
-             LEFT JOIN draft_versions v ON v.draft = d.id WHERE d.collection = ?1 AND d.key = ?2 AND d.target = ?3",
+             LEFT JOIN draft_texts v ON v.draft = d.id WHERE d.collection = ?1 AND d.key = ?2 AND d.target = ?3",
         )?
         .query_row(params![place.collection, place.key, key.target.to_key()], |row| {
             let draft = Draft {
@@ -192,7 +204,7 @@ fn read(journal: &Journal, place: &Place, key: &DraftKey) -> Result<Option<Draft
     let Some((id, mut draft)) = found else { return Ok(None) };
     draft.edits = journal
         .connection
-        .prepare_cached("SELECT edit FROM draft_edits WHERE draft = ?1 ORDER BY id")?
+        .prepare_cached(EDITS)?
         .query_map([id], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     Ok(Some(draft))
@@ -203,7 +215,7 @@ fn version(journal: &Journal, place: &Place, key: &DraftKey) -> Result<Option<Dr
     let found = journal
         .connection
         .prepare_cached(
-            "SELECT v.version FROM drafts d LEFT JOIN draft_versions v ON v.draft = d.id \
+            "SELECT v.version FROM drafts d LEFT JOIN draft_texts v ON v.draft = d.id \
              WHERE d.collection = ?1 AND d.key = ?2 AND d.target = ?3",
         )?
         .query_row(params![place.collection, place.key, key.target.to_key()], |row| row.get::<_, Option<i64>>(0))
@@ -218,7 +230,7 @@ pub(in crate::store) fn queued(journal: &Journal, draft: &DraftText, op: OpId) -
         // Written anew after a refusal, it has another version, and the wish with it.
         let mut wish = journal.connection.prepare_cached(
             "SELECT 1 FROM drafts d WHERE collection = ?1 AND key = ?2 AND target = ?3 AND commit_requested = ?4 \
-             AND NOT EXISTS (SELECT 1 FROM draft_edits e WHERE e.draft = d.id)",
+             AND NOT EXISTS (SELECT 1 FROM draft_edits e WHERE e.id > d.id << 32 AND e.id < (d.id + 1) << 32)",
         )?;
         Ok(wish.exists(params![place.collection, place.key, draft.key.target.to_key(), op.to_string()])?)
     };
@@ -280,6 +292,7 @@ pub(in crate::store) fn remove(journal: &Journal, key: &DraftKey) -> Result<()> 
         .query_row(params![place.collection, place.key, key.target.to_key()], |row| row.get(0))
         .optional()?;
     if let Some(id) = removed {
+        remove_edits(journal, id)?;
         journal.own_drafts.known().remove(&id);
     }
     Ok(())

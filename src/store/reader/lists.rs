@@ -19,7 +19,7 @@ use crate::{
         Reader, StoreError, VaultEntry, VaultReason,
         error::Result,
         files,
-        journal::{moments, ops, sessions},
+        journal::{drafts, moments, ops, sessions},
         keys,
         reader::readable,
         sql,
@@ -121,7 +121,7 @@ impl Reader {
             "SELECT c.source, c.name, d.record, d.target, v.version, d.id, EXISTS (SELECT 1 FROM main.drafts r \
              INDEXED BY drafts_requested WHERE r.id = d.id AND r.commit_requested IS NOT NULL) \
              FROM main.drafts d JOIN main.collections c ON c.id = d.collection \
-             LEFT JOIN main.draft_versions v ON v.draft = d.id WHERE d.collection = ?1 AND d.key = ?2",
+             LEFT JOIN main.draft_texts v ON v.draft = d.id WHERE d.collection = ?1 AND d.key = ?2",
         )?;
         let found = select.query_map((collection, key), |row| {
             let Some(key) = draft_key(row, 0)? else { return Ok(None) };
@@ -156,7 +156,7 @@ impl Reader {
         let mut select = self.connection.prepare_cached(&format!(
             "SELECT d.id, c.source, c.name, d.record, d.target, d.snapshot, d.base, d.base_revision, d.commit_requested, \
              d.updated_at, v.version FROM main.drafts d JOIN main.collections c ON c.id = d.collection \
-             LEFT JOIN main.draft_versions v ON v.draft = d.id WHERE {condition}"
+             LEFT JOIN main.draft_texts v ON v.draft = d.id WHERE {condition}"
         ))?;
         // A draft of a target of a newer ebbtide, or one that cannot be read, stays in the table and is not shown.
         let found = select.query_map(parameters, |row| {
@@ -180,7 +180,7 @@ impl Reader {
         let mut drafts = Vec::with_capacity(found.len());
         for (id, mut draft) in found {
             let mut edits =
-                self.connection.prepare_cached("SELECT edit FROM main.draft_edits WHERE draft = ?1 ORDER BY id")?;
+                self.connection.prepare_cached(drafts::EDITS)?;
             draft.edits = readable(edits.query_map([id], |row| row.get(0))?)?;
             drafts.push(draft);
         }
@@ -190,7 +190,7 @@ impl Reader {
     /// Which text each draft is, by its number.
     pub(in crate::store) fn draft_versions(&mut self) -> Result<Vec<(i64, DraftVersion)>, StoreError> {
         self.look("reading the drafts", |reader| {
-            let mut select = reader.connection.prepare_cached("SELECT draft, version FROM main.draft_versions")?;
+            let mut select = reader.connection.prepare_cached("SELECT draft, version FROM main.draft_texts")?;
             let found = select.query_map([], |row| Ok((row.get(0)?, DraftVersion(row.get(1)?))))?;
             Ok(readable(found)?)
         })
@@ -231,8 +231,9 @@ impl Reader {
         self.look("reading the drafts", |reader| {
             let mut select = reader.connection.prepare_cached(
                 "SELECT c.source, c.name, d.record, d.target, d.commit_op, v.version, \
-                 EXISTS (SELECT 1 FROM main.draft_edits e WHERE e.draft = d.id) FROM main.drafts d \
-                 JOIN main.collections c ON c.id = d.collection LEFT JOIN main.draft_versions v ON v.draft = d.id \
+                 EXISTS (SELECT 1 FROM main.draft_edits e WHERE e.id > d.id << 32 AND e.id < (d.id + 1) << 32) \
+                 FROM main.drafts d \
+                 JOIN main.collections c ON c.id = d.collection LEFT JOIN main.draft_texts v ON v.draft = d.id \
                  WHERE d.commit_requested IS NOT NULL ORDER BY d.id",
             )?;
             let found = select.query_map([], |row| {

@@ -447,6 +447,11 @@ impl Reader {
                      EXCEPT SELECT collection, state, n FROM main.op_counts)",
                     "wrong counts of changes",
                 ),
+                (
+                    "SELECT count(*) FROM main.draft_edits WHERE draft NOT IN (SELECT id FROM main.drafts) \
+                     OR draft <> id >> 32",
+                    "keys typed in drafts that are not there",
+                ),
             ];
             for (sql, what) in rules {
                 let n = count(sql)?;

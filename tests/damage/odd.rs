@@ -76,3 +76,20 @@ fn a_value_of_the_wrong_kind_costs_at_most_its_row() {
         }
     }
 }
+
+/// The number of a typed key names its draft and its place, beside the columns: one of them is enough.
+#[test]
+fn a_typed_key_that_stands_in_no_draft_goes_back_into_its_own() {
+    let image = Maker::new().everything().quit();
+    let all = |edits: &[String]| edits.iter().enumerate().all(|(n, edit)| edit.ends_with(&format!("edit {n}")));
+    for wrong in ["id = -5", "id = 999 << 32", "draft = 999", "draft = draft + 1"] {
+        let dir = image.lay_out("", None);
+        let connection = Connection::open(dir.path().join("journal.db")).unwrap();
+        let first = "(SELECT min(id) + 1 FROM draft_edits)";
+        connection.execute(&format!("UPDATE draft_edits SET {wrong} WHERE id = {first}"), []).unwrap();
+        drop(connection);
+        let found = works(start(dir.path(), wrong), wrong);
+        found.assert_has(&image.had, wrong, |_| false);
+        assert!(found.drafts.iter().all(|draft| all(&draft.edits)), "{wrong}: {:?}", found.drafts);
+    }
+}

@@ -79,12 +79,13 @@ pub(super) fn data(world: &World, findings: &mut Findings) {
 
 fn mend(world: &World, store: &Store, findings: &mut Findings) -> Result<(), StoreError> {
     let at = world.now();
-    let Mended { contradictions, requeued, closed, reordered, derived } = store.mend(at).wait()?;
+    let Mended { contradictions, requeued, closed, reordered, typed, derived } = store.mend(at).wait()?;
     let lines = [
         (contradictions, "outbox", "edit", "whose state and time of settling contradicted each other"),
         (requeued, "outbox", "edit", "in conflict without the conflict: sent again, the server tells it anew"),
         (closed, "conflicts", "conflict", "without an edit closed; the versions are in the vault"),
         (reordered, "outbox", "edit", "put into the order of the record"),
+        (typed, "drafts", "key", "typed in drafts put into place, or of no draft"),
         (derived, "outbox", "row", "of the derived tables made anew"),
     ];
     for (n, check, thing, what) in lines {

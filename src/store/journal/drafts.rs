@@ -179,6 +179,31 @@ fn keep(journal: &Journal, place: &Place, draft: &Draft, reason: VaultReason, at
     Ok(journal.connection.last_insert_rowid())
 }
 
+/// Rows of `draft_edits` whose number is not one of their draft: the number is believed where it is a draft's, else the
+/// order of the versions. Rows of no draft mean nothing. How many there were.
+pub(in crate::store) fn place_edits(journal: &Journal) -> Result<u64> {
+    let connection = &journal.connection;
+    let mut placed = connection.execute(
+        "UPDATE draft_edits SET draft = id >> 32 WHERE draft <> id >> 32 AND id >> 32 IN (SELECT id FROM drafts)",
+        [],
+    )?;
+    placed += connection.execute("DELETE FROM draft_edits WHERE draft NOT IN (SELECT id FROM drafts)", [])?;
+    let mut displaced = connection.prepare("SELECT DISTINCT draft FROM draft_edits WHERE draft <> id >> 32")?;
+    for draft in displaced.query_map([], |row| row.get::<_, i64>(0))?.collect::<rusqlite::Result<Vec<_>>>()? {
+        let mut edits =
+            connection.prepare("SELECT version, edit FROM draft_edits WHERE draft = ?1 ORDER BY version")?;
+        let edits = edits.query_map([draft], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let edits = edits.collect::<rusqlite::Result<Vec<(i64, String)>>>()?;
+        connection.execute("DELETE FROM draft_edits WHERE draft = ?1", [draft])?;
+        for (id, (version, edit)) in ((draft << 32) + 1..).zip(edits) {
+            let row = params![id, draft, version, edit];
+            connection.execute("INSERT INTO draft_edits (id, draft, version, edit) VALUES (?1, ?2, ?3, ?4)", row)?;
+            placed += 1;
+        }
+    }
+    Ok(placed as u64)
+}
+
 /// A draft with its edits.
 fn read(journal: &Journal, place: &Place, key: &DraftKey) -> Result<Option<Draft>> {
     let found = journal

@@ -14,7 +14,7 @@ use crate::{
     store::{
         error::Result,
         journal::{
-            Journal, Place, conflicts, ops, shadow,
+            Journal, Place, conflicts, drafts, ops, shadow,
             vault::{self, VaultReason},
         },
         pending_states,
@@ -32,6 +32,8 @@ pub struct Mended {
     pub closed: u64,
     /// Edits that were blocked, or not, against the order of their record.
     pub reordered: u64,
+    /// Keys typed in drafts that stood in none, put into their place; those of a draft that is lost removed.
+    pub typed: u64,
     /// Rows of the derived tables.
     pub derived: u64,
 }
@@ -48,6 +50,7 @@ pub(in crate::store) fn mend(journal: &Journal, at: Timestamp) -> Result<Mended>
         journal.settle_order(&place, at)?;
     }
     mended.reordered = blocked(journal)?.abs_diff(before);
+    mended.typed = drafts::place_edits(journal)?;
     mended.derived = shadow::rebuild(journal)?;
     Ok(mended)
 }

@@ -179,8 +179,7 @@ impl Reader {
         found.sort_by_key(|(id, _)| *id);
         let mut drafts = Vec::with_capacity(found.len());
         for (id, mut draft) in found {
-            let mut edits =
-                self.connection.prepare_cached(drafts::EDITS)?;
+            let mut edits = self.connection.prepare_cached(drafts::EDITS)?;
             draft.edits = readable(edits.query_map([id], |row| row.get(0))?)?;
             drafts.push(draft);
         }

@@ -216,6 +216,10 @@ fn mend_references(connection: &Connection, found: &Found, unfit: &mut Vec<Unfit
         connection
             .execute("INSERT OR IGNORE INTO collections (id, source, name) VALUES (?1, ?2, ?3)", (id, source, name))?;
     }
+    // The number of an edit names its draft a second time.
+    if connection.prepare("SELECT 1 FROM pragma_table_info('draft_edits') WHERE name = 'version'")?.exists([])? {
+        connection.execute("UPDATE draft_edits SET draft = id >> 32 WHERE id >> 32 IN (SELECT id FROM drafts)", [])?;
+    }
     for (table, condition) in [
         ("draft_edits", "NOT EXISTS (SELECT 1 FROM drafts d WHERE d.id = draft)"),
         ("vault", "NOT EXISTS (SELECT 1 FROM vault_blobs b WHERE b.hash = vault.hash)"),

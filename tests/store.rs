@@ -1537,6 +1537,27 @@ fn the_claim_of_a_create_notes_that_its_record_is_there_already() {
     assert_eq!(world.claim(new, &[]).unwrap().base_revision, None, "a repeat");
 }
 
+/// Made anew under the id of an edit that was given up, whose first request may still come and make the record.
+#[test]
+fn the_claim_of_a_create_notes_that_an_earlier_one_may_still_arrive() {
+    let mut world = World::new();
+    let first = world.queue("made", Some(json!({"n": 1})));
+    world.claim(first, &[]).unwrap();
+    world.settle(first, Outcome::InDoubt { error: error("no answer"), next_attempt_at: None });
+    world.claim(first, &[]).unwrap();
+    let record = tasks().record("made");
+    let guard = LateOriginal { record, precondition: Precondition::Absent, content: None, until: at(140_000) };
+    let outcome = Outcome::Rejected { error: error("denied") };
+    let refused = Settle { seq: first, joins: Vec::new(), outcome, at: at(21) };
+    world.store.settle_guarded(refused, guard.clone()).wait().unwrap();
+    world.store.command(vec![first], OpCommand::Discard, at(22)).wait().unwrap();
+    let second = world.queue("made", Some(json!({"n": 2})));
+    assert!(world.claim(second, &[]).unwrap().base_revision.is_some());
+    world.store.end_guards(guard.record, guard.until).wait().unwrap();
+    let other = world.queue("other", Some(json!({"n": 2})));
+    assert_eq!(world.claim(other, &[]).unwrap().base_revision, None);
+}
+
 /// Every pair of terms, among them those the index is not asked for (one letter), must narrow.
 #[test]
 fn no_term_of_a_filter_is_left_out_once_the_index_is_fed() {

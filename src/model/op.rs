@@ -190,7 +190,8 @@ pub struct Op {
     /// The document the edit was made on (the record's local value then); `None` for a create.
     pub base: Option<Value>,
     /// The revision of the mirror's base when the edit was made, where one was known. Of a create: there was a record already
-    /// when it was sent first, so that what is there later proves nothing.
+    /// when it was sent first, or an earlier edit's request to make it might still arrive, so that what is there later proves
+    /// nothing.
     pub base_revision: Option<Revision>,
     /// The previous pending op of the record when this one was made.
     pub after: Option<Seq>,

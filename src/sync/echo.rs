@@ -4,7 +4,10 @@
 //! now. Firebase's readings carry no revision to tell, so the lane remembers its own acknowledged documents for as
 //! long as some reading of the collection is open.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
 
 use serde_json::Value;
 
@@ -86,13 +89,36 @@ impl Echoes {
         }
     }
 
-    /// Corrects a row that was read from `began` on: where we wrote since, our own newer text stands in its place, or
-    /// nothing where we deleted it.
-    pub(super) fn correct(&self, change: RemoteChange, began: Duration) -> Option<RemoteChange> {
-        let id = change.id();
-        let Some(echo) = self.by_id.get(id).filter(|echo| echo.at >= began) else { return Some(change) };
-        let text = echo.latest.clone()?;
-        Some(RemoteChange::Upsert(RemoteRecord { id: id.clone(), revision: None, text }))
+    /// Corrects rows that were read from `began` on: where we wrote since, our own text stands in their place, or nothing
+    /// where we deleted it. A row that says otherwise is from before that, or somebody else's from after it, of which no
+    /// other news may come: it is `unclear`, to be asked for.
+    pub(super) fn correct(
+        &self,
+        rows: impl IntoIterator<Item = RemoteChange>,
+        began: Duration,
+        unclear: &mut BTreeSet<RecordId>,
+    ) -> Vec<RemoteChange> {
+        let mut correct = |change: RemoteChange| {
+            let id = change.id();
+            let Some(echo) = self.by_id.get(id).filter(|echo| echo.at >= began) else { return Some(change) };
+            if print_of(&change) != echo.print {
+                unclear.insert(id.clone());
+            }
+            let text = echo.latest.clone()?;
+            Some(RemoteChange::Upsert(RemoteRecord { id: id.clone(), revision: None, text }))
+        };
+        rows.into_iter().filter_map(&mut correct).collect()
+    }
+
+    /// What we wrote since a reading of everything began and it did not bring: it is from before that, or somebody removed
+    /// the record since.
+    pub(super) fn not_in(&self, records: &[RemoteRecord], began: Duration) -> Vec<RecordId> {
+        let ours = self.by_id.iter().filter(|(_, echo)| echo.at >= began && echo.latest.is_some());
+        let mut ours: HashSet<&RecordId> = ours.map(|(id, _)| id).collect();
+        for record in records {
+            ours.remove(&record.id);
+        }
+        ours.into_iter().cloned().collect()
     }
 
     /// Tells our own echoes in a live feed from news. `sent` is the document on its way right now, where there is one.
@@ -180,9 +206,15 @@ mod tests {
     fn a_page_read_before_our_write_shows_our_write() {
         let mut echoes = Echoes::default();
         echoes.note(&"r".into(), Some(&json!({"n": 2})), Duration::from_secs(5));
-        assert_eq!(echoes.correct(put(r#"{"n":1}"#), Duration::from_secs(4)), Some(put(r#"{"n":2}"#)));
-        assert_eq!(echoes.correct(put(r#"{"n":9}"#), Duration::from_secs(6)), Some(put(r#"{"n":9}"#)));
+        let correct = |echoes: &Echoes, text: &str, began: u64| {
+            let mut unclear = BTreeSet::new();
+            let rows = echoes.correct([put(text)], Duration::from_secs(began), &mut unclear);
+            (rows, unclear.len())
+        };
+        assert_eq!(correct(&echoes, r#"{"n":1}"#, 4), (vec![put(r#"{"n":2}"#)], 1), "older than ours, or newer");
+        assert_eq!(correct(&echoes, r#"{"n":2}"#, 4), (vec![put(r#"{"n":2}"#)], 0), "ours");
+        assert_eq!(correct(&echoes, r#"{"n":9}"#, 6), (vec![put(r#"{"n":9}"#)], 0), "read after ours");
         echoes.note(&"r".into(), None, Duration::from_secs(7));
-        assert_eq!(echoes.correct(put(r#"{"n":1}"#), Duration::from_secs(4)), None);
+        assert_eq!(correct(&echoes, r#"{"n":1}"#, 4), (Vec::new(), 1), "deleted by us, or made anew since");
     }
 }

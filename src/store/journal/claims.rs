@@ -19,7 +19,7 @@ use crate::{
         Claim, Decided, Outcome, Settle,
         error::{Result, StoreError},
         journal::{
-            Journal, Place, accounts, conflicts,
+            Journal, Place, accounts, conflicts, guards,
             ops::{self, Moved, Standee, Standing},
             shadow,
             vault::{self, VaultReason},
@@ -50,10 +50,12 @@ pub(in crate::store) fn claim(journal: &Journal, claim: &Claim) -> Result<Option
     let was = head.kind;
     let is_coalesced = !absorbed.is_empty();
     let mut head = join(journal, head, claim.kind, absorbed, claim.at)?;
-    // A record that is there while no request to make it is in doubt was made by something else.
+    // A record that is there while no request to make it is in doubt was made by something else; so may be one that an
+    // earlier edit was to make, whose first request may still arrive.
     if claim.kind == OpKind::Create && head.state == OpState::Queued && head.base_revision.is_none() {
-        head.base_revision =
-            journal.base(&place)?.map(|base| base.revision.map_or_else(Revision::of_what_was_there, Revision));
+        let base = journal.base(&place)?.map(|base| base.revision.map_or_else(Revision::of_what_was_there, Revision));
+        let is_awaited = base.is_none() && guards::awaits_creation(journal, &place)?;
+        head.base_revision = base.or_else(|| is_awaited.then(Revision::of_what_was_there));
     }
     // What is sent is the op's own document, nearly always: it is not written a second time, so that the row keeps its
     // size and its page.

@@ -11,7 +11,7 @@ use crate::{
     },
     store::{
         error::Result,
-        journal::{Journal, ops},
+        journal::{Journal, Place, ops},
         reader::readable,
     },
 };
@@ -44,6 +44,14 @@ pub(in crate::store) fn end(journal: &Journal, record: &RecordKey, until: Timest
         .prepare_cached("DELETE FROM guards WHERE collection = ?1 AND key = ?2 AND until <= ?3")?
         .execute(params![place.collection, place.key, until.0])?;
     Ok(())
+}
+
+/// A request that got no answer may still arrive and make the record.
+pub(in crate::store) fn awaits_creation(journal: &Journal, place: &Place) -> Result<bool> {
+    let mut select = journal
+        .connection
+        .prepare_cached("SELECT 1 FROM guards WHERE collection = ?1 AND key = ?2 AND content IS NULL")?;
+    Ok(select.exists(params![place.collection, place.key])?)
 }
 
 /// All of them, also those whose time is over: their records were not read since.

@@ -183,6 +183,7 @@ impl Pull {
         let number = self.checkpoint.sweep;
         let Stage::Feed(feed) = &mut self.stage else { return };
         feed.live = false;
+        self.touched.extend(self.echoes.not_in(&records, feed.opened_at));
         (self.shown.done, self.shown.total) = (0, Some(records.len() as u64));
         self.rate.reset();
         let size = self.settings.page_size.max(1);
@@ -241,11 +242,8 @@ impl Pull {
             };
             let ticket = cx.ticket();
             snapshot.applying = Some((ticket, chunk.len() as u64));
-            let echoes = &self.echoes;
-            let changes = chunk
-                .into_iter()
-                .filter_map(|record| echoes.correct(RemoteChange::Upsert(record), opened_at))
-                .collect();
+            let rows = chunk.into_iter().map(RemoteChange::Upsert);
+            let changes = self.echoes.correct(rows, opened_at, &mut self.touched);
             let checkpoint = Checkpoint { mode: Some(Mode::Stream), ..self.checkpoint.clone() };
             return self.write_page(cx, ticket, changes, Some(checkpoint.write()), Some(number));
         }

@@ -59,9 +59,9 @@ impl Pull {
                     None => RemoteChange::Tombstone { id: id.clone() },
                 };
                 let is_gone = matches!(change, RemoteChange::Tombstone { .. });
-                let change = self.echoes.correct(change, began);
-                self.suspect_fetched(&id, change.as_ref().map(|_| is_gone), exchange);
-                self.incoming.extend(change);
+                let changes = self.echoes.correct([change], began, &mut self.touched);
+                self.suspect_fetched(&id, changes.first().map(|_| is_gone), exchange);
+                self.incoming.extend(changes);
                 self.flush_incoming(cx);
                 self.end_touching(cx);
             }

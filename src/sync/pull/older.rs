@@ -112,8 +112,7 @@ impl Pull {
     pub(super) fn take_held(&mut self) -> Vec<RemoteChange> {
         let held = std::mem::take(&mut self.held);
         let began = held.since.unwrap_or_default();
-        let changes = held.records.into_iter().map(RemoteChange::Upsert);
-        changes.filter_map(|change| self.echoes.correct(change, began)).collect()
+        self.echoes.correct(held.records.into_iter().map(RemoteChange::Upsert), began, &mut self.touched)
     }
 
     /// Edits made from what is here wait until the server's versions are in the mirror beside them.

@@ -178,12 +178,8 @@ impl Pull {
                 done: self.checkpoint.done + rows,
                 ..self.checkpoint.clone()
             };
-            let echoes = &self.echoes;
-            let changes = page
-                .records
-                .into_iter()
-                .filter_map(|record| echoes.correct(RemoteChange::Upsert(record), began))
-                .collect();
+            let rows = page.records.into_iter().map(RemoteChange::Upsert);
+            let changes = self.echoes.correct(rows, began, &mut self.touched);
             let text = self.checkpoint.write();
             self.write_page(cx, ticket, changes, Some(text), Some(number));
         }
@@ -468,16 +464,14 @@ impl Pull {
         let reached = newest_stamp(&self.spec, cx, &page.records, self.checkpoint.since.clone());
         delta.more = page.records.len() >= DELTA_LIMIT && reached != self.checkpoint.since;
         delta.reached.clone_from(&reached);
-        let rows = page.records.len() as u64;
+        self.pulled += page.records.len() as u64;
         let ticket = cx.ticket();
         delta.applying = Some(ticket);
         let mut checkpoint = self.checkpoint.clone();
         checkpoint.since = reached;
-        let echoes = &self.echoes;
-        let changes =
-            page.records.into_iter().filter_map(|record| echoes.correct(RemoteChange::Upsert(record), began)).collect();
+        let rows = page.records.into_iter().map(RemoteChange::Upsert);
+        let changes = self.echoes.correct(rows, began, &mut self.touched);
         self.write_page(cx, ticket, changes, Some(checkpoint.write()), None);
-        self.pulled += rows;
     }
 
     fn delta_applied(&mut self, cx: &mut Cx<'_>) {

@@ -198,6 +198,36 @@ fn a_feed_is_live_after_its_snapshot_and_not_before_the_gap_of_a_broken_one_is_r
     }
 }
 
+/// Whether `b` is asked for by itself after a snapshot that was on its way while our own `{"n": 2}` was acknowledged.
+fn is_asked_for_after(snapshot: Vec<RemoteRecord>) -> bool {
+    let mut script = Script::online(PullMode::Stream);
+    script.checkpoint(None);
+    let feed = script.feed();
+    let ours = op(1, "b", Some(json!({"n": 1})), Some(json!({"n": 2})));
+    script.send(chain(vec![ours], Some((json!({"n": 1}), Some("e1")))), accepted("e2"));
+    script.base_stored();
+    script.settled();
+    script.pass(1);
+    script.news(feed, Ok(FeedNews::Everything(snapshot)));
+    let fetch = |effect: &Effect| matches!(effect, Effect::Fetch { record, .. } if record.id.as_str() == "b");
+    while script.phase() != PullPhase::Live {
+        match script.asked.iter().any(|effect| matches!(effect, Effect::ReadMissing { .. })) {
+            true => script.missing(0, 2),
+            false => _ = script.applied(),
+        }
+    }
+    script.asked.iter().any(fetch)
+}
+
+#[test]
+fn what_a_snapshot_beside_our_own_write_says_otherwise_is_asked_for() {
+    let b = |text: &str| RemoteRecord { id: "b".into(), revision: None, text: text.to_owned() };
+    assert!(!is_asked_for_after(vec![row("a"), b(r#"{"n":2}"#)]), "it is ours");
+    assert!(is_asked_for_after(vec![row("a"), b(r#"{"n":1}"#)]), "from before, or put back by somebody");
+    assert!(is_asked_for_after(vec![row("a"), b(r#"{"n":3}"#)]), "somebody wrote after us, and no news will tell");
+    assert!(is_asked_for_after(vec![row("a")]), "from before it was made, or somebody removed it");
+}
+
 #[test]
 fn what_was_followed_is_as_old_as_the_last_sign_of_life() {
     let mut script = Script::online(PullMode::Stream);

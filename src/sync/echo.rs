@@ -98,7 +98,7 @@ impl Echoes {
         began: Duration,
         unclear: &mut BTreeSet<RecordId>,
     ) -> Vec<RemoteChange> {
-        let mut correct = |change: RemoteChange| {
+        let corrected = rows.into_iter().filter_map(|change| {
             let id = change.id();
             let Some(echo) = self.by_id.get(id).filter(|echo| echo.at >= began) else { return Some(change) };
             if print_of(&change) != echo.print {
@@ -106,8 +106,8 @@ impl Echoes {
             }
             let text = echo.latest.clone()?;
             Some(RemoteChange::Upsert(RemoteRecord { id: id.clone(), revision: None, text }))
-        };
-        rows.into_iter().filter_map(&mut correct).collect()
+        });
+        corrected.collect()
     }
 
     /// What we wrote since a reading of everything began and it did not bring: it is from before that, or somebody removed

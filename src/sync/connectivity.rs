@@ -65,6 +65,8 @@ pub(super) struct Tracker {
     https: bool,
     clock: ClockOffset,
     good_in_a_row: u32,
+    /// When the first of the connections broke that broke together.
+    broke: Option<Duration>,
     /// When the source became usable or unusable, lately.
     flips: VecDeque<Duration>,
     probing: Option<Ticket>,
@@ -87,6 +89,7 @@ impl Tracker {
             https,
             clock: ClockOffset::default(),
             good_in_a_row: 0,
+            broke: None,
             flips: VecDeque::new(),
             probing: None,
             probe_at: None,
@@ -224,16 +227,30 @@ impl Tracker {
         if matches!(broken, Break::Later { .. } | Break::Unauthorized { .. }) {
             self.measure_offset(exchange);
         }
+        // One break of the way ends every connection there is.
+        let together = self.known.evidence.failures_in_a_row > 0
+            && self.broke.is_some_and(|broke| at.mono.saturating_sub(broke) < PROBE_FLOOR);
         let evidence = &mut self.known.evidence;
-        evidence.failures_in_a_row = evidence.failures_in_a_row.saturating_add(1);
+        if !together {
+            self.broke = Some(at.mono);
+            evidence.failures_in_a_row = evidence.failures_in_a_row.saturating_add(1);
+        }
         evidence.last_failure = Some(at.wall);
         let (link, message) = describe(broken);
         evidence.summary = format!("{}: {message}", link.word());
         let chain = chain.filter(|chain| !chain.is_empty()).unwrap_or_else(|| self.broken_chain(link, &message));
         self.known.evidence.chain = chain;
         let next = self.state_after(broken);
+        let was = self.known.state;
         self.enter(at, next);
+        if together && was == next {
+            return;
+        }
         self.plan_probe(at);
+        if was == State::Online && next == State::Degraded && matches!(broken, Break::Link(_)) && !self.is_flapping(at)
+        {
+            self.probe_at = Some(at.mono + PROBE_FLOOR);
+        }
     }
 
     /// A sign of life that is not an answer (a live feed's keep-alive): keeps a good state fresh, lifts no bad one.
@@ -466,6 +483,20 @@ mod tests {
         tracker.good(&At::test(1), &quick(), None);
         tracker.bad(&At::test(2), &lost(), &Exchange::default(), None);
         assert_eq!(tracker.state(), State::Degraded);
+        tracker.bad(&At::test(3), &lost(), &Exchange::default(), None);
+        assert_eq!(tracker.state(), State::BackendDown);
+    }
+
+    #[test]
+    fn connections_that_break_together_are_one_failure_and_a_probe_decides_at_once() {
+        let mut tracker = tracker();
+        tracker.good(&At::test(1), &quick(), None);
+        for _ in 0..4 {
+            tracker.bad(&At::test(2), &lost(), &Exchange::default(), None);
+        }
+        assert_eq!(tracker.state(), State::Degraded);
+        assert_eq!(tracker.snapshot(&At::test(2)).evidence.failures_in_a_row, 1);
+        assert_eq!(tracker.probe_due(false, None), Some(Duration::from_secs(2) + PROBE_FLOOR));
         tracker.bad(&At::test(3), &lost(), &Exchange::default(), None);
         assert_eq!(tracker.state(), State::BackendDown);
     }

@@ -393,15 +393,14 @@ impl Somebody {
         Some(Self { remote, source, data_dir, clock, turn: 0 })
     }
 
-    /// Changes up to two records that are being edited here, the rest with pending edits (so that there is a draft to merge
-    /// or a conflict to see), and one of each collection.
+    /// Changes up to two records with a draft here, up to two with pending edits (so that there is a draft to merge and a
+    /// conflict to see), and one of each collection.
     async fn edit(&mut self) {
         self.turn += 1;
         let (data_dir, clock) = (self.data_dir.clone(), Arc::clone(&self.clock));
         // The store's threads are waited for, which an async task must not do.
         let pending = tokio::task::spawn_blocking(move || pending_records(&data_dir, clock)).await;
         let mut records = pending.unwrap_or_default();
-        records.truncate(2);
         for key in self.source.keys() {
             let after = self.random_id();
             let (page, _) = self.remote.page(&key.collection, after.as_ref(), 1).await;
@@ -456,8 +455,8 @@ impl Somebody {
     }
 }
 
-/// Records with a draft, the newest first, then those with edits that wait, the oldest first; each with the first place
-/// that is changed (none for a whole record).
+/// The two records with the newest drafts, and the two others with the oldest edits that wait; each with the first place that
+/// is changed (none for a whole record).
 fn pending_records(data_dir: &Path, clock: Arc<SystemClock>) -> Vec<(RecordKey, Option<Pointer>)> {
     let read = Store::open(data_dir, OpenMode::ReadWrite, clock).and_then(|store| {
         let mut reader = store.reader()?;
@@ -473,11 +472,16 @@ fn pending_records(data_dir: &Path, clock: Arc<SystemClock>) -> Vec<(RecordKey, 
         });
     let place = |op: &Op| op.changes.first().map(|change| change.pointer.clone()).filter(|place| !place.is_root());
     let mut records: Vec<(RecordKey, Option<Pointer>)> = Vec::new();
-    for (record, place) in typed.chain(ops.into_iter().map(|op| (op.record.clone(), place(&op)))) {
-        if !records.iter().any(|(known, _)| *known == record) {
-            records.push((record, place));
+    let mut take_two = |found: &mut dyn Iterator<Item = (RecordKey, Option<Pointer>)>| {
+        let most = records.len() + 2;
+        for (record, place) in found {
+            if records.len() < most && !records.iter().any(|(known, _)| *known == record) {
+                records.push((record, place));
+            }
         }
-    }
+    };
+    take_two(&mut typed.into_iter());
+    take_two(&mut ops.into_iter().map(|op| (op.record.clone(), place(&op))));
     records
 }
 

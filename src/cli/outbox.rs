@@ -285,7 +285,8 @@ fn summary(op: &Op) -> String {
     }
     match op.changes.as_slice() {
         [only] if !only.pointer.is_root() => describe(only),
-        [] | [_] => String::new(),
+        // A whole record: what it is to be, or was.
+        [] | [_] => op.document.as_ref().or(op.base.as_ref()).map(ToString::to_string).unwrap_or_default(),
         several => {
             let places: Vec<String> = several.iter().map(|change| change.pointer.to_string()).collect();
             places.join(" ")

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     DONE, Outcome,
-    output::{self, Data, table, talk},
+    output::{self, Data, count, table, talk},
     report::Failure,
     shapes,
     world::{self, Target, World},
@@ -80,6 +80,13 @@ pub(super) fn list(world: &World, args: &ListArgs) -> Outcome {
         output::json(&list_document(&mut reader, &target, &window, (next.as_ref(), last_pull))?)?;
         return Ok(DONE);
     }
+    if window.rows.is_empty() && !window.partial {
+        let is_told = matches!(window.filter, FilterUse::UnknownMark(_)) || (window.total == 0 && last_pull.is_none());
+        if !is_told {
+            talk(&nothing_found(&window, args));
+        }
+        return Ok(DONE);
+    }
     let names: Vec<String> = query.columns.iter().map(heading).collect();
     let headings: Vec<&str> = [" ", "ID"].into_iter().chain(names.iter().map(String::as_str)).collect();
     let mut data = Data::new();
@@ -95,6 +102,15 @@ pub(super) fn list(world: &World, args: &ListArgs) -> Outcome {
         talk("the search took too long and was ended; there may be more");
     }
     Ok(DONE)
+}
+
+/// Why a list has no row.
+fn nothing_found(window: &Window, args: &ListArgs) -> String {
+    match (&args.after, args.filter.trim().is_empty()) {
+        (Some(after), _) => format!("nothing follows `{after}`"),
+        (None, true) => format!("`{}` has no records", args.collection),
+        (None, false) => format!("none of {} matches `{}`", count(window.total, "record"), args.filter.trim()),
+    }
 }
 
 fn list_document(

@@ -196,6 +196,17 @@ fn lists_are_paged_and_filtered() {
     assert_eq!(names(&found[0]), ["source", "collection", "id", "snippet"]);
     let text = place.run(&["list", "tasks", "--limit", "2"]).stdout;
     assert_eq!(text, "   ID   TITLE   STATUS\n+  t00  task 0\n+  t01  task 1\n");
+    let none = |args: &[&str], why: &str| {
+        let run = place.run(&[&["list", "tasks"], args].concat());
+        assert_eq!((run.stdout.as_str(), run.stderr.trim()), ("", why), "{args:?}");
+    };
+    none(&["--filter", "zzzz "], "none of 25 records matches `zzzz`");
+    none(&["--after", "z"], "nothing follows `z`");
+    let outbox = place.run(&["outbox", "list"]).stdout;
+    assert!(
+        outbox.lines().nth(1).unwrap().contains(r#""title":"task 0""#),
+        "a creation is told by its record: {outbox}"
+    );
 }
 
 #[test]
@@ -281,7 +292,7 @@ fn a_filter_with_nothing_to_look_for_or_an_unknown_mark_says_so() {
     assert_eq!((run.code, run.stdout.lines().count()), (0, 2), "{run:?}");
     assert!(run.stderr.contains("no letter or digit"), "{run:?}");
     let run = place.run(&["list", "tasks", "--filter", "is:bogus"]);
-    assert_eq!((run.code, run.stdout.lines().count()), (0, 1), "{run:?}");
+    assert_eq!((run.code, run.stdout.as_str(), run.stderr.lines().count()), (0, "", 1), "{run:?}");
     assert!(run.stderr.contains("`is:bogus` is no mark") && run.stderr.contains("conflict"), "{run:?}");
     let quiet = place.run(&["list", "tasks", "--filter", "one"]);
     assert_eq!((quiet.code, quiet.stderr.as_str()), (0, ""), "{quiet:?}");

@@ -721,6 +721,10 @@ fn conflict(world: &mut World) -> (Seq, Seq, i64) {
     let second = world.queue("a", Some(json!({"n": 1, "m": 7})));
     world.claim(first, &[]).unwrap();
     let theirs = json!({"n": 9, "m": 0});
+    // As the engine does it: what was found is in the mirror before the op is settled by it.
+    let (record, revision) = (tasks().record("a"), Some("r9".into()));
+    let base = NewBase { record, document: Some(theirs.clone()), revision, found: true, at: at(10) };
+    world.store.acknowledge(vec![base]).wait().unwrap();
     world.settle(
         first,
         Outcome::Conflict {
@@ -736,6 +740,74 @@ fn conflict(world: &mut World) -> (Seq, Seq, i64) {
     assert_eq!(open.len(), 1);
     assert_eq!(open[0].mine, Some(json!({"n": 1, "m": 0})));
     (first, second, open[0].id)
+}
+
+/// Found before it was known that the user holds it, or that its record is gone.
+#[test]
+fn what_is_not_to_be_sent_meanwhile_is_not_settled_by_what_was_found_before() {
+    let refused = |world: &World, seq, outcome| {
+        let settle = Settle { seq, joins: Vec::new(), outcome, at: at(30) };
+        assert!(matches!(world.store.settle(settle).wait(), Err(StoreError::Refused(_))));
+    };
+    let mut world = World::new();
+    world.pull(&[("b", json!({"n": 0, "m": 0}))]);
+    let held = world.queue("b", Some(json!({"n": 1, "m": 0})));
+    world.store.command(vec![held], OpCommand::Hold, at(20)).wait().unwrap();
+    let moved = world.edit("b", Some(json!({"n": 1, "m": 5})));
+    let decided = Decided {
+        op: Some(Box::new(moved.clone())),
+        copy: None,
+        theirs: Some(json!({"n": 0, "m": 5})),
+        theirs_revision: None,
+        lost: Vec::new(),
+    };
+    refused(&world, held, Outcome::Rebased { op: Box::new(moved) });
+    refused(&world, held, Outcome::Decided(Box::new(decided)));
+    refused(&world, held, Outcome::Acked);
+    assert_eq!(world.state(held), OpState::Held);
+    let (first, _, id) = conflict(&mut world);
+    refused(&world, first, Outcome::Acked);
+    assert_eq!((world.state(first), world.reader().conflicts(false).unwrap()[0].id), (OpState::Conflict, id));
+}
+
+/// The clock may have been set back in between.
+#[test]
+fn what_is_newer_here_than_the_conflict_stays_where_theirs_is_taken() {
+    let mut world = World::new();
+    let (_, second, conflict) = conflict(&mut world);
+    world.pull(&[("a", json!({"n": 30, "m": 0}))]);
+    let op_id = world.op_id();
+    let (take, document, author) = (Take::Theirs, None, String::new());
+    world.store.resolve(Resolve { conflict, take, document, seen: None, op_id, at: at(40), author }).wait().unwrap();
+    world.store.command(vec![second], OpCommand::Discard, at(41)).wait().unwrap();
+    let local = world.reader().record(&tasks().record("a")).unwrap().local;
+    assert_eq!(local, Some(json!({"n": 30, "m": 0}).into()));
+}
+
+#[test]
+fn an_answer_that_was_split_is_taken_back_whole() {
+    for by_number in [false, true] {
+        let mut world = World::new();
+        let (first, second, conflict) = conflict(&mut world);
+        let document = Some(json!({"n": 1, "m": 5}));
+        let (op_id, at_once) = (world.op_id(), at(40));
+        let take = Take::Merged;
+        let resolve = Resolve { conflict, take, document, seen: None, op_id, at: at_once, author: String::new() };
+        let answer = world.store.resolve(resolve).wait().unwrap().unwrap();
+        let ids = [world.op_id(), world.op_id()];
+        let (rest, held) = world.store.split_op(answer, vec![Pointer::parse("/m")], ids, at(41)).wait().unwrap();
+        let op_id = world.op_id();
+        if by_number {
+            assert_eq!(world.store.unresolve(conflict, op_id, at(42)).wait().unwrap(), Unresolved::Open);
+        } else {
+            world.store.undo_step(at(42)).wait().unwrap();
+            world.store.undo(op_id, at(43)).wait().unwrap();
+        }
+        assert_eq!((world.state(first), world.state(second)), (OpState::Conflict, OpState::Blocked), "{by_number}");
+        let pending = world.reader().outbox(&[], None, 10).unwrap();
+        assert_eq!(pending.iter().map(|op| op.seq).collect::<Vec<_>>(), [first, second], "{rest} {held}");
+        assert_eq!(world.reader().check().unwrap(), Vec::<String>::new());
+    }
 }
 
 #[test]

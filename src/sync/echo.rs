@@ -27,16 +27,27 @@ struct Echo {
     /// The server's text as of that acknowledgement; `None`: deleted.
     latest: Option<String>,
     print: Option<Fingerprint>,
+    /// Its echo was heard: it came before the answer.
+    is_heard: bool,
     /// Fingerprints of earlier writes whose echo may still come.
     older: Vec<Option<Fingerprint>>,
     /// Somebody else's change was heard since: what looks like an echo may be theirs too, bringing our text back.
     is_overtaken: bool,
 }
 
+/// What looked like the echo of a write that is not answered yet.
+#[derive(Debug, Clone)]
+struct Early {
+    print: Option<Fingerprint>,
+    /// The record was asked for, because the write ended without an answer that says what is there.
+    is_asked: bool,
+}
+
 /// The own writes of one collection.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Echoes {
     by_id: HashMap<RecordId, Echo>,
+    early: HashMap<RecordId, Early>,
     /// Looked through again when there are more than this: each is looked at a few times, however many there are.
     tidy_from: usize,
 }
@@ -56,19 +67,30 @@ impl Echoes {
     pub(super) fn note(&mut self, id: &RecordId, document: Option<&Value>, now: Duration) {
         let print = document.map(Fingerprint::of);
         let latest = document.map(Value::to_string);
-        match self.by_id.get_mut(id) {
-            Some(echo) => {
-                match std::mem::take(&mut echo.is_overtaken) {
-                    true => echo.older.clear(),
-                    false => echo.older.push(echo.print),
-                }
-                (echo.at, echo.latest, echo.print) = (now, latest, print);
+        let is_heard = self.early.remove(id).is_some_and(|early| early.print == print);
+        let mut older = match self.by_id.remove(id) {
+            Some(mut echo) if !echo.is_overtaken => {
+                echo.older.extend((!echo.is_heard).then_some(echo.print));
+                echo.older
             }
-            None => {
-                let echo = Echo { at: now, latest, print, older: Vec::new(), is_overtaken: false };
-                self.by_id.insert(id.clone(), echo);
-            }
+            _ => Vec::new(),
+        };
+        if is_heard {
+            // Echoes come in the order of the writes.
+            older.clear();
         }
+        self.by_id.insert(id.clone(), Echo { at: now, latest, print, is_heard, older, is_overtaken: false });
+    }
+
+    /// Records whose write was taken for heard and ended without an answer that says what is there: it may have been
+    /// somebody else's.
+    pub(super) fn unanswered(&mut self, is_working_on: impl Fn(&RecordId) -> bool) -> Vec<RecordId> {
+        let ended = self.early.iter_mut().filter(|(id, early)| !early.is_asked && !is_working_on(id));
+        let ask = |(id, early): (&RecordId, &mut Early)| {
+            early.is_asked = true;
+            id.clone()
+        };
+        ended.map(ask).collect()
     }
 
     /// What we wrote since a reading began: it may not have seen that.
@@ -76,12 +98,16 @@ impl Echoes {
         self.by_id.iter().filter(move |(_, echo)| echo.at >= began).map(|(id, _)| id)
     }
 
-    /// No reading is open any more, or none that began before `since`.
-    pub(super) fn forget(&mut self, now: Duration, oldest_reading: Option<Duration>) {
+    /// No reading is open any more, or none that began before that. `is_live`: the oldest is a feed that has shown what was
+    /// there before.
+    pub(super) fn forget(&mut self, now: Duration, oldest_reading: Option<Duration>, is_live: bool) {
         match oldest_reading {
-            None => self.by_id.clear(),
+            None => {
+                self.by_id.clear();
+                self.early.clear();
+            }
             Some(began) if self.by_id.len() > self.tidy_from.max(64) => {
-                let keep_from = began.max(now.saturating_sub(KEEP));
+                let keep_from = if is_live { began.max(now.saturating_sub(KEEP)) } else { began };
                 self.by_id.retain(|_, echo| echo.at >= keep_from);
                 self.tidy_from = self.by_id.len() * 2;
             }
@@ -121,9 +147,9 @@ impl Echoes {
         ours.into_iter().cloned().collect()
     }
 
-    /// Tells our own echoes in a live feed from news. `sent` is the document on its way right now, where there is one.
-    /// `is_read` says that the record is being fetched: then the write is remembered beyond its echo, because the answer
-    /// may be older.
+    /// Tells our own echoes in a live feed from news. `sent` is the document on its way right now, where there is one: its
+    /// echo may come before its answer, and is then none a second time. `is_read` says that the record is being fetched:
+    /// then the write is remembered beyond its echo, because the answer may be older.
     pub(super) fn hear(&mut self, change: RemoteChange, sent: Option<Option<&Value>>, is_read: bool) -> Heard {
         let id = change.id();
         let known = self.by_id.contains_key(id);
@@ -131,28 +157,28 @@ impl Echoes {
             return Heard::News(change);
         }
         let print = print_of(&change);
-        if sent.is_some_and(|sent| sent.map(Fingerprint::of) == print) {
+        if let Some(echo) = self.by_id.get_mut(id).filter(|echo| !echo.is_overtaken) {
+            if echo.print == print && !echo.is_heard {
+                (echo.is_heard, echo.older) = (true, Vec::new());
+                if sent.is_none() && !is_read {
+                    self.by_id.remove(&id.clone());
+                }
+                return Heard::Echo;
+            }
+            if let Some(position) = echo.older.iter().position(|older| *older == print) {
+                echo.older.drain(..=position);
+                return Heard::Echo;
+            }
+        }
+        let is_early = !self.early.contains_key(id) && sent.is_some_and(|sent| sent.map(Fingerprint::of) == print);
+        if is_early {
+            self.early.insert(id.clone(), Early { print, is_asked: false });
             return Heard::Echo;
         }
-        let Some(echo) = self.by_id.get_mut(id) else { return Heard::Unclear };
-        let heard = if echo.is_overtaken { Heard::Unclear } else { Heard::Echo };
-        if echo.print == print {
-            echo.older.clear();
-            if !is_read {
-                self.by_id.remove(&id.clone());
-            }
-            return heard;
+        if let Some(echo) = self.by_id.get_mut(id) {
+            echo.is_overtaken = true;
         }
-        match echo.older.iter().position(|older| *older == print) {
-            Some(position) => {
-                echo.older.drain(..=position);
-                heard
-            }
-            None => {
-                echo.is_overtaken = true;
-                Heard::Unclear
-            }
-        }
+        Heard::Unclear
     }
 }
 
@@ -200,6 +226,53 @@ mod tests {
         echoes.note(&"r".into(), Some(&json!({"n": 2})), Duration::from_secs(2));
         assert_eq!(echoes.hear(put(r#"{"n":7}"#), None, false), Heard::Unclear);
         assert_eq!(echoes.hear(put(r#"{"n":2}"#), None, false), Heard::Unclear);
+    }
+
+    #[test]
+    fn an_echo_before_its_answer_is_none_a_second_time() {
+        let (one, two) = (json!({"n": 1}), json!({"n": 2}));
+        let mut echoes = Echoes::default();
+        for (document, at) in [(&one, 1), (&two, 2)] {
+            assert_eq!(echoes.hear(put(&document.to_string()), Some(Some(document)), false), Heard::Echo);
+            echoes.note(&"r".into(), Some(document), Duration::from_secs(at));
+        }
+        let mut others = echoes.clone();
+        assert_eq!(echoes.hear(put(r#"{"n":1}"#), None, false), Heard::Unclear, "somebody put the first one back");
+        assert_eq!(others.hear(put(r#"{"n":2}"#), None, false), Heard::Unclear, "somebody put the second one back");
+    }
+
+    #[test]
+    fn an_echo_before_its_answer_is_remembered_beyond_anothers_change() {
+        let ours = json!({"n": 1});
+        let mut echoes = Echoes::default();
+        assert_eq!(echoes.hear(put(r#"{"n":1}"#), Some(Some(&ours)), false), Heard::Echo);
+        assert_eq!(echoes.hear(put(r#"{"n":7}"#), Some(Some(&ours)), false), Heard::Unclear);
+        echoes.note(&"r".into(), Some(&ours), Duration::from_secs(1));
+        assert_eq!(echoes.hear(put(r#"{"n":1}"#), None, false), Heard::Unclear);
+    }
+
+    #[test]
+    fn what_was_taken_for_an_echo_is_asked_for_once_where_the_write_ends_without_an_answer() {
+        let ours = json!({"n": 1});
+        let mut echoes = Echoes::default();
+        assert_eq!(echoes.hear(put(r#"{"n":1}"#), Some(Some(&ours)), false), Heard::Echo);
+        assert_eq!(echoes.unanswered(|_| true), Vec::<RecordId>::new());
+        assert_eq!(echoes.unanswered(|_| false), [RecordId::from("r")]);
+        assert_eq!(echoes.unanswered(|_| false), Vec::<RecordId>::new());
+    }
+
+    #[test]
+    fn what_an_open_reading_needs_is_kept_however_long_it_takes() {
+        let seconds = Duration::from_secs;
+        let mut echoes = Echoes::default();
+        for record in 0..200 {
+            echoes.note(&format!("r{record}").into(), Some(&json!(record)), seconds(record));
+        }
+        echoes.forget(seconds(500), Some(seconds(100)), false);
+        assert_eq!(echoes.written_since(Duration::ZERO).count(), 100, "what it began after");
+        echoes.tidy_from = 0;
+        echoes.forget(seconds(200), Some(seconds(100)), true);
+        assert_eq!(echoes.written_since(Duration::ZERO).count(), 60, "a live feed has shown them all by now");
     }
 
     #[test]

@@ -215,16 +215,16 @@ impl Push {
 
     /// The document of the record that is on its way right now.
     pub(super) fn sent(&self, record: &RecordKey) -> Option<Option<&Value>> {
-        match &self.jobs.get(record)?.stage {
-            Stage::Sending(_, request) => Some(request.document.as_ref()),
-            Stage::StoringBase { base, .. } => Some(base.document.as_ref()),
-            Stage::Again { base: Some(base), .. } => Some(base.document.as_ref()),
-            _ => None,
-        }
+        let Stage::Sending(_, request) = &self.jobs.get(record)?.stage else { return None };
+        Some(request.document.as_ref())
     }
 
     pub(super) fn is_working_on(&self, record: &RecordKey) -> bool {
         self.jobs.contains_key(record)
+    }
+
+    pub(super) fn works_on(&self) -> impl Iterator<Item = &RecordKey> {
+        self.jobs.keys()
     }
 
     /// The earliest monotonic time at which something here wants to go on.

@@ -164,8 +164,8 @@ fn acknowledge(journal: &Journal, seq: Seq, at: Timestamp) -> Result<Option<()>>
     let found = journal
         .connection
         .prepare_cached(
-            "UPDATE ops SET state = 'acked', settled_at = ?2 WHERE seq = ?1 AND settled_at IS NULL \
-             RETURNING collection, key, record",
+            "UPDATE ops SET state = 'acked', settled_at = ?2 WHERE seq = ?1 \
+             AND state IN ('in_flight', 'in_doubt', 'queued') RETURNING collection, key, record",
         )?
         .query_row((seq.0, at.0), |row| {
             Ok(Place { collection: row.get(0)?, key: row.get(1)?, id: RecordId(row.get(2)?) })
@@ -198,6 +198,15 @@ pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()>
         };
     }
     let place = journal.place(&op.record)?;
+    // What the user did meanwhile (held it), or a pull (its record is gone), comes first: it is judged anew after that.
+    let settles_on = |state: OpState| matches!(state, OpState::InFlight | OpState::InDoubt | OpState::Queued);
+    let goes_on = matches!(
+        settle.outcome,
+        Outcome::Acked | Outcome::Queued { .. } | Outcome::Rebased { .. } | Outcome::Decided(_)
+    );
+    if goes_on && !settles_on(op.state) {
+        return Err(StoreError::Refused(format!("op {} is {} meanwhile", op.seq, op.state.label())));
+    }
     let op = match alone {
         true => op,
         false => join_judged(journal, &place, op, settle)?,
@@ -222,9 +231,6 @@ pub(in crate::store) fn settle(journal: &Journal, settle: &Settle) -> Result<()>
     let sent = op.state == OpState::InFlight;
     match &settle.outcome {
         Outcome::Acked => return acknowledge(journal, op.seq, at).map(|_| ()),
-        Outcome::Queued { .. } if !matches!(op.state, OpState::InFlight | OpState::InDoubt | OpState::Queued) => {
-            return Err(StoreError::Refused(format!("op {} is {} meanwhile", op.seq, op.state.label())));
-        }
         Outcome::Queued { error, next_attempt_at, counts } => {
             let back = if sent && !counts { -1 } else { 0 };
             set(OpState::Queued, error.as_ref(), *next_attempt_at, back)?;

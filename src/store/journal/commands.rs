@@ -13,7 +13,9 @@ use crate::{
     store::{
         Undone,
         error::{Result, StoreError},
-        journal::{Journal, accounts, activity, claims, conflicts, shadow, steps, surgery, vault::VaultReason},
+        journal::{
+            Journal, accounts, activity, claims, conflicts, shadow, steps, surgery, unresolve, vault::VaultReason,
+        },
     },
 };
 
@@ -179,8 +181,12 @@ pub(in crate::store) fn undo(journal: &Journal, op_id: OpId, at: Timestamp, told
     let op = journal.expect_op(newest)?;
     let may_stand = op.may_be_applied() || (op.attempts > 0 && op.was_in_doubt);
     if !may_stand && let Some(conflict) = conflicts::answered_by(journal, &op)? {
-        conflicts::reopen(journal, &conflict, Some(&op), at)?;
-        return Ok(Some(Undone::Edit(newest)));
+        let answers = conflicts::answers_to(journal, conflict.id)?;
+        // Of an answer that was split, and a part sent, only what waits is taken back.
+        if !answers.iter().any(unresolve::may_be_there) {
+            conflicts::reopen(journal, &conflict, &answers, at)?;
+            return Ok(Some(Undone::Edit(newest)));
+        }
     }
     if !may_stand {
         discard(journal, &op, VaultReason::Undone, at)?;

@@ -155,6 +155,10 @@ pub(in crate::store) fn resolve(journal: &Journal, resolve: &Resolve) -> Result<
     }
     let at = resolve.at;
     let op = journal.expect_op(conflict.seq)?;
+    if op.state != OpState::Conflict {
+        let text = format!("the edit of conflict c{} is {} meanwhile", conflict.id, op.state.label());
+        return Err(StoreError::Refused(text));
+    }
     let place = journal.place(&op.record)?;
     let standing = journal.place_of(op.seq)?;
     let theirs = conflict.theirs.as_ref();
@@ -258,35 +262,34 @@ pub(in crate::store) fn answered_by(journal: &Journal, op: &Op) -> Result<Option
 const ANSWERS: &str = "o.collection = f.collection AND o.key = f.key AND o.seq > f.seq AND o.created_at = f.resolved_at \
      AND f.resolution IS NOT NULL";
 
-/// The edit that the answer to a conflict made; `None` where there was nothing to send.
-pub(in crate::store) fn answer_to(journal: &Journal, conflict: i64) -> Result<Option<Op>> {
-    let found: Option<i64> = journal
-        .connection
-        .prepare_cached(&format!(
-            "SELECT o.seq FROM conflicts f JOIN ops o ON {ANSWERS} WHERE f.id = ?1 ORDER BY o.seq DESC LIMIT 1"
-        ))?
-        .query_row([conflict], |row| row.get(0))
-        .optional()?;
-    found.map_or(Ok(None), |seq| journal.op(Seq(seq)))
+/// The edits that the answer to a conflict made, the oldest first: none where there was nothing to send, several where it was
+/// split or moved since.
+pub(in crate::store) fn answers_to(journal: &Journal, conflict: i64) -> Result<Vec<Op>> {
+    let mut select = journal.connection.prepare_cached(&format!(
+        "SELECT o.seq FROM conflicts f JOIN ops o ON {ANSWERS} WHERE f.id = ?1 ORDER BY o.seq"
+    ))?;
+    let found = select.query_map([conflict], |row| Ok(Seq(row.get(0)?)))?.collect::<rusqlite::Result<Vec<_>>>()?;
+    found.into_iter().map(|seq| journal.expect_op(seq)).collect()
 }
 
-/// Takes an answer back that was not sent: the conflict is open again, as it was before.
-pub(in crate::store) fn reopen(
-    journal: &Journal,
-    conflict: &Conflict,
-    answer: Option<&Op>,
-    at: Timestamp,
-) -> Result<()> {
-    let place = journal.place(&conflict.record)?;
-    let standing = journal.place_of(conflict.seq)?;
-    if let Some(answer) = answer {
+/// What waits of an answer is not sent any more; the vault has it.
+pub(in crate::store) fn withdraw(journal: &Journal, place: &Place, answers: &[Op], at: Timestamp) -> Result<()> {
+    for answer in answers.iter().filter(|answer| answer.state.is_pending()) {
         if let Some(document) = &answer.document {
             let revision = answer.base_revision.as_ref().map(Revision::as_str);
-            vault::keep(journal, &place, &ops::text(document), revision, VaultReason::Undone, at)?;
+            vault::keep(journal, place, &ops::text(document), revision, VaultReason::Undone, at)?;
         }
         close(journal, answer.seq, None, at)?;
         journal.set_state(answer.seq, OpState::Discarded, at)?;
     }
+    Ok(())
+}
+
+/// Takes an answer back that was not sent: the conflict is open again, as it was before.
+pub(in crate::store) fn reopen(journal: &Journal, conflict: &Conflict, answers: &[Op], at: Timestamp) -> Result<()> {
+    let place = journal.place(&conflict.record)?;
+    let standing = journal.place_of(conflict.seq)?;
+    withdraw(journal, &place, answers, at)?;
     if let Some(take) = conflict.resolution {
         steps::end(journal, &step_of(take), conflict.seq, at)?;
     }

@@ -27,21 +27,20 @@ pub(in crate::store) fn unresolve(journal: &Journal, id: i64, op_id: OpId, at: T
     if conflict.resolved_at.is_none() {
         return Err(StoreError::Refused(format!("conflict c{id} is not resolved")));
     }
-    let made = conflicts::answer_to(journal, id)?;
-    match made {
-        Some(made) if may_be_there(&made) => {
-            let place = journal.place(&conflict.record)?;
-            reverse(journal, &place, &conflict, &made, op_id, at)
-        }
-        made => {
-            journal.expect_op(conflict.seq)?;
-            conflicts::reopen(journal, &conflict, made.as_ref().filter(|made| made.state.is_pending()), at)?;
-            Ok(Unresolved::Open)
-        }
-    }
+    let (sent, waiting): (Vec<Op>, Vec<Op>) = conflicts::answers_to(journal, id)?.into_iter().partition(may_be_there);
+    let Some(last) = sent.last() else {
+        journal.expect_op(conflict.seq)?;
+        conflicts::reopen(journal, &conflict, &waiting, at)?;
+        return Ok(Unresolved::Open);
+    };
+    let place = journal.place(&conflict.record)?;
+    conflicts::withdraw(journal, &place, &waiting, at)?;
+    // Of an answer that was split: from what its first part was made on to what its last part made.
+    let made = Op { kind: sent[0].kind, base: sent[0].base.clone(), ..last.clone() };
+    reverse(journal, &place, &conflict, &made, op_id, at)
 }
 
-fn may_be_there(made: &Op) -> bool {
+pub(in crate::store) fn may_be_there(made: &Op) -> bool {
     made.state == OpState::Acked
         || made.state.may_be_applied()
         || (made.state.is_pending() && made.attempts > 0 && made.was_in_doubt)

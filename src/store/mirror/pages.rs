@@ -284,15 +284,17 @@ pub(in crate::store) fn take_theirs(mirror: &Mirror, conflict: i64) -> Result<()
         return Ok(());
     };
     let collection = mirror.collection(&conflict.record.collection)?;
-    let known: Option<i64> = mirror
+    // What the conflict was found with is in the mirror since then, or something newer is. Only a deletion is taken when it
+    // is decided.
+    let is_gone: Option<bool> = mirror
         .connection
         .prepare_cached(
-            "SELECT max(r.received_at, coalesce(v.at, 0)) FROM records r LEFT JOIN vanished v ON v.change = r.change \
+            "SELECT v.change IS NOT NULL FROM records r LEFT JOIN vanished v ON v.change = r.change \
              WHERE r.collection = ?1 AND r.key = ?2",
         )?
         .query_row((collection, keys::of(&conflict.record.id)), |row| row.get(0))
         .optional()?;
-    if known.is_some_and(|at| at > conflict.detected_at.0) {
+    if is_gone.is_some_and(|is_gone| conflict.theirs.is_some() || !is_gone) {
         return Ok(());
     }
     let base = NewBase {

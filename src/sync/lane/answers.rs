@@ -52,7 +52,7 @@ impl Lane {
                 self.with_pull(&collection, |pull, _| pull.keys_read(cx, ticket, result, &exchange));
             }
             Event::PageRead { ticket, collection, result, exchange } => {
-                self.with_pull(&collection, |pull, _| pull.page_read(cx, ticket, result, &exchange));
+                self.with_pull(&collection, |pull, push| pull.page_read(cx, ticket, result, &exchange, push));
             }
             Event::PageApplied { ticket, collection, result } => {
                 self.with_pull(&collection, |pull, push| pull.page_applied(cx, ticket, result, push));

@@ -7,6 +7,7 @@ use std::{collections::VecDeque, time::Duration};
 use super::{Checkpoint, Heard, MAX_INCOMING, Mode, Phase, Pull, Stage};
 use crate::{
     model::{
+        ids::RecordId,
         sync_status::is_mass_deletion,
         time::Timestamp,
         wire::{Exchange, ReadError, RemoteChange, RemoteRecord},
@@ -60,6 +61,11 @@ impl Feed {
     /// True for a feed that was live for a while.
     pub(super) fn stood(&self, now: Duration) -> bool {
         self.live && now.saturating_sub(self.opened_at) > STOOD
+    }
+
+    /// It begins with a snapshot.
+    pub(super) fn is_of_everything(&self) -> bool {
+        self.since.is_none()
     }
 
     pub(super) fn has_snapshot(&self) -> bool {
@@ -152,7 +158,7 @@ impl Pull {
                 self.take_changes(cx, changes, push);
                 self.go_live();
             }
-            Ok(FeedNews::Everything(records)) => self.take_snapshot(cx, records),
+            Ok(FeedNews::Everything(records)) => self.take_snapshot(cx, records, push),
             Ok(FeedNews::Changes(changes)) => self.take_changes(cx, changes, push),
             Ok(FeedNews::Touched(ids)) => self.touched.extend(ids),
             Ok(FeedNews::KeepAlive) => {}
@@ -173,13 +179,18 @@ impl Pull {
         self.continue_feed(cx);
     }
 
-    fn take_snapshot(&mut self, cx: &mut Cx<'_>, records: Vec<RemoteRecord>) {
+    fn take_snapshot(&mut self, cx: &mut Cx<'_>, records: Vec<RemoteRecord>, push: &Push) {
         if self.is_followed() {
             self.begin_whole(cx);
-            // What waits was read before.
-            let waiting = std::mem::take(&mut self.incoming);
-            waiting.iter().for_each(|change| self.touch(change.id().clone()));
         }
+        // What waits was read before.
+        let waiting = std::mem::take(&mut self.incoming);
+        waiting.iter().for_each(|change| self.touch(change.id().clone()));
+        // Also where the record is not in it: an answer that it was made may come behind its deletion.
+        let sent: Vec<RecordId> =
+            push.works_on().filter(|key| key.collection == self.key).map(|key| key.id.clone()).collect();
+        let read: Vec<RecordId> = self.touching.values().map(|(id, _)| id.clone()).collect();
+        self.touched.extend(sent.into_iter().chain(read));
         let number = self.checkpoint.sweep;
         let Stage::Feed(feed) = &mut self.stage else { return };
         feed.live = false;

@@ -1,5 +1,7 @@
 //! What comes in by itself: records that are fetched one by one, and all that is on its way into the mirror.
 
+use std::collections::BTreeSet;
+
 use super::{Pull, Stage};
 use crate::{
     model::{
@@ -33,6 +35,15 @@ impl Pull {
             cx.out.push(Effect::Fetch { ticket, record: self.key.record(id.clone()) });
             self.touching.insert(ticket, (id, cx.at.mono));
         }
+    }
+
+    /// These are in a reading that arrived just now. Where the record is being sent or read by itself, that answer is still to
+    /// come, may be older than the reading, and would be written behind it: it is asked for once more then.
+    pub(super) fn doubt<'r>(&mut self, read: impl Iterator<Item = &'r RecordId>, push: &Push) {
+        let asked: BTreeSet<&RecordId> = self.touching.values().map(|(id, _)| id).collect();
+        let is_awaited = |id: &RecordId| asked.contains(id) || push.is_working_on(&self.key.record(id.clone()));
+        let doubtful: Vec<RecordId> = read.filter(|id| is_awaited(id)).cloned().collect();
+        self.touched.extend(doubtful);
     }
 
     /// False where the answer was not asked for here.

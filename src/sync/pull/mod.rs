@@ -290,7 +290,7 @@ impl Pull {
     /// A new base of the lane's own making is on its way to the mirror. What was read of the record before and still waits
     /// would be written behind it: it is read anew.
     pub(super) fn note_own_write(&mut self, record: &RecordKey, document: Option<&serde_json::Value>, now: Duration) {
-        if self.reading_since.is_some() || !self.touching.is_empty() {
+        if self.reading_since.is_some() || !self.touching.is_empty() || self.held.since().is_some() {
             self.echoes.note(&record.id, document, now);
         }
         let waiting = self.incoming.len();
@@ -305,12 +305,16 @@ impl Pull {
     pub(super) fn advance(&mut self, cx: &mut Cx<'_>, is_open: bool, push: &Push) {
         self.is_open = is_open;
         self.bury_vanished(cx);
+        for id in self.echoes.unanswered(|id| push.is_working_on(&self.key.record(id.clone()))) {
+            self.touch(id);
+        }
         self.flush_incoming(cx);
         self.continue_sweep(cx);
         self.continue_feed(cx);
         let oldest =
             self.touching.values().map(|(_, began)| *began).chain(self.reading_since).chain(self.held.since()).min();
-        self.echoes.forget(cx.at.mono, oldest);
+        let is_live = self.is_followed() && self.touching.is_empty() && self.held.since().is_none();
+        self.echoes.forget(cx.at.mono, oldest, is_live);
         let due = self.next_at.is_none_or(|next| next <= cx.at.mono);
         // Without a network too: what a guard stopped for is on disk, and asks.
         if due && matches!(self.stage, Stage::Cold) && (is_open || !self.is_known) {
@@ -540,12 +544,17 @@ impl Pull {
             self.shown.last_pull = self.shown.last_pull.max(feed.complete_until());
         }
         self.close_feed(cx);
+        let is_snapshot_next = matches!(&self.stage, Stage::Feed(feed) if feed.is_of_everything());
         self.stage = Stage::Cold;
         self.ending = None;
         self.audit.break_off();
         self.reading_since = None;
         self.next_at = next_at;
-        self.incoming.clear();
+        // A snapshot brings it again; a reading that goes on from where it was does not.
+        let waiting = std::mem::take(&mut self.incoming);
+        if !is_snapshot_next {
+            waiting.into_iter().for_each(|change| self.touch(change.id().clone()));
+        }
         self.rate.reset();
     }
 

@@ -2,7 +2,10 @@
 //!
 //! One page is read while the one before it is applied: enough to keep both sides busy, and memory flat.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    time::Duration,
+};
 
 use serde_json::Value;
 
@@ -21,6 +24,7 @@ use crate::{
         event::{MissingRows, PageData, StoreResult},
         lane::{Cx, Signal},
         policy,
+        push::Push,
     },
 };
 
@@ -203,10 +207,14 @@ impl Pull {
         ticket: Ticket,
         result: Result<PageData, ReadError>,
         exchange: &Exchange,
+        push: &Push,
     ) {
         if self.audit.reads(ticket) {
             self.shown.bytes += exchange.bytes_down;
             return self.audit_read(cx, result, exchange);
+        }
+        if let Ok(page) = &result {
+            self.doubt(page.records.iter().map(|record| &record.id), push);
         }
         if matches!(self.stage, Stage::Delta(_)) {
             return self.delta_read(cx, ticket, result, exchange);
@@ -461,16 +469,22 @@ impl Pull {
             Err(error) => return self.fail(cx, &error, exchange),
         };
         cx.signals.push(Signal::Good(exchange.clone()));
-        let reached = newest_stamp(&self.spec, cx, &page.records, self.checkpoint.since.clone());
-        delta.more = page.records.len() >= DELTA_LIMIT && reached != self.checkpoint.since;
-        delta.reached.clone_from(&reached);
+        let mut reached = newest_stamp(&self.spec, cx, &page.records, self.checkpoint.since.clone());
+        let is_full = page.records.len() >= DELTA_LIMIT;
         self.pulled += page.records.len() as u64;
         let ticket = cx.ticket();
         delta.applying = Some(ticket);
-        let mut checkpoint = self.checkpoint.clone();
-        checkpoint.since = reached;
+        let mut unclear = BTreeSet::new();
         let rows = page.records.into_iter().map(RemoteChange::Upsert);
-        let changes = self.echoes.correct(rows, began, &mut self.touched);
+        let changes = self.echoes.correct(rows, began, &mut unclear);
+        if !unclear.is_empty() && !is_full {
+            // What is still to be asked for would be behind the mark, should this run end first.
+            reached.clone_from(&self.checkpoint.since);
+        }
+        self.touched.extend(unclear);
+        delta.more = is_full && reached != self.checkpoint.since;
+        delta.reached.clone_from(&reached);
+        let checkpoint = Checkpoint { since: reached, ..self.checkpoint.clone() };
         self.write_page(cx, ticket, changes, Some(checkpoint.write()), None);
     }
 

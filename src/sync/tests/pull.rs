@@ -219,6 +219,32 @@ fn is_asked_for_after(snapshot: Vec<RemoteRecord>) -> bool {
     script.asked.iter().any(fetch)
 }
 
+/// The server took ours, then somebody's, then read the snapshot; our answer was slower.
+#[test]
+fn a_record_that_is_being_sent_while_a_snapshot_arrives_is_asked_for_afterwards() {
+    let mut script = Script::online(PullMode::Stream);
+    script.checkpoint(None);
+    let feed = script.feed();
+    let ops = vec![op(1, "b", Some(json!({"n": 1})), Some(json!({"n": 2})))];
+    script.tell(Event::Request(SyncRequest::OutboxChanged));
+    script.outbox(vec![chain(ops.clone(), Some((json!({"n": 1}), Some("e1"))))]);
+    script.grant(&ops);
+    let push = script.pushed().expect("it is sent");
+    let theirs = RemoteRecord { id: "b".into(), revision: None, text: r#"{"n":3}"#.to_owned() };
+    script.news(feed, Ok(FeedNews::Everything(vec![row("a"), theirs])));
+    script.applied();
+    script.missing(0, 2);
+    script.applied();
+    script.answer(push, accepted("e2"));
+    let is_fetched = |script: &Script| {
+        script.asked.iter().any(|effect| matches!(effect, Effect::Fetch { record, .. } if record.id.as_str() == "b"))
+    };
+    script.base_stored();
+    assert!(!is_fetched(&script), "not while our own text is on its way to the mirror");
+    script.settled();
+    assert!(is_fetched(&script));
+}
+
 #[test]
 fn what_a_snapshot_beside_our_own_write_says_otherwise_is_asked_for() {
     let b = |text: &str| RemoteRecord { id: "b".into(), revision: None, text: text.to_owned() };

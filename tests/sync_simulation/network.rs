@@ -76,7 +76,9 @@ impl World<'_> {
         let fault = self.meets(client);
         let mut dice = self.dice(client);
         let there = dice.between(1, 60);
-        let back = dice.between(1, 60);
+        // Now and then an answer is so slow that a reading which was asked for later is there first.
+        let slowest = if dice.chance(5) { 900 } else { 60 };
+        let back = dice.between(1, slowest);
         let timeout = dice.between(1_000, 20_000);
         let in_doubt = || Answer::InDoubt(trouble(Link::Http));
         let unauthorized =

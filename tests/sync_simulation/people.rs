@@ -386,9 +386,14 @@ impl World<'_> {
         };
         let mark = format!("o{}", self.edits);
         let present = self.server.records.get(&id).cloned();
+        let earlier = match roll {
+            20..=27 => self.server.earlier(&id, dice),
+            _ => None,
+        };
+        let takes_away = roll < 7 || earlier.is_some();
         let document = match present {
             None if id.as_str().starts_with('r') => return,
-            Some(_) if roll < 7 => None,
+            Some(_) if takes_away => earlier,
             present => {
                 let mut document = present.unwrap_or_else(|| json!({}));
                 put(&mut document, &mark, json!(1));
@@ -399,11 +404,12 @@ impl World<'_> {
         };
         self.note(0, || format!("(somebody writes {id}: {:?})", document.as_ref().map(ToString::to_string)));
         match &document {
-            Some(_) => {
+            Some(_) if !takes_away => {
                 self.saved.insert(mark, (usize::MAX, id.clone()));
             }
-            // Whoever deletes it saw what was there; what only waits in an outbox is still to come.
-            None => {
+            // Whoever deletes it, or brings an earlier text back, saw what was there; what only waits in an outbox is still to
+            // come.
+            _ => {
                 self.server.forget_effects(&id, None);
                 self.expect_less(&id);
                 let marks = self.server.marks.clone();

@@ -14,6 +14,8 @@ use ebbtide::model::{
 };
 use serde_json::Value;
 
+use crate::random::Dice;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Versions {
     Content,
@@ -178,6 +180,18 @@ impl Server {
                 self.log.push(RemoteChange::Tombstone { id });
             }
         }
+    }
+
+    /// A text the record had before, where that is told from the first time it had it.
+    pub fn earlier(&self, id: &RecordId, dice: &mut Dice) -> Option<Value> {
+        let present = self.records.get(id).filter(|_| self.tells_repeats())?;
+        let texts = self.log.iter().filter_map(|change| match change {
+            RemoteChange::Upsert(row) if row.id == *id => serde_json::from_str::<Value>(&row.text).ok(),
+            _ => None,
+        });
+        let texts: Vec<Value> =
+            texts.map(|text| plain(&text)).filter(|text| !same_value(text, &plain(present))).collect();
+        dice.pick(&texts)
     }
 
     /// True where a request that arrives a second time can never be mistaken for a new one.

@@ -540,7 +540,7 @@ fn undo_goes_back_edit_by_edit_and_reverses_what_was_sent() {
         let id = world.op_id();
         world.store.undo(id, at(30)).wait().unwrap()
     };
-    assert_eq!(undo(&mut world), Some(Undone::Edit(second)));
+    assert_eq!(undo(&mut world), Some(Undone::Edit(second, tasks().record("a"))));
     assert_eq!(world.state(second), OpState::Discarded);
     let Some(Undone::Reversed { seq, by: inverse }) = undo(&mut world) else { panic!("nothing was taken back") };
     assert_eq!((seq, inverse > second), (first, true));
@@ -563,11 +563,11 @@ fn undo_goes_past_an_edit_that_is_on_the_server_only_when_that_was_said() {
         let id = world.op_id();
         world.store.undo_after(id, at(30), told).wait().unwrap()
     };
-    assert_eq!(undo(&mut world, Seq(0)), Some(Undone::Sent { seq: sent, before: true }));
+    assert_eq!(undo(&mut world, Seq(0)), Some(Undone::Sent { seq: sent, before: Some(format!("hold of op {held}")) }));
     assert_eq!(world.state(held), OpState::Held, "nothing was done");
     assert!(matches!(undo(&mut world, sent), Some(Undone::Step { .. })));
     assert_eq!(world.state(held), OpState::Queued);
-    assert_eq!(undo(&mut world, sent), Some(Undone::Edit(held)));
+    assert_eq!(undo(&mut world, sent), Some(Undone::Edit(held, tasks().record("a"))));
     assert_eq!(undo(&mut world, sent), None);
 }
 
@@ -865,7 +865,7 @@ fn an_answer_that_was_not_sent_is_taken_back_and_the_conflict_is_open_again() {
     let op_id = world.op_id();
     assert_eq!(
         world.store.undo(op_id, at(41)).wait().unwrap(),
-        Some(Undone::Edit(new)),
+        Some(Undone::Edit(new, tasks().record("a"))),
         "the newest thing done, though not last in line"
     );
     assert_eq!(world.state(other), OpState::Queued);
@@ -969,7 +969,7 @@ fn an_edit_made_after_theirs_was_taken_is_taken_back_first() {
     world.store.resolve(resolve).wait().unwrap();
     let later = world.queue("b", Some(json!({"later": true})));
     let op_id = world.op_id();
-    assert_eq!(world.store.undo(op_id, at(41)).wait().unwrap(), Some(Undone::Edit(later)));
+    assert_eq!(world.store.undo(op_id, at(41)).wait().unwrap(), Some(Undone::Edit(later, tasks().record("b"))));
     assert_eq!(world.state(first), OpState::Discarded);
     let op_id = world.op_id();
     assert!(matches!(world.store.undo(op_id, at(42)).wait().unwrap(), Some(Undone::Step { .. })));
@@ -2105,7 +2105,7 @@ fn every_version_that_loses_is_kept_with_its_reason() {
     world.store.command(vec![dropped], OpCommand::Discard, at(43)).wait().unwrap();
     let undone = world.queue("b", Some(json!({"v": "undone"})));
     let op_id = world.op_id();
-    assert_eq!(world.store.undo(op_id, at(44)).wait().unwrap(), Some(Undone::Edit(undone)));
+    assert_eq!(world.store.undo(op_id, at(44)).wait().unwrap(), Some(Undone::Edit(undone, tasks().record("b"))));
     let mut reader = world.reader();
     let kept: Vec<(VaultReason, String)> = reader
         .vault_list(None, None, 9)

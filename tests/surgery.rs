@@ -310,6 +310,17 @@ fn a_step_whose_op_was_sent_meanwhile_says_so_and_makes_way() {
 }
 
 #[test]
+fn the_text_of_an_edit_that_is_taken_back_is_in_the_vault() {
+    let mut world = World::new();
+    let first = world.queue("a", Some(json!({"title": "A"}))).unwrap();
+    world.edit(first, json!({"title": "typed"})).unwrap();
+    assert!(matches!(world.undo_step(), Some(Undone::Step { what, .. }) if what == "edit"));
+    let reader = &mut world.store.reader().unwrap();
+    let kept = reader.vault_list(None, None, 10).unwrap();
+    assert!(kept.iter().any(|entry| reader.vault_text(entry.id).unwrap().unwrap().contains("typed")), "{kept:?}");
+}
+
+#[test]
 fn u_takes_back_whatever_came_last_edit_or_step() {
     let mut world = World::new();
     let first = world.queue("a", Some(json!({"title": "A"}))).unwrap();
@@ -324,7 +335,13 @@ fn u_takes_back_whatever_came_last_edit_or_step() {
     let step = |what: &str, seq| Some(Undone::Step { what: what.to_owned(), seqs: vec![seq] });
     assert_eq!(
         undone,
-        [step("edit", second), Some(Undone::Edit(second)), step("hold", first), Some(Undone::Edit(first)), None]
+        [
+            step("edit", second),
+            Some(Undone::Edit(second, tasks().record("b"))),
+            step("hold", first),
+            Some(Undone::Edit(first, tasks().record("a"))),
+            None
+        ]
     );
     assert!(world.reader().op(made).unwrap().is_none());
 }

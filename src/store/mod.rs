@@ -211,35 +211,37 @@ pub struct Resolve {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Undone {
     /// An edit that was not sent: it is out of the outbox, the vault keeps it.
-    Edit(Seq),
+    Edit(Seq, RecordKey),
     /// An edit that may have been sent: its reverse is queued as this op.
     Reversed { seq: Seq, by: Seq },
     /// A step of the user's on the queue (`hold`, `edit`, `split` …).
     Step { what: String, seqs: Vec<Seq> },
-    /// Nothing was taken back: the newest edit is on the server. `before`: something older could be.
-    Sent { seq: Seq, before: bool },
+    /// Nothing was taken back: the newest edit is on the server. `before`: what would be taken back instead.
+    Sent { seq: Seq, before: Option<String> },
     /// The newest step cannot be taken back any more, and is not tried again.
     TooLate { what: String, seqs: Vec<Seq>, why: String },
+}
+
+/// `op 7`, `ops 7, 9`, `312 ops (600 to 911)`.
+pub(crate) fn numbers(seqs: &[Seq]) -> String {
+    match seqs {
+        [only] => format!("op {only}"),
+        [first, .., last] if seqs.len() > 4 => format!("{} ops ({first} to {last})", seqs.len()),
+        few => format!("ops {}", few.iter().map(Seq::to_string).collect::<Vec<_>>().join(", ")),
+    }
 }
 
 impl Undone {
     /// A sentence without its stop. An error for what came too late.
     pub fn in_words(&self) -> Result<String, StoreError> {
-        let numbers = |seqs: &[Seq]| -> String {
-            let some: Vec<String> = seqs.iter().take(5).map(Seq::to_string).collect();
-            let more = seqs.len().saturating_sub(5);
-            let word = if seqs.len() == 1 { "op" } else { "ops" };
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            format!("{word} {}{more}", some.join(", "))
-        };
         match self {
-            Self::Edit(seq) => Ok(format!("Took back op {seq}")),
+            Self::Edit(seq, record) => Ok(format!("Took back op {seq} of {record}")),
             Self::Reversed { seq, by } => Ok(format!("Op {seq} may have been sent: its reverse is queued as op {by}")),
             Self::Step { what, seqs } => Ok(format!("Took back: {what} of {}", numbers(seqs))),
-            Self::Sent { seq, before: true } => {
-                Ok(format!("Op {seq} is on the server already; once more takes back what came before it"))
+            Self::Sent { seq, before: Some(before) } => {
+                Ok(format!("Op {seq} is on the server already; once more takes back {before}"))
             }
-            Self::Sent { seq, before: false } => Ok(format!("Op {seq} is on the server already; nothing else waits")),
+            Self::Sent { seq, before: None } => Ok(format!("Op {seq} is on the server already; nothing else waits")),
             Self::TooLate { what, seqs, why } => {
                 Err(StoreError::Refused(format!("too late to take back: {what} of {}: {why}", numbers(seqs))))
             }

@@ -171,7 +171,12 @@ pub(in crate::store) fn undo(journal: &Journal, op_id: OpId, at: Timestamp, told
     let step = steps::newest(journal)?.filter(|(_, last_seq)| newest.is_none_or(|(_, made)| made <= *last_seq));
     let made = step.map(|(_, last_seq)| last_seq).max(newest.map(|(seq, _)| seq));
     if let Some(seq) = sent_after(journal, made.unwrap_or(0), told)? {
-        return Ok(Some(Undone::Sent { seq, before: made.is_some() }));
+        let before = match newest {
+            _ if step.is_some() => steps::newest_in_words(journal)?,
+            Some((made, _)) => Some(format!("op {made} of {}", journal.expect_op(Seq(made))?.record)),
+            None => None,
+        };
+        return Ok(Some(Undone::Sent { seq, before }));
     }
     if step.is_some() {
         return steps::undo(journal, at);
@@ -185,7 +190,7 @@ pub(in crate::store) fn undo(journal: &Journal, op_id: OpId, at: Timestamp, told
         // Of an answer that was split, and a part sent, only what waits is taken back.
         if !answers.iter().any(unresolve::may_be_there) {
             conflicts::reopen(journal, &conflict, &answers, at)?;
-            return Ok(Some(Undone::Edit(newest)));
+            return Ok(Some(Undone::Edit(newest, op.record)));
         }
     }
     if !may_stand {
@@ -193,7 +198,7 @@ pub(in crate::store) fn undo(journal: &Journal, op_id: OpId, at: Timestamp, told
         let row = Activity::new(at, Severity::Info, "outbox", format!("op {newest} of {} taken back", op.record))
             .with_hint("the vault keeps it");
         activity::note(journal, &[row])?;
-        return Ok(Some(Undone::Edit(newest)));
+        return Ok(Some(Undone::Edit(newest, op.record)));
     }
     let place = journal.place(&op.record)?;
     let chain = journal.chain(&place)?;

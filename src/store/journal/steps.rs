@@ -22,7 +22,8 @@ use crate::{
     store::{
         Undone,
         error::{Result, StoreError},
-        journal::{Journal, Place, activity, ops, shadow},
+        journal::{Journal, Place, activity, claims, ops, shadow, vault::VaultReason},
+        numbers,
     },
 };
 
@@ -48,6 +49,9 @@ impl Table {
         }
     }
 }
+
+/// What the step is called that puts another document in the place of an op's.
+pub(in crate::store) const EDIT: &str = "edit";
 
 type Columns = Map<String, Value>;
 
@@ -196,6 +200,17 @@ pub(in crate::store) fn newest(journal: &Journal) -> Result<Option<(i64, i64)>> 
         .optional()?)
 }
 
+/// The newest step in words.
+pub(in crate::store) fn newest_in_words(journal: &Journal) -> Result<Option<String>> {
+    let mut select = journal
+        .connection
+        .prepare_cached("SELECT what, seqs FROM steps WHERE ended_at IS NULL ORDER BY id DESC LIMIT 1")?;
+    let found: Option<(String, String)> = select.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    Ok(found.map(|(what, seqs)| {
+        format!("{what} of {}", numbers(&serde_json::from_str::<Vec<Seq>>(&seqs).unwrap_or_default()))
+    }))
+}
+
 /// A step was taken back by other means.
 pub(in crate::store) fn end(journal: &Journal, what: &str, seq: Seq, at: Timestamp) -> Result<()> {
     let seqs = serde_json::to_string(&[seq]).expect("numbers are plain JSON");
@@ -230,6 +245,11 @@ pub(in crate::store) fn undo(journal: &Journal, at: Timestamp) -> Result<Option<
     let places: Result<Vec<Option<Place>>> = changes.iter().map(|change| place_of(journal, change)).collect();
     let places = once_each(places?.into_iter().flatten());
     for change in &changes {
+        // What was typed in the place of another edit is in no other row.
+        if what == EDIT && change.before.is_none() && change.table == Table::Ops {
+            let op = journal.expect_op(Seq(change.id))?;
+            claims::keep(journal, &journal.place(&op.record)?, &op, VaultReason::Undone, at)?;
+        }
         put_back(journal, change)?;
         if change.table == Table::Ops {
             ask_again(journal, change.id)?;

@@ -69,7 +69,7 @@ pub(in crate::store) fn edit(journal: &Journal, seq: Seq, op_id: OpId, document:
     journal.rebase_behind(&place, standing, new.document.as_ref(), None, &Moved::Here)?;
     journal.settle_order(&place, at)?;
     shadow::refresh(journal, &place)?;
-    steps::keep(journal, before, "edit", &[seq], at)?;
+    steps::keep(journal, before, steps::EDIT, &[seq], at)?;
     Ok(made)
 }
 

@@ -14,6 +14,8 @@
 //! Works on the text of a screen and the layout it was drawn by, so that it serves drawn buffers and real terminals
 //! alike: outside the process the layout is made from the size and the saved `screen` slice.
 
+use unicode_segmentation::UnicodeSegmentation as _;
+
 use crate::{
     app::{
         geometry::{Area, Form, Layout, Place},
@@ -83,12 +85,12 @@ pub fn agree(before: &mut [String], after: &mut [String]) {
 
 fn cells(line: &str) -> Cells {
     let mut cells: Cells = Vec::new();
-    for character in line.chars() {
-        let mut piece = character.to_string();
-        match (text::width(&piece), cells.iter_mut().rev().find(|cell| !cell.is_empty())) {
-            (0, Some(last)) => last.push(character),
-            (2, _) => cells.extend([std::mem::take(&mut piece), String::new()]),
-            _ => cells.push(piece),
+    // A mark by itself is as wide as a letter; behind one it takes no cell.
+    for symbol in line.graphemes(true) {
+        match (text::width(symbol), cells.iter_mut().rev().find(|cell| !cell.is_empty())) {
+            (0, Some(last)) => last.push_str(symbol),
+            (2, _) => cells.extend([symbol.to_owned(), String::new()]),
+            _ => cells.push(symbol.to_owned()),
         }
     }
     cells
@@ -234,6 +236,12 @@ mod tests {
         let mut after = masked(&["head", "│ u_1   Ana │", "", " j/k move  ? help"]);
         super::agree(&mut other, &mut after);
         assert_ne!(other, after, "the keys count");
+    }
+
+    #[test]
+    fn a_symbol_made_of_several_takes_the_cells_of_one() {
+        let row = super::cells("e\u{301}\u{1f469}\u{200d}\u{1f469}\u{200d}\u{1f467}x");
+        assert_eq!(row, ["e\u{301}", "\u{1f469}\u{200d}\u{1f469}\u{200d}\u{1f467}", "", "x"]);
     }
 
     #[test]

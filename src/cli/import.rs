@@ -8,11 +8,12 @@ use std::{
     fs::File,
     io::{BufReader, IsTerminal, Read},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     DONE, Outcome, check,
@@ -23,7 +24,13 @@ use super::{
     world::{self, Target, World},
 };
 use crate::{
-    model::{ids::RecordId, json::Pointer, op::NewOp, op::OpKind, rtdb},
+    model::{
+        ids::RecordId,
+        json::Pointer,
+        op::{NewOp, OpKind},
+        query::{Anchor, Filter, ListQuery, Sort},
+        rtdb,
+    },
     store::{Reader, Store},
 };
 
@@ -57,14 +64,18 @@ const FORMS: &str = "\
 Forms:
   ndjson  one record a line; without --id, each line is {\"id\": ID, \"value\": RECORD}
   json    an array of records (like the lines of ndjson), or one object of records by id
-  csv     a heading and rows; an empty cell is no field, others are texts, and where the record is here already
-          what its field is: an unchanged export changes nothing. The column `id` in front is no field, as export
-          has it, unless --id names it; without it --id or --new-ids is needed
+  csv     a heading and rows; an empty cell is no field. Others are numbers, true, false, lists or objects where the
+          field is so here (in the record, or in all records looked at, 200 at most), else texts; an unchanged
+          export changes nothing. The column `id` in front is no field, as export has it, unless --id names it;
+          without it --id or --new-ids is needed
 
 JSON:
   {\"source\", \"collection\", \"read\": rows, \"created\", \"updated\", \"unchanged\", \"skipped\"}";
 
 const CHUNK: usize = 500;
+/// Records that tell of what kind the fields of new ones are, and how long they are looked for.
+const LOOKED_AT: usize = 200;
+const LOOK_FOR: Duration = Duration::from_secs(2);
 
 pub(super) fn run(world: &World, args: &ImportArgs) -> Outcome {
     let config = world.config()?;
@@ -83,14 +94,16 @@ pub(super) fn run(world: &World, args: &ImportArgs) -> Outcome {
         .map_err(|failure| failure.because("nothing was queued"))?;
     }
     let store = world.store()?;
+    let mut reader = store.reader()?;
+    let table = if format == Format::Csv { Some(kinds(&mut reader, &target)?) } else { None };
     let mut importer = Importer {
         world,
-        reader: store.reader()?,
+        reader,
         store,
         author: author(target.source),
         target,
         skip_existing: args.skip_existing,
-        is_table: format == Format::Csv,
+        table,
         chunk: Vec::new(),
         in_chunk: HashSet::new(),
         tally: Tally::default(),
@@ -207,11 +220,9 @@ fn checked(target: &Target<'_>, id: &str, document: &Value) -> Result<Value, Fai
     check::document(target, id, document)
 }
 
-/// A table knows texts only. Where the record has a value, the cell is meant as one of its kind.
-fn as_there(id: &str, there: &Value, row: Value) -> Value {
-    let Some(there) = there.as_object() else { return row };
-    let Value::Object(mut row) = row else { return row };
-    for (name, cell) in &mut row {
+/// A table knows texts only. Where there is a value of a field, its cell is meant as one of that kind.
+fn as_kinds(row: &mut Map<String, Value>, there: &Map<String, Value>) {
+    for (name, cell) in row {
         let (Some(value), Value::String(text)) = (there.get(name), &*cell) else { continue };
         let is_text = value.is_string() || value.is_null();
         let meant = serde_json::from_str::<Value>(text).ok().filter(|meant| !is_text && is_alike(meant, value));
@@ -219,12 +230,39 @@ fn as_there(id: &str, there: &Value, row: Value) -> Value {
             *cell = meant;
         }
     }
-    // Neither has a cell of its own: nothing, and an id that the record keeps in itself too.
-    let in_itself = |name: &str, value: &Value| name == "id" && value == id;
-    for (name, value) in there.iter().filter(|(name, value)| value.is_null() || in_itself(name, value)) {
+}
+
+/// The record with the cells of its row, as far as a table can say them.
+fn as_there(id: &str, there: &Value, row: Value) -> Value {
+    let Some(there) = there.as_object() else { return row };
+    let Value::Object(mut row) = row else { return row };
+    as_kinds(&mut row, there);
+    // None of them has a cell of its own: nothing, an empty text, and an id that the record keeps in itself too.
+    let is_unsaid = |name: &str, value: &Value| value.is_null() || value == "" || (name == "id" && value == id);
+    for (name, value) in there.iter().filter(|(name, value)| is_unsaid(name, value)) {
         row.entry(name.clone()).or_insert_with(|| value.clone());
     }
     Value::Object(row)
+}
+
+/// An example of each field of a collection that is of one kind in all records looked at.
+fn kinds(reader: &mut Reader, target: &Target<'_>) -> Result<Map<String, Value>, Failure> {
+    let query =
+        ListQuery { collection: target.key(), columns: Vec::new(), filter: Filter::default(), sort: Sort::default() };
+    let window = reader.window(&query, &Anchor::First, LOOKED_AT, LOOK_FOR)?;
+    let mut kinds: Map<String, Value> = Map::new();
+    for row in window.rows {
+        let shown = reader.shown(&target.key().record(row.id))?;
+        let Some(Value::Object(members)) = shown.local.as_deref() else { continue };
+        for (name, value) in members.iter().filter(|(_, value)| !value.is_null()) {
+            let known = kinds.entry(name.clone()).or_insert_with(|| value.clone());
+            if !is_alike(known, value) {
+                // A text, to leave it at that.
+                *known = Value::String(String::new());
+            }
+        }
+    }
+    Ok(kinds)
 }
 
 fn is_alike(one: &Value, other: &Value) -> bool {
@@ -246,8 +284,8 @@ struct Importer<'w> {
     target: Target<'w>,
     author: String,
     skip_existing: bool,
-    /// The values are cells.
-    is_table: bool,
+    /// The values are cells; what new records are meant by.
+    table: Option<Map<String, Value>>,
     chunk: Vec<NewOp>,
     in_chunk: HashSet<RecordId>,
     tally: Tally,
@@ -260,9 +298,13 @@ impl Importer<'_> {
             self.flush()?;
         }
         let view = self.reader.shown(&key)?;
-        let document = match view.local.as_deref().filter(|_| self.is_table) {
-            Some(there) => as_there(&id, there, document),
-            None => document,
+        let document = match (&self.table, view.local.as_deref(), document) {
+            (Some(_), Some(there), row) => as_there(&id, there, row),
+            (Some(kinds), None, Value::Object(mut row)) => {
+                as_kinds(&mut row, kinds);
+                Value::Object(row)
+            }
+            (_, _, document) => document,
         };
         let document = checked(&self.target, &id, &document)?;
         if self.skip_existing && view.local.is_some() {

@@ -261,13 +261,14 @@ fn an_unchanged_table_changes_nothing_and_a_changed_cell_keeps_its_kind() {
     let place = Place::configured();
     let records = json!({
         "t1": {"title": "one", "qty": 10, "done": true, "meta": {"by": "ann", "n": 1}, "code": "007", "rate": -0.5},
-        "t2": {"title": "=two", "id": "t2", "tags": ["a", "b"]},
+        "t2": {"title": "=two", "id": "t2", "tags": ["a", "b"], "note": "", "mixed": 1},
+        "t3": {"title": "three", "note": "x", "mixed": "1"},
     });
     place.write("in.json", &records.to_string());
     place.run(&["import", "tasks", "in.json"]);
     place.write("out.csv", &place.run(&["export", "tasks", "--format", "csv"]).stdout);
     let tally = place.json(&["import", "tasks", "out.csv"], 0);
-    assert_eq!((&tally["unchanged"], &tally["read"]), (&json!(2), &json!(2)), "{}", place.read("out.csv"));
+    assert_eq!((&tally["unchanged"], &tally["read"]), (&json!(3), &json!(3)), "{}", place.read("out.csv"));
     let table =
         place.read("out.csv").replace("10", "11").replace("true", "false").replace("007", "8").replace("-0.5", "much");
     place.write("changed.csv", &table);
@@ -278,6 +279,10 @@ fn an_unchanged_table_changes_nothing_and_a_changed_cell_keeps_its_kind() {
             .map(|(name, value)| (name.to_owned(), value)),
     );
     assert_eq!(place.json(&["get", "tasks/t1"], 0)["local"], expected);
+    place.write("new.csv", "id,title,qty,done,tags,mixed,other\nt9,7,12.5,true,\"[\"\"c\"\"]\",2,3\n");
+    place.run(&["import", "tasks", "new.csv"]);
+    let as_the_others = json!({"title": "7", "qty": 12.5, "done": true, "tags": ["c"], "mixed": "2", "other": "3"});
+    assert_eq!(place.json(&["get", "tasks/t9"], 0)["local"], as_the_others);
     place.write("other.csv", "name,qty\nx,1\n");
     let run = place.run(&["import", "tasks", "other.csv"]);
     assert!(run.code == 2 && run.stderr.contains("first column is not `id`"), "{run:?}");

@@ -17,6 +17,9 @@ pub fn step(action: Action, index: usize, length: usize, page: usize) -> Option<
     })
 }
 
+/// So many more are read where the last of a list is gone to that has more than was read.
+pub const FAR: usize = 5_000;
+
 /// The first row to draw, so that the cursor is in view and no space is left at the end without need.
 pub fn view(top: usize, cursor: usize, height: usize, length: usize) -> usize {
     if height == 0 {

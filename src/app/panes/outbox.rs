@@ -41,6 +41,8 @@ pub struct Outbox {
     plan: Option<(Seq, Option<Box<PlanStep>>)>,
     /// The op whose request is to be copied as soon as it is known.
     wants_curl: Option<Seq>,
+    /// The cursor goes to the last line once the rest is read.
+    to_last: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -429,7 +431,7 @@ impl Pane for Outbox {
         needs
     }
 
-    fn load(&mut self, need: &Need, found: &Found, _cx: &Cx<'_>) -> Outcome {
+    fn load(&mut self, need: &Need, found: &Found, cx: &Cx<'_>) -> Outcome {
         if let (Need::Plan(seq), Found::Plan(plan)) = (need, found) {
             self.plan = Some((*seq, plan.clone()));
             return match self.wants_curl.take_if(|wanted| wanted == seq) {
@@ -447,6 +449,11 @@ impl Pane for Outbox {
         if gone.is_some() {
             self.session.cursor = self.selected().map(|op| op.seq);
         }
+        if matches!(need, Need::Outbox { limit, .. } if *limit >= self.session.limit)
+            && std::mem::take(&mut self.to_last)
+        {
+            self.go(self.lines(Self::with_history(cx)).len().saturating_sub(1), cx);
+        }
         Outcome::used()
     }
 
@@ -457,6 +464,9 @@ impl Pane for Outbox {
         if cx.full && matches!(action, Action::HalfPageDown | Action::HalfPageUp) {
             self.scroll_by(*action == Action::HalfPageDown, cx);
             return Outcome::used();
+        }
+        if *action == Action::Last && self.ops.len() >= self.session.limit {
+            (self.session.limit, self.to_last) = (self.session.limit + list::FAR, true);
         }
         let lines = self.lines(Self::with_history(cx));
         let (index, length) = (self.index(&lines), lines.len());

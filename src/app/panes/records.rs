@@ -125,13 +125,24 @@ impl Records {
         self.filter_changed();
     }
 
-    fn mark_range(&mut self) {
-        let Some(cursor) = self.cursor_index() else { return };
+    fn mark_range(&mut self) -> Outcome {
+        let Some(cursor) = self.cursor_index() else { return Outcome::used() };
         let marked = self.rows().iter().enumerate().filter(|(_, row)| self.list.marks.contains(&row.id));
-        let from = marked.map(|(index, _)| index).min_by_key(|index| index.abs_diff(cursor)).unwrap_or(cursor);
+        let nearest = marked.map(|(index, _)| index).min_by_key(|index| index.abs_diff(cursor));
+        let from = match nearest {
+            Some(from) => from,
+            None if self.list.marks.is_empty() => cursor,
+            // What lies between is not at hand: two ends are no range.
+            None => {
+                let text = "Nothing marked: the marked rows are too far from here to know what lies between";
+                let hint = "mark a row nearer, or go there in steps and mark as you go";
+                return Outcome::used().notice(Severity::Warning, "records", text).hint(hint);
+            }
+        };
         let range = from.min(cursor)..=from.max(cursor);
         let ids: Vec<RecordId> = self.rows()[range].iter().map(|row| row.id.clone()).collect();
         self.list.marks.extend(ids);
+        Outcome::used()
     }
 
     /// The records a command is about: the marked ones, else the one at the cursor.
@@ -288,10 +299,7 @@ impl Pane for Records {
                 }
                 self.handle(&Action::MoveDown, cx)
             }
-            Action::MarkRange => {
-                self.mark_range();
-                Outcome::used()
-            }
+            Action::MarkRange => self.mark_range(),
             Action::ClearMarks => {
                 self.list.marks.clear();
                 Outcome::used()

@@ -28,6 +28,8 @@ pub struct Vault {
     loaded: bool,
     /// The version at the cursor, once it is read.
     kept: Option<KeptVersion>,
+    /// The cursor goes to the last line once the rest is read.
+    to_last: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -160,7 +162,7 @@ impl Vault {
         let (Some(kept), false) = (self.kept(), then.requests.is_empty()) else { return then };
         let line = match &kept.kept {
             Kept::Draft(_) => "It becomes the draft again; one that is there goes to the vault",
-            Kept::Document(_) => "It is queued as an edit; `u` takes it back",
+            Kept::Document(_) => "It is queued as an edit, and sent like any other",
         };
         Outcome::used().request(Request::Confirm(Box::new(Question {
             title: format!("Restore this version of {}?", kept.entry.record),
@@ -226,11 +228,15 @@ impl Pane for Vault {
         std::iter::once(list).chain(selected.map(Need::KeptVersion)).collect()
     }
 
-    fn load(&mut self, _need: &Need, found: &Found, _cx: &Cx<'_>) -> Outcome {
+    fn load(&mut self, need: &Need, found: &Found, cx: &Cx<'_>) -> Outcome {
         match found {
             Found::Vault(entries) => {
                 self.entries.clone_from(entries);
                 self.loaded = true;
+                let is_all = matches!(need, Need::Vault { limit, .. } if *limit >= self.session.limit);
+                if is_all && std::mem::take(&mut self.to_last) {
+                    self.go(self.entries.len().saturating_sub(1), cx);
+                }
             }
             Found::KeptVersion(kept) => self.kept = kept.as_deref().cloned(),
             _ => return Outcome::ignored(),
@@ -250,6 +256,9 @@ impl Pane for Vault {
                 return Outcome::used();
             }
             _ => {}
+        }
+        if *action == Action::Last && self.entries.len() >= self.session.limit {
+            (self.session.limit, self.to_last) = (self.session.limit + list::FAR, true);
         }
         let page = self.list_height(cx.room.1);
         if let Some(index) = list::step(*action, self.index(), self.entries.len(), page) {

@@ -71,8 +71,15 @@ fn list(app: &App, canvas: &mut Canvas<'_>, area: Area, full: bool) {
     };
     let title = format!("4 Outbox {}{}", words::grouped(counts.pending()), if full { "" } else { &view });
     let below = if full { "order kept per record".to_owned() } else { summary(counts) };
-    canvas.frame(area, &Border { title: &title, bottom_right: &below, focused, ..Border::default() });
     let mut inner = area.inner();
+    let in_sight = usize::from(inner.height) - usize::from(inner.height > 3);
+    let past = pane.window(in_sight, full).0 + in_sight;
+    let more = match in_view(counts, pane.view()).saturating_sub(past as u64) {
+        more if more > 0 && !full && pane.is_loaded() => format!("{} more below", words::grouped(more)),
+        _ => String::new(),
+    };
+    let border = Border { title: &title, title_right: &more, bottom_right: &below, focused, ..Border::default() };
+    canvas.frame(area, &border);
     if full && inner.height > 6 {
         views(app, canvas, inner.row(0));
         inner = Area { y: inner.y + 1, height: inner.height - 1, ..inner };
@@ -128,14 +135,18 @@ fn list(app: &App, canvas: &mut Canvas<'_>, area: Area, full: bool) {
         columns.saving(canvas, inner.row(row), &record.to_string());
         row += 1;
     }
-    let shown = lines.len() - top;
-    if !full && shown > usize::from(height) {
-        let more = format!(" {} more below ", shown - usize::from(height));
-        let at = inner.row(height - 1);
-        canvas.put_right(at.right(), at.y, &more, 20, Role::Dim);
-    }
     if legend > 0 {
         states(canvas, Area { y: inner.y + height, height: legend, ..inner });
+    }
+}
+
+fn in_view(counts: &OutboxCounts, view: View) -> u64 {
+    match view {
+        View::All => counts.pending(),
+        View::Queued => counts.queued + counts.in_flight + counts.in_doubt + counts.blocked,
+        View::Held => counts.held,
+        View::Rejected => counts.rejected,
+        View::Conflict => counts.conflict,
     }
 }
 
@@ -145,13 +156,7 @@ fn views(app: &App, canvas: &mut Canvas<'_>, line: Area) {
     let room = |x: u16| usize::from(line.right().saturating_sub(x));
     x += canvas.put(x, line.y, "VIEW ", 5, Role::Dim);
     for (index, view) in View::ALL.into_iter().enumerate() {
-        let count = match view {
-            View::All => None,
-            View::Queued => Some(counts.queued + counts.in_flight + counts.in_doubt + counts.blocked),
-            View::Held => Some(counts.held),
-            View::Rejected => Some(counts.rejected),
-            View::Conflict => Some(counts.conflict),
-        };
+        let count = (view != View::All).then(|| in_view(counts, view));
         if index > 0 {
             x += 2;
         }
@@ -197,7 +202,7 @@ const TRY_AND_AGE: usize = 5 + 5;
 impl Columns {
     fn fit(width: u16) -> Self {
         let free = usize::from(width).saturating_sub(LEAD + TRY_AND_AGE + 1);
-        let target = if free >= 34 { (free - 22).clamp(16, 34) } else { free.min(24) };
+        let target = if free >= 34 { (free - 17).clamp(17, 36) } else { free.min(24) };
         Self { target, note: free.saturating_sub(target + 1) }
     }
 

@@ -281,3 +281,25 @@ fn the_outbox_hides_no_op_above_rows_that_are_empty() {
         assert_eq!(shown, fits, "{screen}");
     }
 }
+
+#[test]
+fn the_last_of_a_long_outbox_is_gone_to_and_what_is_below_is_counted() {
+    for size in SIZES {
+        let mut data = data();
+        for n in 0..400 {
+            let record = key("users").record(format!("new_{n}"));
+            data.op(&record, Some(json!({"name": "x"})), OpState::Queued, NOW - 5_000 - n);
+        }
+        let mut bench = Bench::new(setup(size), data, NOW);
+        bench.press("4");
+        let screen = bench.screen();
+        assert!(screen.contains("more below"), "{screen}");
+        bench.press("j".repeat(60).as_str());
+        assert!(bench.screen().contains("346 more below"), "of 407, the 61st in the last row: {}", bench.screen());
+        bench.press("G");
+        let screen = bench.screen();
+        assert!(screen.contains("> 518 ") && !screen.contains("more below"), "{screen}");
+        bench.press("gg");
+        assert!(bench.screen().contains("> 112 "));
+    }
+}

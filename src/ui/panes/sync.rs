@@ -37,10 +37,16 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
     let room = inner.height.saturating_sub(u16::try_from(push.len()).unwrap_or(1));
     let mut row = 0;
     let full = place.form == Form::Full;
-    let from = if full || order.len() <= usize::from(room) {
-        0
-    } else {
-        order.iter().position(|key| Some(key) == selected.as_ref()).filter(|_| focused).unwrap_or(0)
+    let width = usize::from(inner.width).saturating_sub(3);
+    let cursor = order.iter().position(|key| Some(key) == selected.as_ref()).filter(|_| focused).unwrap_or(0);
+    // As far as the one at the cursor is in sight with all there is to say of it.
+    let rows = |key| 1 + detail(app, key, width, full, canvas).len();
+    let from = match full || order.len() > usize::from(room) {
+        true => {
+            let fits = |from: &usize| order[*from..=cursor].iter().map(rows).sum::<usize>() <= usize::from(room);
+            (0..cursor).find(fits).unwrap_or(cursor)
+        }
+        false => 0,
     };
     for key in order.iter().skip(from) {
         if row >= room {
@@ -54,7 +60,7 @@ pub fn draw(app: &App, canvas: &mut Canvas<'_>, place: &Place) {
             select(canvas, at, focused);
         }
         row += 1;
-        for (line, role) in detail(app, key, usize::from(inner.width).saturating_sub(3), full, canvas) {
+        for (line, role) in detail(app, key, width, full, canvas) {
             if row >= room {
                 break;
             }

@@ -216,7 +216,9 @@ impl Outbox {
     }
 
     fn page(cx: &Cx<'_>) -> usize {
-        usize::from(cx.room.1).saturating_sub(1).max(1)
+        let rows = usize::from(cx.room.1);
+        // The heading is there where more than three fit.
+        (rows - usize::from(rows > 3)).max(1)
     }
 
     fn go(&mut self, index: usize, cx: &Cx<'_>) {

@@ -536,6 +536,41 @@ fn a_stopped_collection_asks() {
 }
 
 #[test]
+fn a_question_that_was_answered_is_not_asked_any_more() {
+    let text = "the server's `acme-prod/orders` is empty, here are 2 records";
+    let found = GuardFound {
+        reason: GuardReason::MassDeletion,
+        text: text.to_owned(),
+        affected: 2,
+        rows: 2,
+        sample: Vec::new(),
+        since: wall(NOW),
+    };
+    let mut bench = Bench::new(setup((120, 36)), few(), NOW);
+    let problem = Activity::new(wall(NOW), Severity::Problem, "sync", text).with_hint(STOPPED_HINT);
+    bench.event(Event::Noticed(problem));
+    bench.status(online());
+    assert!(bench.screen().contains("is empty, here are 2"), "a status from before it was found: {}", bench.screen());
+    let mut statuses = online();
+    statuses[0].collections[1].guard = Some(found);
+    bench.status(statuses);
+    assert!(bench.screen().contains("is empty, here are 2"), "{}", bench.screen());
+    bench.status(online());
+    assert!(!bench.screen().contains("is empty, here are 2"), "{}", bench.screen());
+}
+
+#[test]
+fn marked_records_that_are_deleted_are_told_together() {
+    let mut bench = Bench::new(setup((120, 36)), few(), NOW);
+    bench.press("2  dy");
+    bench.settle();
+    assert!(bench.screen().contains("Queued: 2 changes (ops"), "{}", bench.screen());
+    bench.press("jjdy");
+    bench.settle();
+    assert!(bench.screen().contains("delete (op"), "one by itself is named: {}", bench.screen());
+}
+
+#[test]
 fn the_demo_shows_its_switch() {
     let mut demo = setup((120, 36));
     demo.demo = true;

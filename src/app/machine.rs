@@ -104,10 +104,22 @@ impl App {
                 self.world.sources = sources;
                 self.world.leadership = leadership;
                 self.connectivity.remember(&self.world);
+                self.end_question();
             }
             Event::Noticed(activity) => self.noticed(activity),
             Event::EditorReturned(edited) => self.editor_returned(edited, effects),
             Event::DemoNetwork { cut } => self.world.network_cut = cut,
+        }
+    }
+
+    /// What a guard asked was answered, here or elsewhere: it is not asked any more.
+    fn end_question(&mut self) {
+        let Some((text, is_open)) = &mut self.question else { return };
+        if self.world.sources.iter().flat_map(|source| &source.collections).any(|status| status.guard.is_some()) {
+            *is_open = true;
+        } else if *is_open {
+            self.message.take_if(|message| message.text == *text);
+            self.question = None;
         }
     }
 
@@ -118,7 +130,13 @@ impl App {
 
     fn queued(&mut self, op_id: OpId, seq: Seq) {
         if let Some(Saving { record, text, is_new }) = self.world.saving.remove(&op_id) {
-            let what = format!("{record} {text} (op {seq})");
+            let (count, first) = self.together.map_or((1, seq), |(count, first)| (count + 1, first));
+            let is_more = !self.world.saving.is_empty() || self.jobs.iter().any(|(_, job)| matches!(job, Job::Delete));
+            self.together = is_more.then_some((count, first));
+            let what = match count {
+                1 => format!("{record} {text} (op {seq})"),
+                _ => format!("{count} changes (ops {first} to {seq}), each taken back by itself"),
+            };
             self.tell_queued(Told { seq, message: format!("Queued: {what}"), sent: format!("Sent: {what}") });
             if is_new && self.records.may_show(&record.collection) {
                 self.records.seek(record.id);
@@ -149,6 +167,7 @@ impl App {
             let key = self.keymap.any_key(Action::OpenConflicts);
             activity.hint = key.map(|key| format!("{key} compares both versions; nothing else waits for it"));
         } else if activity.hint.as_deref() == Some(STOPPED_HINT) {
+            self.question = Some((activity.text.clone(), false));
             activity.hint = self.keymap.any_key(Action::FocusSync).map(|key| format!("{key} answers it"));
         }
         let rank = |severity: Severity| match severity {

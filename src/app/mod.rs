@@ -202,6 +202,10 @@ pub struct App {
     message: Option<Activity>,
     /// Until when keys do not take the message away: it came by itself.
     unread: Option<Timestamp>,
+    /// What a guard asked last, in its words, and whether a status has told of it.
+    question: Option<(String, bool)>,
+    /// How many changes of those being saved together are queued, and the first of them.
+    together: Option<(u64, Seq)>,
     /// The change the message row calls queued.
     told: Option<Told>,
     loads: Loads,

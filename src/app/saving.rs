@@ -134,6 +134,8 @@ pub fn rebuild(at: &At, setup: Setup, saved: SavedSession, drafts: KeptDrafts) -
         confirm: None,
         message: None,
         unread: None,
+        question: None,
+        together: None,
         told: None,
         loads: Loads::default(),
         jobs: Vec::new(),

@@ -178,6 +178,9 @@ fn value_of(line: &str) -> String {
 
 fn together(sheet: &Sheet) -> Option<String> {
     let last = sheet.ops.last().filter(|_| sheet.begun)?;
+    if let DraftTarget::Op(seq) = sheet.key.target {
+        return Some(format!("It will be sent instead of what op {seq} says."));
+    }
     let how = if last.is_untouched() { "together with" } else { "after" };
     Some(format!("It will be sent {how} op {} ({}).", last.seq, describe(last)))
 }

@@ -94,7 +94,7 @@ fn an_edit_that_is_taken_back_is_told_once_and_logged_once() {
     pty.wait_text("Took back op 1");
     pty.wait_text("0 queued");
     pty.send("L");
-    let frame = pty.wait_text("op 1 of");
+    let frame = pty.wait_text("  outbox  ");
     assert_eq!(frame.rows.iter().filter(|row| row.contains("  outbox  ")).count(), 1, "{}", frame.text());
     pty.send("\x1b");
     pty.wait_text("1 Collections");

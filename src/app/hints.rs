@@ -1,11 +1,14 @@
 //! The hints row, made from the commands of the topmost pane and those of everywhere.
 
-use crate::app::{
-    App,
-    action::Action,
-    pane::{Pane, PaneName},
-    panes::editor::Sheet,
-    screen::Screen,
+use crate::{
+    app::{
+        App,
+        action::Action,
+        pane::{Pane, PaneName},
+        panes::editor::Sheet,
+        screen::Screen,
+    },
+    model::op::OpState,
 };
 
 /// One item of the hints row.
@@ -84,6 +87,9 @@ pub fn hints(app: &App) -> Vec<Hint> {
             Action::Open if top == PaneName::Conflicts && typing => (key(action), "take it"),
             Action::QueueDraft if app.editor.sheet().is_some_and(Sheet::is_scalar) => {
                 (Some("enter".to_owned()), command.hint)
+            }
+            Action::HoldOp if app.outbox.selected().is_some_and(|op| op.state == OpState::Held) => {
+                (key(action), "release")
             }
             Action::NextTab if top == PaneName::Conflicts => (key(action), "next conflict"),
             Action::NextTab if top == PaneName::Help => (key(action), "another pane"),

@@ -47,7 +47,7 @@ pub(super) enum OutboxCommand {
     Confirm(ConfirmArgs),
 }
 
-/// List the edits that wait, in the order they will be sent
+/// List the edits that wait, those of a record in the order they will be sent
 #[derive(Debug, Args)]
 #[command(after_long_help = LIST_SHAPE)]
 pub(super) struct ListArgs {
@@ -366,7 +366,7 @@ impl Verb {
             Self::Retry => "may go at once",
             Self::Hold => "held",
             Self::Release => "released",
-            Self::Send => "goes first, at once",
+            Self::Send => "goes first, as soon as the server can be reached",
             Self::Discard => "discarded; the vault keeps what they said",
         }
     }

@@ -531,8 +531,6 @@ impl Pane for Conflicts {
         };
         let next = (self.open().count() > 1).then_some(Action::NextTab);
         let rest = [
-            Action::Undo,
-            Action::QueueResult,
             Action::DropMine,
             Action::Back,
             Action::EditExternally,
@@ -546,7 +544,8 @@ impl Pane for Conflicts {
             Action::PreviousTab,
             Action::OpenTarget,
         ];
-        let mut commands: Vec<Action> = choices.iter().copied().chain(next).collect();
+        let end = [Action::Undo, Action::QueueResult];
+        let mut commands: Vec<Action> = choices.iter().copied().chain(end).chain(next).collect();
         commands.extend(rest.into_iter().filter(|action| !choices.contains(action) && next != Some(*action)));
         commands
     }

@@ -226,7 +226,7 @@ pub(super) fn done(command: OpCommand, changed: usize) -> String {
         OpCommand::Hold => "Held",
         OpCommand::Release => "Released",
         OpCommand::Retry => "Retrying",
-        OpCommand::Send => "Goes first, at once",
+        OpCommand::Send => "Goes first, as soon as the server can be reached",
         OpCommand::Discard => "Discarded (kept in the vault)",
     };
     match changed {

@@ -94,7 +94,10 @@ fn list(app: &App, canvas: &mut Canvas<'_>, area: Area, full: bool) {
         };
         return say(canvas, inner, &[sentence]);
     }
-    let columns = Columns::fit(inner.width);
+    let has_trouble =
+        |op: &&Op| op.state == OpState::Queued && (op.next_attempt_at.is_some() || op.last_error.is_some());
+    let has_notes = counts.pending() > counts.queued + counts.in_flight || lines.iter().any(has_trouble);
+    let columns = Columns::fit(inner.width, has_notes);
     if inner.height > 3 {
         columns.heading(canvas, inner.row(0));
         inner = Area { y: inner.y + 1, height: inner.height - 1, ..inner };
@@ -200,9 +203,14 @@ const OP: usize = 7;
 const TRY_AND_AGE: usize = 5 + 5;
 
 impl Columns {
-    fn fit(width: u16) -> Self {
+    /// `has_notes`: some ops are not simply waiting, which a note explains.
+    fn fit(width: u16, has_notes: bool) -> Self {
         let free = usize::from(width).saturating_sub(LEAD + TRY_AND_AGE + 1);
-        let target = if free >= 34 { (free - 17).clamp(17, 36) } else { free.min(24) };
+        let target = match has_notes {
+            true if free >= 34 => (free - 17).clamp(17, 36),
+            true => free.min(24),
+            false => free.min(36),
+        };
         Self { target, note: free.saturating_sub(target + 1) }
     }
 

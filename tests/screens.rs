@@ -568,6 +568,8 @@ fn marked_records_that_are_deleted_are_told_together() {
     bench.press("jjdy");
     bench.settle();
     assert!(bench.screen().contains("delete (op"), "one by itself is named: {}", bench.screen());
+    bench.press("d");
+    assert!(bench.app.confirm().is_none() && bench.screen().contains("is to be deleted already"), "{}", bench.screen());
 }
 
 #[test]

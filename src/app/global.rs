@@ -14,6 +14,8 @@ use crate::{
         activity::Severity,
         draft::DraftTarget,
         ids::{CollectionKey, OpId, RecordId, RecordKey, Seq},
+        query::Row,
+        record::RecordMark,
         rtdb,
         sync_status::{ConnectivityState, SourceStatus, SyncRequest},
     },
@@ -321,6 +323,11 @@ impl App {
         };
         if self.refuses(&first.collection) {
             return;
+        }
+        let is_going = |row: &Row| row.id == first.id && row.mark == RecordMark::Deleted;
+        if records.len() == 1 && self.records.rows().iter().any(is_going) {
+            let hint = Some("u takes it back until it is sent".to_owned());
+            return self.say(Severity::Info, "records", format!("{first} is to be deleted already"), hint);
         }
         let mut lines: Vec<String> = Vec::new();
         if let [record] = records.as_slice() {

@@ -100,6 +100,8 @@ pub struct CollectionOverview {
     /// Records shown: mirror rows, plus creates, minus deletes that are pending.
     pub records: u64,
     pub pending: u64,
+    /// Records with edits that wait.
+    pub changed: u64,
     pub held: u64,
     pub drafts: u64,
     pub conflicts: u64,

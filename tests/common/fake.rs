@@ -1,6 +1,9 @@
 //! A data source in memory that answers the app's needs by the rules of `model::query`, and carries out its effects.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ebbtide::{
     app::{
@@ -426,6 +429,7 @@ impl Fake {
                 key: key.clone(),
                 records: self.rows(&query).len() as u64,
                 pending: ops.len() as u64,
+                changed: ops.iter().map(|op| &op.record).collect::<BTreeSet<_>>().len() as u64,
                 held: count(OpState::Held),
                 drafts: self.drafts.iter().filter(|draft| draft.key.record.collection == *key).count() as u64,
                 conflicts: count(OpState::Conflict),

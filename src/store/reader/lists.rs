@@ -48,12 +48,12 @@ impl Reader {
         for word in crate::store::pending_states() {
             pending += state(word)?;
         }
-        let deleted: i64 = self
+        let (changed, deleted): (i64, i64) = self
             .connection
-            .prepare_cached("SELECT deleted FROM main.shadow_counts WHERE collection = ?1")?
-            .query_row([journal], |row| row.get(0))
+            .prepare_cached("SELECT records, deleted FROM main.shadow_counts WHERE collection = ?1")?
+            .query_row([journal], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?
-            .unwrap_or(0);
+            .unwrap_or_default();
         let count = |sql: &str| -> Result<u64> {
             let n: i64 = self.connection.prepare_cached(sql)?.query_row([journal], |row| row.get(0))?;
             Ok(u64::try_from(n).unwrap_or(0))
@@ -68,6 +68,7 @@ impl Reader {
             key: key.clone(),
             records: self.total(journal, mirror)?.saturating_sub(u64::try_from(deleted).unwrap_or(0)),
             pending,
+            changed: u64::try_from(changed).unwrap_or(0),
             held: state("held")?,
             drafts: count("SELECT count(*) FROM main.drafts WHERE collection = ?1")?,
             conflicts: count("SELECT count(*) FROM main.conflicts WHERE collection = ?1 AND resolved_at IS NULL")?,

@@ -27,9 +27,9 @@ pub const LEGEND: [(&str, &str, Role); 8] = [
     ("?", "stopped", Role::Problem),
 ];
 
-/// Queued edits, and where there is room for both, drafts beside them.
+/// Records with edits that wait, and where there is room for both, drafts beside them.
 fn pending(it: &CollectionOverview) -> String {
-    let edits = format!("M{}", words::short(it.pending));
+    let edits = format!("M{}", words::short(it.changed));
     let both = format!("~{} {edits}", words::short(it.drafts));
     if it.drafts > 0 && text::width(&both) <= BOTH { both } else { edits }
 }

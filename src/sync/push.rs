@@ -309,6 +309,8 @@ impl Push {
         self.not_before.retain(|_, wait| {
             let waits = wait.until > now;
             self.dirty |= !waits;
+            // The op's own wait was over when it was read; by a clock that was set back since, it would begin again.
+            self.generous |= !waits && !wait.at_op;
             waits
         });
         if self.next_attempt.is_some_and(|due| due <= now) {

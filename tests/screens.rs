@@ -564,7 +564,7 @@ fn marked_records_that_are_deleted_are_told_together() {
     let mut bench = Bench::new(setup((120, 36)), few(), NOW);
     bench.press("2  dy");
     bench.settle();
-    assert!(bench.screen().contains("Queued: 2 changes (ops"), "{}", bench.screen());
+    assert!(bench.screen().contains("Queued: 2 deletions (ops"), "{}", bench.screen());
     bench.press("jjdy");
     bench.settle();
     assert!(bench.screen().contains("delete (op"), "one by itself is named: {}", bench.screen());

@@ -326,7 +326,7 @@ impl App {
         }
         let is_going = |row: &Row| row.id == first.id && row.mark == RecordMark::Deleted;
         if records.len() == 1 && self.records.rows().iter().any(is_going) {
-            let hint = Some("u takes it back until it is sent".to_owned());
+            let hint = self.keymap.any_key(Action::Undo).map(|key| format!("{key} takes it back until it is sent"));
             return self.say(Severity::Info, "records", format!("{first} is to be deleted already"), hint);
         }
         let mut lines: Vec<String> = Vec::new();

@@ -130,12 +130,13 @@ impl App {
 
     fn queued(&mut self, op_id: OpId, seq: Seq) {
         if let Some(Saving { record, text, is_new }) = self.world.saving.remove(&op_id) {
-            let (count, first) = self.together.map_or((1, seq), |(count, first)| (count + 1, first));
-            let is_more = !self.world.saving.is_empty() || self.jobs.iter().any(|(_, job)| matches!(job, Job::Delete));
-            self.together = is_more.then_some((count, first));
+            let together = self.together.take().filter(|_| text == "delete");
+            let (count, first) = together.map_or((1, seq), |(count, first)| (count + 1, first));
+            let is_more = self.jobs.iter().any(|(_, job)| matches!(job, Job::Delete));
+            self.together = (is_more && text == "delete").then_some((count, first));
             let what = match count {
                 1 => format!("{record} {text} (op {seq})"),
-                _ => format!("{count} changes (ops {first} to {seq}), each taken back by itself"),
+                _ => format!("{count} deletions (ops {first} to {seq}), each taken back by itself"),
             };
             self.tell_queued(Told { seq, message: format!("Queued: {what}"), sent: format!("Sent: {what}") });
             if is_new && self.records.may_show(&record.collection) {

@@ -204,7 +204,7 @@ pub struct App {
     unread: Option<Timestamp>,
     /// What a guard asked last, in its words, and whether a status has told of it.
     question: Option<(String, bool)>,
-    /// How many changes of those being saved together are queued, and the first of them.
+    /// How many of the deletions asked for together are queued, and the first of them.
     together: Option<(u64, Seq)>,
     /// The change the message row calls queued.
     told: Option<Told>,

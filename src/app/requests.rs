@@ -41,6 +41,7 @@ impl App {
             Request::ShowRecord(record) => self.record.show(record),
             Request::Edit { record, target } => self.edit(record, target, effects),
             Request::Delete(records) => {
+                self.together = None;
                 for record in records {
                     self.start_job(record, Job::Delete, effects);
                 }

@@ -467,6 +467,9 @@ impl Pane for Outbox {
             self.scroll_by(*action == Action::HalfPageDown, cx);
             return Outcome::used();
         }
+        if *action == Action::First {
+            self.session.limit = PAGE;
+        }
         if *action == Action::Last && self.ops.len() >= self.session.limit {
             (self.session.limit, self.to_last) = (self.session.limit + list::FAR, true);
         }

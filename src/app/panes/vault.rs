@@ -257,6 +257,9 @@ impl Pane for Vault {
             }
             _ => {}
         }
+        if *action == Action::First {
+            self.session.limit = PAGE;
+        }
         if *action == Action::Last && self.entries.len() >= self.session.limit {
             (self.session.limit, self.to_last) = (self.session.limit + list::FAR, true);
         }

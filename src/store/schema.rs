@@ -33,11 +33,12 @@ static JOURNAL_STEPS: LazyLock<Migrations<'static>> = migrations![
     "journal/06-draft-versions.sql",
     "journal/07-draft-text.sql",
     "journal/08-draft-edits.sql",
+    "journal/09-settling.sql",
 ];
 static MIRROR_STEPS: LazyLock<Migrations<'static>> = migrations!["mirror/01-floor.sql", "mirror/02-vanished.sql"];
 static SEARCH_STEPS: LazyLock<Migrations<'static>> = migrations!["search/01-floor.sql"];
 
-pub(super) static JOURNAL: Schema = Schema { name: "journal", migrations: &JOURNAL_STEPS, known: 8 };
+pub(super) static JOURNAL: Schema = Schema { name: "journal", migrations: &JOURNAL_STEPS, known: 9 };
 pub(super) static MIRROR: Schema = Schema { name: "mirror", migrations: &MIRROR_STEPS, known: 2 };
 pub(super) static SEARCH: Schema = Schema { name: "search", migrations: &SEARCH_STEPS, known: 1 };
 

@@ -57,6 +57,7 @@ struct Written {
     id: RecordId,
     /// Members it set; none of a deletion.
     members: Vec<(String, Value)>,
+    before: Option<Value>,
     /// Its client has stored the answer: sending it once more has no excuse.
     is_acknowledged: bool,
 }
@@ -110,7 +111,8 @@ impl Server {
             *self.effects.entry(origin).or_default() += 1;
             let members = changed(self.records.get(id), request.document.as_ref());
             let is_acknowledged = self.is_acknowledged(origin);
-            self.written.insert(origin, Written { id: id.clone(), members, is_acknowledged });
+            let before = self.records.get(id).cloned();
+            self.written.insert(origin, Written { id: id.clone(), members, before, is_acknowledged });
             // A, B, A by somebody else: whoever made B cannot tell that it ever was.
             let returns =
                 request.document.as_ref().is_none_or(|new| self.held.contains(&(id.clone(), print(&plain(new)))));
@@ -132,15 +134,22 @@ impl Server {
     }
 
     /// Where somebody's version takes the place of another's whole, nothing is left that could tell the other, who waits for
-    /// an answer, that theirs had been there: they are refused as if it never had, and bring it in again.
+    /// an answer, that theirs had been there: they are refused as if it never had, and bring it in again. So it is with a
+    /// member that somebody sets back to what it was before: A, B, A at one place.
     fn forget_overwritten(&mut self, id: &RecordId, document: Option<&Value>, by: usize) {
-        let is_left = |(name, value): &(String, Value)| document.and_then(|document| document.get(name)) == Some(value);
+        let here = |name: &str| document.and_then(|document| document.get(name));
         let written = &self.written;
         self.effects.retain(|origin, _| {
             let Some(written) = written.get(origin).filter(|written| written.id == *id && origin.0 != by) else {
                 return true;
             };
-            written.is_acknowledged || written.members.is_empty() || written.members.iter().any(is_left)
+            let is_left = |(name, value): &(String, Value)| here(name) == Some(value);
+            let is_back = |(name, _): &(String, Value)| {
+                let before = written.before.as_ref().and_then(|before| before.get(name));
+                before.is_some() && here(name) == before
+            };
+            let (members, left) = (&written.members, written.members.iter().any(is_left));
+            written.is_acknowledged || members.is_empty() || (left && !members.iter().any(is_back))
         });
     }
 

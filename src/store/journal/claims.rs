@@ -27,6 +27,17 @@ use crate::{
     },
 };
 
+/// What is sent is the op's own document, nearly always: it is not written a second time, so that the row keeps its size
+/// and its page.
+///
+/// `FAIL` here and in [`ACKED`]: see the migration "settling". A request that fails is taken back whole.
+pub(in crate::store) const CLAIMED: &str = "UPDATE OR FAIL ops SET state = ?2, attempts = attempts + 1, sent_at = ?3, \
+     request_hash = ?4, precondition = ?5, kind = ?6, \
+     sent_document = CASE WHEN ?7 = document THEN NULL ELSE ?7 END, next_attempt_at = NULL, base_revision = ?8 \
+     WHERE seq = ?1";
+
+pub(in crate::store) const ACKED: &str = "UPDATE OR FAIL ops SET state = 'acked', settled_at = ?2 WHERE seq = ?1";
+
 pub(in crate::store) fn claim(journal: &Journal, claim: &Claim) -> Result<Option<Op>> {
     let Some(head) = journal.op(claim.head)? else { return Ok(None) };
     let place = journal.place(&head.record)?;
@@ -42,8 +53,8 @@ pub(in crate::store) fn claim(journal: &Journal, claim: &Claim) -> Result<Option
             head.seq
         )));
     }
-    for seq in std::iter::once(head.seq).chain(claim.absorbs.iter().copied()) {
-        if accounts::keeps_back(journal, &place, seq, claim.at)? {
+    for op in std::iter::once(&head).chain(&absorbed) {
+        if accounts::keeps_back(journal, &place, op, claim.at)? {
             return Ok(None);
         }
     }
@@ -57,31 +68,22 @@ pub(in crate::store) fn claim(journal: &Journal, claim: &Claim) -> Result<Option
         let is_awaited = base.is_none() && guards::awaits_creation(journal, &place)?;
         head.base_revision = base.or_else(|| is_awaited.then(Revision::of_what_was_there));
     }
-    // What is sent is the op's own document, nearly always: it is not written a second time, so that the row keeps its
-    // size and its page.
-    journal
-        .connection
-        .prepare_cached(
-            "UPDATE ops SET state = ?2, attempts = attempts + 1, sent_at = ?3, request_hash = ?4, precondition = ?5, \
-             kind = ?6, sent_document = nullif(?7, document), next_attempt_at = NULL, base_revision = ?8 \
-             WHERE seq = ?1",
-        )?
-        .execute(params![
-            head.seq.0,
-            OpState::InFlight.word(),
-            claim.at.0,
-            claim.request_hash,
-            serde_json::to_string(&claim.precondition).expect("preconditions are plain JSON"),
-            claim.kind.word(),
-            ops::text_of(claim.sent_document.as_ref()),
-            head.base_revision.as_ref().map(Revision::as_str),
-        ])?;
+    journal.connection.prepare_cached(CLAIMED)?.execute(params![
+        head.seq.0,
+        OpState::InFlight.word(),
+        claim.at.0,
+        claim.request_hash,
+        serde_json::to_string(&claim.precondition).expect("preconditions are plain JSON"),
+        claim.kind.word(),
+        ops::text_of(claim.sent_document.as_ref()),
+        head.base_revision.as_ref().map(Revision::as_str),
+    ])?;
     if is_coalesced || claim.kind != was {
         shadow::refresh(journal, &place)?;
     } else {
         chain[0].state = OpState::InFlight;
         chain[0].next_attempt_at = None;
-        shadow::restate_as(journal, &place, &chain)?;
+        shadow::claimed(journal, &place, &chain)?;
     }
     Ok(Some(Op {
         state: OpState::InFlight,
@@ -163,15 +165,14 @@ fn join_judged(journal: &Journal, place: &Place, head: Op, settle: &Settle) -> R
 fn acknowledge(journal: &Journal, seq: Seq, at: Timestamp) -> Result<Option<()>> {
     let found = journal
         .connection
-        .prepare_cached(
-            "UPDATE ops SET state = 'acked', settled_at = ?2 WHERE seq = ?1 \
-             AND state IN ('in_flight', 'in_doubt', 'queued') RETURNING collection, key, record",
-        )?
-        .query_row((seq.0, at.0), |row| {
-            Ok(Place { collection: row.get(0)?, key: row.get(1)?, id: RecordId(row.get(2)?) })
+        .prepare_cached("SELECT collection, key, record, state FROM ops WHERE seq = ?1")?
+        .query_row([seq.0], |row| {
+            let place = Place { collection: row.get(0)?, key: row.get(1)?, id: RecordId(row.get(2)?) };
+            Ok((place, OpState::parse(&row.get::<_, String>(3)?)))
         })
         .optional()?;
-    let Some(place) = found else { return Ok(None) };
+    let Some((place, Some(OpState::InFlight | OpState::InDoubt | OpState::Queued))) = found else { return Ok(None) };
+    journal.connection.prepare_cached(ACKED)?.execute((seq.0, at.0))?;
     match journal.standing(&place)?.first() {
         None => shadow::remove(journal, &place)?,
         Some(next) => {

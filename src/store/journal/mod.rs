@@ -54,7 +54,8 @@ pub(super) struct Journal {
     pub clock: Arc<dyn Clock>,
     pub nudge: Nudge,
     collections: RefCell<HashMap<CollectionKey, i64>>,
-    mirror_collections: RefCell<HashMap<CollectionKey, i64>>,
+    /// The mirror's numbers of collections, by the journal's.
+    mirror_collections: RefCell<HashMap<i64, i64>>,
     /// The generation this process writes each session with.
     pub generations: RefCell<HashMap<SessionName, i64>>,
     pub own_drafts: drafts::OwnDrafts,
@@ -77,6 +78,7 @@ impl State for Journal {
 
     fn rolled_back(&self) {
         self.collections.borrow_mut().clear();
+        self.mirror_collections.borrow_mut().clear();
     }
 
     fn committed(&self) {}
@@ -169,18 +171,18 @@ impl Journal {
 
     /// The mirror's present base of a record: its change number, text and revision.
     pub fn base(&self, place: &Place) -> Result<Option<MirrorBase>> {
-        let key = self.collection_key(place.collection)?;
-        let known = self.mirror_collections.borrow().get(&key).copied();
+        let known = self.mirror_collections.borrow().get(&place.collection).copied();
         let collection = match known {
             Some(id) => id,
             None => {
+                let key = self.collection_key(place.collection)?;
                 let found: Option<i64> = self
                     .mirror
                     .prepare_cached("SELECT id FROM collections WHERE source = ?1 AND name = ?2")?
                     .query_row([key.source.as_str(), key.collection.as_str()], |row| row.get(0))
                     .optional()?;
                 let Some(found) = found else { return Ok(None) };
-                self.mirror_collections.borrow_mut().insert(key, found);
+                self.mirror_collections.borrow_mut().insert(place.collection, found);
                 found
             }
         };

@@ -282,11 +282,9 @@ impl Journal {
     }
 
     pub fn set_state(&self, seq: Seq, state: OpState, at: Timestamp) -> Result<()> {
-        self.connection.prepare_cached("UPDATE ops SET state = ?2, settled_at = ?3 WHERE seq = ?1")?.execute((
-            seq.0,
-            state.word(),
-            (!state.is_pending()).then_some(at.0),
-        ))?;
+        self.connection
+            .prepare_cached("UPDATE OR FAIL ops SET state = ?2, settled_at = ?3 WHERE seq = ?1")?
+            .execute((seq.0, state.word(), (!state.is_pending()).then_some(at.0)))?;
         Ok(())
     }
 

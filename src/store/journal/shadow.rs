@@ -131,10 +131,28 @@ pub(in crate::store) fn restate(journal: &Journal, place: &Place) -> Result<()> 
 }
 
 /// The same, where the record's pending ops are known.
-pub(in crate::store) fn restate_as(journal: &Journal, place: &Place, chain: &[Standee]) -> Result<()> {
+fn restate_as(journal: &Journal, place: &Place, chain: &[Standee]) -> Result<()> {
     match restate_on(journal, place, chain, None)? {
         true => Ok(()),
         false => refresh(journal, place).map(|_| ()),
+    }
+}
+
+pub(in crate::store) const CLAIMED: &str =
+    "UPDATE shadow SET head_ready = 0, head_next_at = NULL WHERE collection = ?1 AND key = ?2 AND head = ?3";
+
+pub(in crate::store) const REMOVED: &str = "DELETE FROM shadow WHERE collection = ?1 AND key = ?2";
+
+/// The head of the chain is being sent, and nothing else is new.
+pub(in crate::store) fn claimed(journal: &Journal, place: &Place, chain: &[Standee]) -> Result<()> {
+    let changed = journal.connection.prepare_cached(CLAIMED)?.execute((
+        place.collection,
+        &place.key,
+        chain.first().map(|head| head.seq.0),
+    ))?;
+    match changed {
+        0 => restate_as(journal, place, chain),
+        _ => Ok(()),
     }
 }
 
@@ -164,10 +182,7 @@ fn restate_on(journal: &Journal, place: &Place, chain: &[Standee], base_change: 
 
 /// True where there was a row.
 pub(in crate::store) fn remove(journal: &Journal, place: &Place) -> Result<bool> {
-    let removed = journal
-        .connection
-        .prepare_cached("DELETE FROM shadow WHERE collection = ?1 AND key = ?2")?
-        .execute((place.collection, &place.key))?;
+    let removed = journal.connection.prepare_cached(REMOVED)?.execute((place.collection, &place.key))?;
     Ok(removed > 0)
 }
 

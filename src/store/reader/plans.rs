@@ -6,7 +6,7 @@ use crate::{
     model::time::{At, Clock},
     store::{
         OpenMode, Reader, Store,
-        journal::ops,
+        journal::{claims, ops, shadow},
         mirror::sweeps::VANISHED,
         reader::{
             item::{BASE, SHADOW},
@@ -78,6 +78,7 @@ fn no_question_of_a_page_scans_or_counts_off() {
         ),
         ("rows that vanished", VANISHED.to_owned()),
         ("in flight", "SELECT seq FROM main.ops WHERE state = 'in_flight' ORDER BY seq".to_owned()),
+        ("in need of a person", "SELECT seq FROM main.ops WHERE state = 'auth' AND collection = ?1".to_owned()),
     ];
     let mut text = String::new();
     for (name, statement) in questions {
@@ -87,6 +88,22 @@ fn no_question_of_a_page_scans_or_counts_off() {
         text.push_str(&format!("{name}\n{statement}\n    {}\n\n", plan.replace('\n', "\n    ")));
     }
     settings().bind(|| insta::assert_snapshot!("plans", text));
+}
+
+/// Their triggers included.
+#[test]
+fn what_is_written_for_every_op_that_is_sent_makes_no_temporary_table() {
+    let (_dir, reader) = reader();
+    for statement in [claims::CLAIMED, claims::ACKED, shadow::CLAIMED, shadow::REMOVED] {
+        let mut explain = reader.connection.prepare(&format!("EXPLAIN {statement}")).unwrap();
+        let count = explain.parameter_count();
+        let steps = explain
+            .query_map(rusqlite::params_from_iter(vec![rusqlite::types::Null; count]), |row| row.get::<_, String>(1))
+            .unwrap()
+            .collect::<rusqlite::Result<Vec<_>>>()
+            .unwrap();
+        assert!(!steps.iter().any(|step| step.starts_with("OpenEphemeral")), "{statement}: {steps:?}");
+    }
 }
 
 #[test]

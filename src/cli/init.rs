@@ -26,8 +26,8 @@ pub(super) struct InitArgs {
     #[arg(value_name = "URL", required_unless_present = "example")]
     url: Option<String>,
     /// The protocol it speaks
-    #[arg(long, value_name = "K", value_enum, required_unless_present = "example")]
-    kind: Option<Kind>,
+    #[arg(long, value_name = "K", value_enum, default_value_t = Kind::Firebase)]
+    kind: Kind,
     /// What to call it [default: from the URL]
     #[arg(long, value_name = "N")]
     name: Option<String>,
@@ -74,11 +74,12 @@ pub(super) fn run(world: &World, args: &InitArgs) -> Outcome {
     };
     let present = config::parse(&existing, path)?;
     let url = args.url.clone().expect("clap asks for it");
-    let Some(Kind::Firebase) = args.kind else { unreachable!("clap asks for it") };
     let name = args.name.clone().unwrap_or_else(|| name_of(&url));
     let source = NewSource {
         name: name.clone(),
-        kind: SourceKind::Firebase,
+        kind: match args.kind {
+            Kind::Firebase => SourceKind::Firebase,
+        },
         url,
         token_env: args.token_env.clone(),
         allow_plain: args.allow_plain,

@@ -15,6 +15,7 @@ use crate::{
     model::{
         draft::Draft,
         edit::{Change, diff},
+        numbers::grouped,
         time,
         vault::{Kept, KeptVersion, VaultEntry, VaultQuery},
     },
@@ -113,7 +114,13 @@ fn list(world: &World, args: &ListArgs) -> Outcome {
         None => None,
     };
     let query = VaultQuery { collection, id: args.id.as_deref().map(Into::into), text: String::new() };
-    let entries = world.reader()?.vault_search(&query, None, args.limit as usize)?;
+    let limit = args.limit as usize;
+    let mut entries = world.reader()?.vault_search(&query, None, limit + 1)?;
+    let is_cut = entries.len() > limit;
+    entries.truncate(limit);
+    if is_cut {
+        talk(&format!("the newest {} only; more with --limit", grouped(limit as u64)));
+    }
     if world.json {
         output::json(&entries.iter().map(shapes::version).collect::<Vec<Value>>())?;
         return Ok(DONE);

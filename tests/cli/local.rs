@@ -49,6 +49,9 @@ fn a_version_in_the_vault_is_listed_shown_compared_and_restored() {
     assert_eq!(names(&list[0]), shape);
     assert!(is_time(&list[0]["at"]), "{list}");
     assert_eq!((&list[0]["id"], &list[1]["id"], &list[1]["reason"]), (&json!("p1"), &json!("t1"), &json!("discarded")));
+    let cut = place.run(&["vault", "list", "--limit", "1"]);
+    assert!(cut.stderr.contains("the newest 1 only; more with --limit"), "{cut:?}");
+    assert_eq!(place.run(&["vault", "list", "--limit", "2"]).stderr, "", "those are all");
     let one = place.json(&["vault", "list", "--collection", "tasks", "--id", "t1"], 0);
     assert_eq!(one.as_array().unwrap().len(), 1);
     assert_eq!(one[0]["size"], r#"{"title":"paint it blue","n":1}"#.len());
@@ -431,7 +434,7 @@ fn what_a_terminal_must_not_see_is_made_visible() {
 #[test]
 fn init_writes_a_private_configuration_and_adds_to_one() {
     let place = Place::new();
-    let made = place.json(&["init", "http://127.0.0.1:9/?ns=x", "--kind", "firebase", "--collection", "tasks"], 0);
+    let made = place.json(&["init", "http://127.0.0.1:9/?ns=x", "--collection", "tasks"], 0);
     assert_eq!(made, json!({"config": "config.toml", "source": "local", "collections": ["tasks"]}));
     let mode = std::fs::metadata(place.path("config.toml")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);

@@ -863,6 +863,25 @@ fn every_command_has_a_key_or_is_in_the_palette_and_can_be_run() {
 }
 
 #[test]
+fn sort_takes_a_column_as_its_heading_has_it() {
+    let mut bench = Bench::new(setup((120, 36)), few(), NOW);
+    bench.status(online());
+    let sort = |bench: &mut Bench, words: &str| {
+        bench.press(":");
+        bench.paste(words);
+        bench.press("<enter>");
+        bench.app.records().view().sort.by.as_ref().map(ToString::to_string)
+    };
+    let role = bench.app.records().columns().iter().find(|column| column.to_string().ends_with("/role")).cloned();
+    let role = role.expect("a column").to_string();
+    for words in ["sort role", "sort ROLE", "sort by role"] {
+        assert_eq!(sort(&mut bench, words).as_ref(), Some(&role), "{words}");
+        assert_eq!(sort(&mut bench, "sort ID"), None);
+    }
+    assert_eq!(sort(&mut bench, "sort /a/b").as_deref(), Some("/a/b"), "a place need not be a column");
+}
+
+#[test]
 fn ascii_glyphs_leave_nothing_else_in_our_own_signs() {
     let mut ascii = setup((120, 36));
     ascii.settings.glyphs = ebbtide::app::settings::Glyphs::Ascii;

@@ -114,8 +114,17 @@ impl Records {
         self.rows().get(self.cursor_index()?)
     }
 
+    /// `name`: a column as its heading has it, whatever the case, or a place.
     pub fn sort_by(&mut self, name: &str) {
-        let by = if name.eq_ignore_ascii_case("id") { None } else { Some(Pointer::parse(name)) };
+        let name = name.strip_prefix("by ").unwrap_or(name).trim();
+        let is_named = |column: &&Pointer| {
+            let last = column.tokens().last().is_some_and(|last| last.to_lowercase() == name.to_lowercase());
+            last || super::outbox::dotted(column).to_lowercase() == name.to_lowercase()
+        };
+        let by = match name.eq_ignore_ascii_case("id") {
+            true => None,
+            false => Some(self.columns().iter().find(is_named).cloned().unwrap_or_else(|| Pointer::parse(name))),
+        };
         self.list.sort = Sort { by, descending: false };
         self.resort();
     }

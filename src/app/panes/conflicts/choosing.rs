@@ -121,9 +121,20 @@ impl Conflicts {
         }
     }
 
-    /// What the typed text is: a value, or why it is none yet. `null` leaves the field out.
+    /// True where what is typed is a text as it stands, without quotes.
+    pub fn is_plain_text(&self) -> bool {
+        let text = self.typed().map_or("", TextInput::text).trim();
+        let is_bare = !text.is_empty() && text != "null" && !text.starts_with('"');
+        is_bare && self.field().is_some_and(holds_texts)
+    }
+
+    /// What the typed text is: a value, or why it is none yet. `null` leaves the field out. In a field of texts quotes
+    /// may be left out, as where a field is edited.
     pub fn typed_value(&self) -> Option<Result<Value, String>> {
         let text = self.typed()?.text();
+        if self.is_plain_text() {
+            return Some(Ok(Value::String(text.to_owned())));
+        }
         Some(json::parse(text, Limits::default()).map_err(|invalid| match invalid.column {
             0 | 1 => invalid.reason,
             column => format!("column {column}: {}", invalid.reason),
@@ -216,6 +227,12 @@ impl Conflicts {
         let decides = foresee(&lesson, rules, &open).len();
         Some(Taught { lesson, decides, of: open.len() })
     }
+}
+
+/// Whatever side has something here has a text.
+fn holds_texts(field: &Field) -> bool {
+    let mut sides = [&field.base, &field.mine, &field.theirs].into_iter().flatten().peekable();
+    sides.peek().is_some() && sides.all(Value::is_string)
 }
 
 /// The choice that makes a field what it is in `document`.

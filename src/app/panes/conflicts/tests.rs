@@ -181,6 +181,27 @@ fn a_typed_value_is_checked_kept_half_typed_and_taken() {
 }
 
 #[test]
+fn quotes_may_be_left_out_in_a_field_of_texts_and_nowhere_else() {
+    let texts = conflict(1, Some(json!({"a": "x"})), Some(json!({"a": "mine"})), Some(json!({"a": "theirs"})));
+    let cases =
+        [("Ana Maria", json!("Ana Maria")), ("12", json!("12")), ("\"q\\n\"", json!("q\n")), (" x", json!(" x"))];
+    for (typed, wanted) in cases {
+        let mut desk = Desk::new(vec![texts.clone()]);
+        desk.act(Action::TypeValue);
+        desk.type_text(typed);
+        desk.act(Action::Open);
+        assert_eq!(desk.pane.result(desk.pane.field().unwrap()), Some(Some(wanted)), "{typed}");
+    }
+    for (conflict, typed) in [(texts.clone(), "\"half"), (texts, "  "), (mugs(), "Ana Maria")] {
+        let mut desk = Desk::new(vec![conflict]);
+        desk.act(Action::TypeValue);
+        desk.type_text(typed);
+        desk.act(Action::Open);
+        assert!(desk.said.last().unwrap().contains("Not a JSON value yet"), "{typed}: {:?}", desk.said);
+    }
+}
+
+#[test]
 fn a_half_typed_value_is_not_queued_away() {
     let mut desk = Desk::new(vec![mugs()]);
     desk.act(Action::TakeAllMine);

@@ -174,9 +174,7 @@ fn foot(app: &App, field: &Field, conflict: &Conflict, room: usize) -> Vec<Line>
     if pane.typed().is_some() {
         let state = match pane.typed_value() {
             Some(Err(reason)) => (format!("not a value yet: {reason}"), Role::Conflict),
-            _ if pane.is_plain_text() => {
-                ("enter takes it as text, `null` leaves it out".to_owned(), Role::Hint)
-            }
+            _ if pane.is_plain_text() => ("enter takes it as text, `null` leaves it out".to_owned(), Role::Hint),
             _ => ("enter takes it, `null` leaves the field out".to_owned(), Role::Hint),
         };
         return vec![(String::new(), Role::Text), state, ("esc leaves it half typed".to_owned(), Role::Hint)];

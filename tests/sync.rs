@@ -17,13 +17,13 @@ use ebbtide::{
     model::{
         conflict::{ConflictPolicy, Take},
         ids::OpId,
-        op::{OpKind, OpState},
+        op::{OpKind, OpState, Precondition},
         rules::ConflictRules,
         source::{PullMode, SyncSettings},
         sync_status::{ConnectivityState, GuardAnswer, Leadership, PullPhase, SyncRequest},
         time::Clock,
     },
-    store::Resolve,
+    store::{Claim, Resolve},
 };
 use serde_json::{Value, json};
 
@@ -321,6 +321,35 @@ fn a_refused_edit_is_quarantined_and_holds_up_nobody() {
     let refused = running.reader.outbox(&[OpState::Rejected], None, 10).unwrap().remove(0);
     assert!(refused.last_error.is_some_and(|error| error.status == Some(400)));
     assert_eq!(rig.there().len(), 5 + 99);
+    running.stop();
+    rig.end();
+}
+
+#[test]
+fn a_claim_nobody_waits_for_is_noticed_by_the_leader_itself() {
+    let rig = Rig::new(5);
+    let mut running = rig.start();
+    running.until_phase(&PullPhase::Live);
+    running.engine.request(SyncRequest::Pause { source: None });
+    running.until("it is paused", |running| running.status.iter().all(|source| source.paused));
+    let before = rig.server.writes_applied();
+    let record = tasks().record("orphan");
+    let seq = running.save(&record, Some(json!({ "n": 1 })));
+    let claim = Claim {
+        head: seq,
+        absorbs: Vec::new(),
+        kind: OpKind::Create,
+        sent_document: Some(json!({ "n": 1 })),
+        precondition: Precondition::Absent,
+        request_hash: "as if it had been sent".to_owned(),
+        at: running.clock.at().wall,
+    };
+    assert!(running.store.claim(claim).wait().unwrap().is_some());
+    running.until("it is in doubt", |running| running.reader.counts().unwrap().in_doubt == 1);
+    running.engine.request(SyncRequest::Resume { source: None });
+    running.until_drained();
+    assert_eq!(rig.there()["orphan"], json!({ "n": 1 }));
+    assert_eq!(rig.server.writes_applied(), before + 1);
     running.stop();
     rig.end();
 }

@@ -124,6 +124,11 @@ impl Machine {
         self.started && self.lanes.iter().all(Lane::is_idle)
     }
 
+    /// An op is claimed, on its way, or being settled.
+    pub fn is_sending(&self) -> bool {
+        self.lanes.iter().any(Lane::is_sending)
+    }
+
     /// How often the machine had to wake itself up because of a broken I4. Zero, unless there is a mistake here.
     pub fn healed(&self) -> u32 {
         self.healed

@@ -206,6 +206,10 @@ impl Lane {
             && self.pulls.iter().all(|pull| pull.is_idle(self.may_pull()))
     }
 
+    pub(super) fn is_sending(&self) -> bool {
+        self.push.works_on().next().is_some()
+    }
+
     /// **I4** broken: see [`Push::is_stuck`]; or what only a probe can tell is not known, and none will be sent.
     pub(super) fn is_stuck(&self) -> bool {
         let is_searching = self.tracker.state() == ConnectivityState::Unknown || !self.are_credentials_fine();

@@ -328,6 +328,7 @@ impl Leader {
     fn look(&mut self) {
         let at = self.clock.at();
         self.prune(&at);
+        self.recover_forgotten(&at);
         let journal = match self.reader.data_version() {
             Ok((journal, _)) => journal,
             Err(error) => return tracing::warn!("the data version cannot be read: {error}"),
@@ -362,6 +363,24 @@ impl Leader {
             Err(error) => tracing::warn!("the outbox cannot be counted: {error}"),
         }
         self.handle(Event::JournalMoved);
+    }
+
+    /// What is in flight while nothing is being sent would wait for the next leader: a claim whose answer was lost here, or
+    /// made by another program.
+    fn recover_forgotten(&mut self, at: &At) {
+        if self.counts.in_flight == 0 || self.machine.is_sending() {
+            return;
+        }
+        // What was counted at the last look may have been settled since.
+        if self.reader.counts().is_ok_and(|counts| counts.in_flight > 0) {
+            let reply = self.store.recover_forgotten(at.wall);
+            tokio::spawn(async move {
+                match reply.await {
+                    Ok(recovered) => tracing::error!("{recovered} claims were forgotten"),
+                    Err(error) => tracing::warn!("forgotten claims cannot be taken up: {error}"),
+                }
+            });
+        }
     }
 
     fn take_requests(&self) {

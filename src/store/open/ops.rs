@@ -213,14 +213,24 @@ impl Store {
         self.ask(manner, |_| Ok(()))
     }
 
-    /// On becoming leader: every `in_flight` of these sources becomes `in_doubt`.
+    /// On becoming leader: every `in_flight` becomes `in_doubt`.
     pub fn recover_in_flight(&self, at: Timestamp) -> Reply<u64> {
+        self.doubt_in_flight(Severity::Warning, "being sent when the last run ended", at)
+    }
+
+    /// The same for a leader that sends nothing: whoever claimed what is `in_flight` then has forgotten it.
+    pub fn recover_forgotten(&self, at: Timestamp) -> Reply<u64> {
+        self.doubt_in_flight(Severity::Problem, "claimed, and nobody was sending", at)
+    }
+
+    fn doubt_in_flight(&self, severity: Severity, how: &'static str, at: Timestamp) -> Reply<u64> {
         let manner = Manner { rows: 4, intent: "taking over the outbox", ..FULL_ENGINE };
         self.ask(manner, move |journal| {
             let recovered = claims::recover(journal)?;
             if recovered > 0 {
-                let text = format!("{recovered} changes were being sent when the last run ended: they are in doubt");
-                activity::note(journal, &[Activity::new(at, Severity::Warning, "outbox", text)])?;
+                let (were, are) = if recovered == 1 { ("change was", "it is") } else { ("changes were", "they are") };
+                let text = format!("{recovered} {were} {how}: {are} in doubt");
+                activity::note(journal, &[Activity::new(at, severity, "outbox", text)])?;
             }
             Ok(recovered)
         })

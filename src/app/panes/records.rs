@@ -117,13 +117,16 @@ impl Records {
     /// `name`: a column as its heading has it, whatever the case, or a place.
     pub fn sort_by(&mut self, name: &str) {
         let name = name.strip_prefix("by ").unwrap_or(name).trim();
-        let is_named = |column: &&Pointer| {
-            let last = column.tokens().last().is_some_and(|last| last.to_lowercase() == name.to_lowercase());
-            last || super::outbox::dotted(column).to_lowercase() == name.to_lowercase()
-        };
-        let by = match name.eq_ignore_ascii_case("id") {
+        let is_same = |other: &str| other.to_lowercase() == name.to_lowercase();
+        let whole = |column: &&Pointer| is_same(&super::outbox::dotted(column));
+        let last = |column: &&Pointer| column.tokens().last().is_some_and(|last| is_same(last));
+        let by = match is_same("id") {
             true => None,
-            false => Some(self.columns().iter().find(is_named).cloned().unwrap_or_else(|| Pointer::parse(name))),
+            false => {
+                let columns = self.columns();
+                let column = columns.iter().find(whole).or_else(|| columns.iter().find(last));
+                Some(column.cloned().unwrap_or_else(|| Pointer::parse(name)))
+            }
         };
         self.list.sort = Sort { by, descending: false };
         self.resort();

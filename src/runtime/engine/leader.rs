@@ -376,6 +376,7 @@ impl Leader {
             let reply = self.store.recover_forgotten(at.wall);
             tokio::spawn(async move {
                 match reply.await {
+                    Ok(0) => {}
                     Ok(recovered) => tracing::error!("{recovered} claims were forgotten"),
                     Err(error) => tracing::warn!("forgotten claims cannot be taken up: {error}"),
                 }

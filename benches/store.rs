@@ -115,6 +115,7 @@ impl Outbox {
         self.page.add(time);
         let head = &chains[0].ops[0];
         let claim = Claim {
+            known: None,
             head: head.seq,
             absorbs: Vec::new(),
             kind: head.kind,

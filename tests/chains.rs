@@ -171,6 +171,7 @@ impl World {
     ) {
         let at = self.wall();
         let claim = Claim {
+            known: None,
             head: head.seq,
             absorbs,
             kind,
@@ -686,6 +687,7 @@ fn a_lead_that_ends_has_its_last_claim_on_disk() {
     outside.execute_batch("BEGIN IMMEDIATE").unwrap();
     let head = world.chain("a").remove(0);
     let claim = world.store.claim(Claim {
+        known: None,
         head: head.seq,
         absorbs: Vec::new(),
         kind: head.kind,
@@ -804,6 +806,7 @@ fn a_consent_does_not_cover_what_was_joined_to_it() {
     one_round(&mut world);
     let head = world.chain("a").remove(0);
     let claim = Claim {
+        known: None,
         head: head.seq,
         absorbs: Vec::new(),
         kind: head.kind,

@@ -306,6 +306,7 @@ impl World {
                 let Some(chain) = self.reader().chain(&record).unwrap() else { return };
                 let Some(head) = chain.ops.first().cloned() else { return };
                 let claim = Claim {
+                    known: None,
                     head: head.seq,
                     absorbs: Vec::new(),
                     kind: head.kind,

@@ -12,7 +12,7 @@ use ebbtide::{
         edit,
         ids::{OpId, RecordId, Revision, Seq, SessionName},
         json::Pointer,
-        op::{LateOriginal, NewOp, Op, OpCommand, OpError, OpKind, OpState, Precondition},
+        op::{Claimed, LateOriginal, NewOp, Op, OpCommand, OpError, OpKind, OpState, Precondition},
         query::{Anchor, Filter, ListQuery, Sort, Window},
         record::{Buried, RecordMark, RecordView},
         session::{Slice, UiCommit},
@@ -23,8 +23,8 @@ use ebbtide::{
         wire::{RemoteChange, RemoteRecord, Stamps},
     },
     store::{
-        Claim, Decided, NewBase, OpenMode, Outcome, PullPage, QueueEdit, Reader, Resolve, Settle, Store, StoreError,
-        Undone, Unresolved,
+        Claim, Decided, Known, NewBase, OpenMode, Outcome, PullPage, QueueEdit, Reader, Resolve, Settle, Store,
+        StoreError, Undone, Unresolved,
     },
 };
 use journal::{Ticking, at, edit_of, tasks, upsert};
@@ -94,6 +94,7 @@ impl World {
         let op = self.op(head);
         let last = absorbs.last().map_or(op.clone(), |seq| self.op(*seq));
         let claim = Claim {
+            known: None,
             head,
             absorbs: absorbs.to_vec(),
             kind: op.kind,
@@ -102,7 +103,10 @@ impl World {
             request_hash: "h".to_owned(),
             at: at(9),
         };
-        self.store.claim(claim).wait().unwrap()
+        self.store.claim(claim).wait().unwrap().map(|claimed| match claimed {
+            Claimed::Anew(op) => *op,
+            Claimed::AsRead { .. } => panic!("nothing was known of it"),
+        })
     }
 
     fn settle(&self, seq: Seq, outcome: Outcome) {
@@ -159,6 +163,59 @@ fn list(filter: &str) -> ListQuery {
 
 fn ids(window: &Window) -> Vec<String> {
     window.rows.iter().map(|row| row.id.0.clone()).collect()
+}
+
+#[test]
+fn an_op_that_is_known_is_claimed_without_being_read_again() {
+    let mut world = World::new();
+    world.pull(&[("a", json!({"n": 1}))]);
+    let seq = world.queue("a", Some(json!({"n": 5})));
+    let read = world.op(seq);
+    let claim = Claim {
+        head: seq,
+        absorbs: Vec::new(),
+        known: Some(Known { base_revision: read.base_revision.clone() }),
+        kind: read.kind,
+        sent_document: read.document.clone(),
+        precondition: Precondition::Absent,
+        request_hash: "h".to_owned(),
+        at: at(9),
+    };
+    // Whatever it is known by is not so: the whole op is answered, as it is.
+    let other = Claim { known: Some(Known { base_revision: Some("r9".into()) }), ..claim.clone() };
+    let anew = world.store.claim(other).wait().unwrap().unwrap();
+    let Claimed::Anew(claimed) = anew else { panic!("{anew:?}") };
+    assert_eq!(*claimed, world.op(seq));
+    let error = OpError { at: at(9), status: Some(503), message: "busy".to_owned() };
+    let back = Outcome::Queued { error: Some(error), next_attempt_at: None, counts: true };
+    world.settle(seq, back.clone());
+    let other = Claim { sent_document: Some(json!({"n": 6})), ..claim.clone() };
+    let anew = world.store.claim(other).wait().unwrap().unwrap();
+    assert!(matches!(&anew, Claimed::Anew(op) if op.sent_document == Some(json!({"n": 6}))), "{anew:?}");
+    world.settle(seq, back);
+    // It is: what its reader makes of the answer is what is in the row.
+    let read = world.op(seq);
+    let known = world.store.claim(claim.clone()).wait().unwrap().unwrap();
+    let Claimed::AsRead { attempts, sent_at, base_revision } = known else { panic!("{known:?}") };
+    let told = Op {
+        state: OpState::InFlight,
+        attempts,
+        sent_at: Some(sent_at),
+        base_revision,
+        next_attempt_at: None,
+        precondition: Some(claim.precondition.clone()),
+        sent_document: claim.sent_document.clone(),
+        request_hash: Some(claim.request_hash.clone()),
+        ..read
+    };
+    assert_eq!(told, world.op(seq));
+    // In flight it is nobody's to claim; in doubt it is read whole, for what it was sent with.
+    assert_eq!(world.store.claim(claim.clone()).wait().unwrap(), None);
+    let error = OpError { at: at(9), status: None, message: "no answer".to_owned() };
+    world.settle(seq, Outcome::InDoubt { error, next_attempt_at: None });
+    let other = Claim { precondition: Precondition::Revision("r1".into()), ..claim.clone() };
+    assert!(refused(world.store.claim(other).wait()).contains("precondition"));
+    assert!(matches!(world.store.claim(claim).wait().unwrap(), Some(Claimed::Anew(_))));
 }
 
 #[test]
@@ -367,6 +424,7 @@ fn an_op_in_doubt_is_repeated_with_its_own_precondition_only() {
     let op = world.op(seq);
     assert!(op.was_in_doubt && op.state == OpState::InDoubt);
     let other = Claim {
+        known: None,
         head: seq,
         absorbs: Vec::new(),
         kind: op.kind,
@@ -2321,6 +2379,7 @@ fn whatever_happens_local_is_base_plus_pending_in_order() {
                             _ => OpKind::Update,
                         };
                         let claim = Claim {
+                            known: None,
                             head: chain.ops[0].seq,
                             absorbs: absorbed.iter().map(|op| op.seq).collect(),
                             kind,

@@ -78,6 +78,7 @@ impl World {
     fn claim(&self, seq: Seq) -> bool {
         let op = self.op(seq);
         let claim = Claim {
+            known: None,
             head: seq,
             absorbs: Vec::new(),
             kind: op.kind,

@@ -336,6 +336,7 @@ fn a_claim_nobody_waits_for_is_noticed_by_the_leader_itself() {
     let record = tasks().record("orphan");
     let seq = running.save(&record, Some(json!({ "n": 1 })));
     let claim = Claim {
+        known: None,
         head: seq,
         absorbs: Vec::new(),
         kind: OpKind::Create,

@@ -234,6 +234,15 @@ impl Op {
     }
 }
 
+/// What a claim found in the row of its op, and left there.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Claimed {
+    /// What its reader knows, but for this.
+    AsRead { attempts: u32, sent_at: Timestamp, base_revision: Option<Revision> },
+    /// Something else, or other ops became part of it: the whole op as it is now.
+    Anew(Box<Op>),
+}
+
 /// An edit as the user saved it, before the journal gave it a number. Queueing the same `op_id` twice is one op.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NewOp {

@@ -120,11 +120,20 @@ pub struct Claim {
     /// Ops coalesced into the head: they become `superseded` in the same transaction, and the head takes over
     /// `kind`/`sent_document` of the whole chain.
     pub absorbs: Vec<Seq>,
+    /// The caller knows the op as it is where it is still made on this revision, and what is sent is its own document;
+    /// it need not be read a second time then. `None`: it wants the whole op.
+    pub known: Option<Known>,
     pub kind: crate::model::op::OpKind,
     pub sent_document: Option<Value>,
     pub precondition: Precondition,
     pub request_hash: String,
     pub at: Timestamp,
+}
+
+/// By what the row of an op is known again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Known {
+    pub base_revision: Option<Revision>,
 }
 
 /// The recorded outcome of an op.

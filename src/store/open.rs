@@ -379,7 +379,7 @@ fn derive(files: &Files, clock: &Arc<dyn Clock>) -> Result<()> {
 }
 
 const FULL_USER: Manner =
-    Manner { lane: Lane::User, durability: Durability::Full, rows: 1, bytes: 4096, intent: "writing" };
+    Manner { lane: Lane::User, durability: Durability::Full, hurry: false, rows: 1, bytes: 4096, intent: "writing" };
 const FULL_ENGINE: Manner = Manner { lane: Lane::Engine, ..FULL_USER };
 
 #[cfg(test)]

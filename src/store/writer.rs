@@ -51,7 +51,9 @@ const PAUSE: Duration = Duration::from_millis(5);
 const LONG: Duration = Duration::from_millis(2);
 /// How long the thread waits for many requests while the engine's come in bursts: an acknowledgement is in no hurry,
 /// a commit for each would cost more processor time than all the rest of it.
-const GATHER: Duration = Duration::from_millis(1);
+const GATHER: Duration = Duration::from_millis(5);
+/// The same from the first request on that is in a hurry: they are asked for several at once.
+const HURRY: Duration = Duration::from_micros(150);
 /// How long a lock of another process is waited for before requests fail.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The WAL is checkpointed at about this size at the latest.
@@ -118,7 +120,8 @@ impl<S: State> Writer<S> {
     /// checkpoint on it never makes a commit wait. It is opened for the first one.
     pub fn start(name: &str, state: S, checkpointer: impl Fn() -> Result<Connection> + Send + 'static) -> Result<Self> {
         let path = state.path().to_path_buf();
-        let lanes = Lanes { queues: Default::default(), closed: false, checkpoint: false, sleep: Sleep::Awake };
+        let lanes =
+            Lanes { queues: Default::default(), closed: false, checkpoint: false, hurry: false, sleep: Sleep::Awake };
         let shared = Arc::new(Shared {
             lanes: Mutex::new(lanes),
             wake: Condvar::new(),
@@ -161,6 +164,7 @@ impl<S: State> Writer<S> {
             return;
         }
         lanes.queues[manner.lane as usize].push_back(task);
+        lanes.hurry |= manner.hurry;
         let wakes = lanes.ends_sleep();
         drop(lanes);
         if wakes {
@@ -317,8 +321,12 @@ impl<S: State> Shared<S> {
     /// In a burst, lets more of the engine's requests come before they are taken.
     fn gather<'l>(&self, mut lanes: MutexGuard<'l, Lanes<S>>, burst: bool) -> MutexGuard<'l, Lanes<S>> {
         if burst && lanes.may_gather() {
+            let is_patient = |lanes: &mut Lanes<S>| !lanes.hurry && lanes.may_gather();
             lanes.sleep = Sleep::ForMany;
-            let waited = self.wake.wait_timeout_while(lanes, GATHER, |lanes| lanes.may_gather());
+            let waited = self.wake.wait_timeout_while(lanes, GATHER, is_patient);
+            lanes = waited.unwrap_or_else(PoisonError::into_inner).0;
+            lanes.sleep = Sleep::ForMore;
+            let waited = self.wake.wait_timeout_while(lanes, HURRY, |lanes| lanes.hurry && lanes.may_gather());
             lanes = waited.unwrap_or_else(PoisonError::into_inner).0;
             lanes.sleep = Sleep::Awake;
         }

@@ -204,6 +204,8 @@ pub struct ClaimOp {
     pub head: Seq,
     /// Coalesced into the head, oldest first.
     pub absorbs: Vec<Seq>,
+    /// What the head was made on when it was read.
+    pub base_revision: Option<Revision>,
     /// The very value that is sent after it.
     pub request: Arc<PushRequest>,
     pub at: Timestamp,

@@ -3,7 +3,7 @@
 use crate::{
     model::{
         ids::{CollectionKey, RecordId, RecordKey, SourceName},
-        op::{LateOriginal, Op, OpKind},
+        op::{Claimed, LateOriginal, Op, OpKind},
         record::{Base, Buried},
         spend::SpentRow,
         sync_status::{LinkFact, SyncRequest},
@@ -49,7 +49,7 @@ pub enum Event {
     Claimed {
         ticket: Ticket,
         record: RecordKey,
-        result: StoreResult<Option<Box<Op>>>,
+        result: StoreResult<Option<Claimed>>,
     },
     Pushed {
         ticket: Ticket,

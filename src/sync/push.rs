@@ -56,10 +56,15 @@ use crate::{
 
 /// An op overtaken by the server this often in a row is shown to a person.
 const MAX_REBASES: u32 = 3;
-/// Per lane: claims that run ahead of it, and records at any stage, acknowledgements being written among them. A commit
-/// is shared by all who wait for it, so it costs least where many do.
-const AHEAD: usize = 4;
-const BEHIND: usize = 16;
+/// Claims run ahead by what is sent in this time, a commit being what they wait for: on a slow link an edit that was not
+/// sent can be changed nearly to the last, on a fast one no request slot is ever empty.
+const AHEAD: Duration = Duration::from_millis(10);
+/// The same per lane, at least and at most.
+const LEAST_AHEAD: usize = 2;
+const MOST_AHEAD: usize = 16;
+/// Per lane: records at any stage, acknowledgements being written among them. A commit is shared by all who wait for it,
+/// so it costs least where many do.
+const BEHIND: usize = 48;
 /// A look at the outbox that nobody asked for, while something should be going.
 const SAFETY: Duration = Duration::from_secs(60);
 
@@ -296,7 +301,7 @@ impl Push {
             return;
         }
         self.fill_slots(cx);
-        while self.may_prepare() {
+        while self.may_prepare(cx.at.mono) {
             let Some(chain) = self.ready.pop_front() else { break };
             self.begin(cx, chain);
             self.fill_slots(cx);

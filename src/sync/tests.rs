@@ -25,7 +25,7 @@ use super::{
 use crate::model::{
     edit,
     ids::{CollectionKey, OpId, RecordId, RecordKey, Revision, Seq},
-    op::{LateOriginal, Op, OpKind, OpState, Precondition},
+    op::{Claimed, LateOriginal, Op, OpKind, OpState, Precondition},
     record::Base,
     rules::ConflictRules,
     source::{AuthSpec, CollectionSpec, PullMode, SourceKind, SourceSpec, SyncSettings},
@@ -284,6 +284,7 @@ impl Script {
             _ => None,
         }) {
             let mut op = ops.iter().find(|op| op.seq == claim.head).unwrap().clone();
+            let is_as_read = claim.absorbs.is_empty() && op.base_revision == claim.base_revision;
             op.state = OpState::InFlight;
             op.attempts += 1;
             op.kind = claim.request.kind;
@@ -291,7 +292,14 @@ impl Script {
             op.precondition = Some(claim.request.precondition.clone());
             granted.push(claim.head);
             let record = claim.request.record.clone();
-            self.tell(Event::Claimed { ticket, record, result: Ok(Some(Box::new(op))) });
+            let claimed = match is_as_read {
+                true => {
+                    let (attempts, base_revision) = (op.attempts, op.base_revision);
+                    Claimed::AsRead { attempts, sent_at: claim.at, base_revision }
+                }
+                false => Claimed::Anew(Box::new(op)),
+            };
+            self.tell(Event::Claimed { ticket, record, result: Ok(Some(claimed)) });
         }
         granted
     }

@@ -123,6 +123,7 @@ impl Maker {
     pub fn claim(&self, seq: ebbtide::model::ids::Seq) {
         let op = self.store.reader().unwrap().op(seq).unwrap().unwrap();
         let claim = Claim {
+            known: None,
             head: seq,
             absorbs: Vec::new(),
             kind: op.kind,

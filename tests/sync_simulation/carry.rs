@@ -38,11 +38,12 @@ impl World<'_> {
             Effect::CloseFeed { ticket, .. } => {
                 self.clients[client].feeds.remove(&ticket);
             }
-            // The runtime reads at once, on a connection of its own.
-            Effect::ReadOutbox { ticket, source, now, exclude, limit } => {
-                let slice = self.clients[client].disk.read_outbox(&source, now, &exclude, limit);
-                self.later(client, 0, Happening::Deliver(Event::OutboxRead { ticket, source, result: Ok(slice) }));
+            // Read beside everything else, on a connection of its own.
+            Effect::ReadOutbox { .. } => {
+                let delay = self.dice(client).between(0, 2);
+                self.later(client, delay, Happening::Store(effect));
             }
+            // The runtime reads at once.
             Effect::ReadCheckpoint { ticket, collection } => {
                 let found = self.clients[client].disk.reader().checkpoint(&collection).map_err(|e| e.to_string());
                 self.later(client, 0, Happening::Deliver(Event::CheckpointRead { ticket, collection, result: found }));
@@ -74,8 +75,12 @@ impl World<'_> {
         self.later(client, delay, Happening::Store(effect));
     }
 
-    /// A writer thread gets to a request.
+    /// A thread of the store gets to a request.
     pub fn store(&mut self, client: usize, effect: Effect) {
+        if let Effect::ReadOutbox { ticket, source, now, exclude, limit } = effect {
+            let slice = self.clients[client].disk.read_outbox(&source, now, &exclude, limit);
+            return self.handle(client, Event::OutboxRead { ticket, source, result: Ok(slice) });
+        }
         self.stirred = true;
         self.clients[client].moved = true;
         self.at(client);

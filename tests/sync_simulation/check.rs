@@ -168,20 +168,22 @@ impl World<'_> {
         let absorbs = claim.absorbs.clone();
         let (seq, request) = (claim.head, claim.request.clone());
         let result = self.clients[client].disk.claim(claim);
-        if let Ok(Some(op)) = &result {
+        if let Ok(Some(_)) = &result {
             let joined = |op: &&Op| absorbs.contains(&op.seq) || (op.seq == seq && !absorbs.is_empty());
             let attempted = chain.iter().filter(joined).find(|op| op.attempts > 0);
             if let Some(attempted) = attempted {
                 self.breaks(format!("I2: op {} was attempted and is still coalesced into op {seq}", attempted.seq));
             }
-            if op.precondition.as_ref() != Some(&request.precondition) {
+            let (chain, ..) = self.clients[client].disk.look(&key);
+            let op = chain.iter().find(|op| op.seq == seq);
+            if op.and_then(|op| op.precondition.as_ref()) != Some(&request.precondition) {
                 self.breaks(format!("claim: op {seq} was claimed without its precondition"));
             }
             self.clients[client].claims.insert(key.id.clone(), seq);
         }
         self.note(client, || format!("claims op {seq} of {} with {absorbs:?}: {}", key.id, result.is_ok()));
         self.check_record(client, &key.id, "after a claim");
-        Event::Claimed { ticket, record: key, result: result.map(|op| op.map(Box::new)) }
+        Event::Claimed { ticket, record: key, result }
     }
 
     /// What leaves for the server was claimed, durably, exactly as it is.

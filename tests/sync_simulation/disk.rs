@@ -14,13 +14,15 @@ use ebbtide::{
     model::{
         document::Document,
         ids::{CollectionKey, RecordId, RecordKey, SourceName},
-        op::{LateOriginal, Op, OpState},
+        op::{Claimed, LateOriginal, Op, OpState},
         record::{Base, RecordView},
         rtdb,
         time::{At, Clock, Timestamp},
         wire::RemoteChange,
     },
-    store::{Applied, Claim, Missing as MissingIn, NewBase, OpenMode, PullPage, Reader, Settle, Store, StoreError},
+    store::{
+        Applied, Claim, Known, Missing as MissingIn, NewBase, OpenMode, PullPage, Reader, Settle, Store, StoreError,
+    },
     sync::{
         effect::{BaseWrite, ClaimOp, PageWrite, SettleOp},
         event::{AppliedPage, Chain, MissingRows, OutboxSlice, StoreResult},
@@ -315,8 +317,9 @@ impl Disk {
         OutboxSlice { chains, next_attempt, to_go: counts.queued + counts.in_flight + counts.in_doubt }
     }
 
-    pub fn claim(&mut self, claim: ClaimOp) -> StoreResult<Option<Op>> {
+    pub fn claim(&mut self, claim: ClaimOp) -> StoreResult<Option<Claimed>> {
         let claim = Claim {
+            known: Some(Known { base_revision: claim.base_revision }),
             head: claim.head,
             absorbs: claim.absorbs,
             kind: claim.request.kind,

@@ -5,6 +5,7 @@ use std::{future::Future, sync::Arc};
 use super::{
     EngineEvent,
     leader::{Answer, Leader},
+    outbox::Question,
     reupload::reupload,
 };
 use crate::{
@@ -12,14 +13,14 @@ use crate::{
         ids::{CollectionKey, RecordKey, SourceName},
         op::LateOriginal,
         sync_status::SourceStatus,
-        time::{At, Timestamp},
+        time::At,
     },
     remote::Remote,
-    store::{Applied, Claim, NewBase, PullPage, Settle, StoreError},
+    store::{Applied, Claim, Known, NewBase, PullPage, Settle, StoreError},
     sync::{
         Effect, Event,
         effect::{BaseWrite, ClaimOp, PageWrite, SettleOp, Ticket},
-        event::{AppliedPage, Chain, MissingRows, OutboxSlice, PageData},
+        event::{AppliedPage, MissingRows, PageData},
     },
 };
 
@@ -27,8 +28,8 @@ impl Leader {
     pub(super) fn carry_out(&mut self, at: &At, effect: Effect) {
         match effect {
             Effect::ReadOutbox { ticket, source, now, exclude, limit } => {
-                let result = self.read_outbox(&source, now, &exclude, limit).map_err(words);
-                self.answer(Event::OutboxRead { ticket, source, result });
+                let read = self.outbox.read(Question { source: source.clone(), now, exclude, limit });
+                self.spawn(async move { Event::OutboxRead { ticket, source, result: read.await } });
             }
             Effect::Fetch { ticket, record } => {
                 self.ask(&record.collection.source.clone(), async move |remote| {
@@ -222,13 +223,13 @@ impl Leader {
     }
 
     fn answer(&self, event: Event) {
-        let _ = self.answers.send(Answer::Event(Box::new(event)));
+        self.answers.send(Answer::Event(Box::new(event)));
     }
 
     fn spawn(&self, work: impl Future<Output = Event> + Send + 'static) {
         let answers = self.answers.clone();
         tokio::spawn(async move {
-            let _ = answers.send(Answer::Event(Box::new(work.await)));
+            answers.send(Answer::Event(Box::new(work.await)));
         });
     }
 
@@ -243,33 +244,13 @@ impl Leader {
         }
     }
 
-    fn read_outbox(
-        &mut self,
-        source: &SourceName,
-        now: Timestamp,
-        exclude: &[RecordKey],
-        limit: usize,
-    ) -> Result<OutboxSlice, StoreError> {
-        let chains = self.reader.ready(source, now, exclude, limit)?;
-        let chains: Vec<Chain> =
-            chains.into_iter().map(|chain| Chain { record: chain.record, ops: chain.ops, base: chain.base }).collect();
-        let counts = self.reader.counts()?;
-        let next_attempt = self.reader.next_attempt(source)?;
-        // The journal counts the ops of all sources; with several, a lane without anything to send says so.
-        let several = self.remotes.len() > 1;
-        let to_go = match several && chains.is_empty() && next_attempt.is_none() && exclude.is_empty() {
-            true => 0,
-            false => counts.queued + counts.in_flight + counts.in_doubt,
-        };
-        Ok(OutboxSlice { chains, next_attempt, to_go })
-    }
-
     fn claim(&mut self, ticket: Ticket, claim: ClaimOp) {
         let record = claim.request.record.clone();
         let Some(remote) = self.remotes.get(&record.collection.source) else { return };
         let claim = Claim {
             head: claim.head,
             absorbs: claim.absorbs,
+            known: Some(Known { base_revision: claim.base_revision }),
             kind: claim.request.kind,
             request_hash: remote.request_hash(&claim.request),
             sent_document: claim.request.document.clone(),
@@ -277,10 +258,7 @@ impl Leader {
             at: claim.at,
         };
         let reply = self.store.claim(claim);
-        self.spawn(async move {
-            let result = reply.await.map(|op| op.map(Box::new)).map_err(words);
-            Event::Claimed { ticket, record, result }
-        });
+        self.spawn(async move { Event::Claimed { ticket, record, result: reply.await.map_err(words) } });
     }
 
     fn settle(&mut self, ticket: Ticket, record: RecordKey, settles: Vec<SettleOp>, mut guard: Option<LateOriginal>) {
@@ -328,7 +306,7 @@ impl Leader {
         let answers = self.answers.clone();
         tokio::spawn(async move {
             let result = reply.await.map_err(words);
-            let _ = answers.send(Answer::Applied { ticket, collection, result });
+            answers.send(Answer::Applied { ticket, collection, result });
         });
     }
 

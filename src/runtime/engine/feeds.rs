@@ -7,7 +7,7 @@ use tokio::{
     task::AbortHandle,
 };
 
-use super::leader::Answer;
+use super::leader::{Answer, Answers};
 use crate::{
     model::ids::CollectionKey,
     remote::{FeedEvent, Remote},
@@ -37,7 +37,7 @@ impl Feeds {
         collection: CollectionKey,
         since: Option<String>,
         remote: Remote,
-        answers: UnboundedSender<Answer>,
+        answers: Answers,
     ) {
         // Unbounded, but the machine asks once for each event it got.
         let (next, mut asked) = unbounded_channel::<()>();
@@ -48,7 +48,7 @@ impl Feeds {
                 Err(error) => (Err(error), None),
             };
             let opened = Event::FeedOpened { ticket, collection: collection.clone(), result, exchange };
-            if answers.send(Answer::Event(Box::new(opened))).is_err() {
+            if !answers.send(Answer::Event(Box::new(opened))) {
                 return;
             }
             let Some(mut feed) = feed else { return };
@@ -56,7 +56,7 @@ impl Feeds {
                 let result = feed.next().await.map(news);
                 let is_over = result.is_err();
                 let event = Event::FeedMoved { ticket, collection: collection.clone(), result, bytes: feed.bytes() };
-                if answers.send(Answer::Event(Box::new(event))).is_err() || is_over {
+                if !answers.send(Answer::Event(Box::new(event))) || is_over {
                     return;
                 }
             }

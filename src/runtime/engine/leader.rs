@@ -1,13 +1,15 @@
 //! The sync leader: the machine, and the loop that feeds it.
 //!
 //! Reads of the journal are microseconds and happen in line. Requests and writes are tasks that send their answer back
-//! as a value (see [`super::carry`]), so an acknowledgement that waits for the disk never holds up another send.
+//! as a value (see [`super::carry`]), so an acknowledgement that waits for the disk never holds up another send. What the
+//! network said is taken first, and what is to be sent because of it is on the wire before anything else is looked at: a
+//! request slot is empty for as long as that takes.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::{Command, EngineEvent, EngineSetup, LOCK_EVERY, LOOK_EVERY, Report, feeds::Feeds, network};
+use super::{Command, EngineEvent, EngineSetup, LOCK_EVERY, LOOK_EVERY, Report, feeds::Feeds, network, outbox::Outbox};
 use crate::{
     model::{
         activity::{Activity, Severity},
@@ -29,6 +31,33 @@ const TELL_EVERY: Duration = Duration::from_millis(50);
 /// Settled ops, old vault entries and activity are removed this often.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 
+/// Answers taken before the requests of the runtime get their turn.
+const BURST: usize = 8;
+
+/// Where the tasks send their answers. Unbounded: each was asked for, and the machine bounds how much it asks for at once.
+#[derive(Clone)]
+pub(super) struct Answers {
+    /// From the network.
+    wire: UnboundedSender<Answer>,
+    /// From the store.
+    written: UnboundedSender<Answer>,
+}
+
+impl Answers {
+    fn new() -> (Self, UnboundedReceiver<Answer>, UnboundedReceiver<Answer>) {
+        let ((wire, from_wire), (written, from_store)) = (unbounded_channel(), unbounded_channel());
+        (Self { wire, written }, from_wire, from_store)
+    }
+
+    /// False where nobody listens any more.
+    pub(super) fn send(&self, answer: Answer) -> bool {
+        let is_urgent =
+            matches!(&answer, Answer::Event(event) if matches!(**event, Event::Pushed { .. } | Event::Fetched { .. }));
+        let way = if is_urgent { &self.wire } else { &self.written };
+        way.send(answer).is_ok()
+    }
+}
+
 /// What a task sends back to the loop.
 pub(super) enum Answer {
     Event(Box<Event>),
@@ -44,8 +73,7 @@ pub(super) enum Answer {
 
 /// Leads until the engine is stopped.
 pub(super) async fn lead(setup: EngineSetup, mut commands: UnboundedReceiver<Command>, report: Report) {
-    // Unbounded: each answer was asked for, and the machine bounds how much it asks for at once.
-    let (answers, mut incoming) = unbounded_channel();
+    let (answers, mut from_wire, mut from_store) = Answers::new();
     let mut early = Vec::new();
     let Some(mut leader) = take_over(&setup, &mut commands, &mut early, &answers, &report).await else { return };
     let guards = leader.guards();
@@ -67,16 +95,21 @@ pub(super) async fn lead(setup: EngineSetup, mut commands: UnboundedReceiver<Com
                 Some(Command::Stop) | None => return leader.stop(),
             },
             _ = look.tick() => leader.look(),
-            Some(answer) = incoming.recv() => {
+            Some(answer) = from_wire.recv() => leader.take(answer),
+            Some(answer) = from_store.recv() => {
                 leader.take(answer);
-                // A burst of answers is taken in one go, but never so long that a stop waits.
-                for _ in 0..64 {
-                    let Ok(answer) = incoming.try_recv() else { break };
+                for _ in 1..BURST {
+                    if !from_wire.is_empty() {
+                        break;
+                    }
+                    let Ok(answer) = from_store.try_recv() else { break };
                     leader.take(answer);
                 }
             }
             () = sleep(wake) => leader.wake(),
         }
+        // Everything else that can go on does, the sockets included.
+        tokio::task::yield_now().await;
     }
 }
 
@@ -86,7 +119,7 @@ async fn take_over(
     setup: &EngineSetup,
     commands: &mut UnboundedReceiver<Command>,
     early: &mut Vec<SyncRequest>,
-    answers: &UnboundedSender<Answer>,
+    answers: &Answers,
     report: &Report,
 ) -> Option<Leader> {
     let mut complained = false;
@@ -129,10 +162,11 @@ pub(super) struct Leader {
     machine: Machine,
     pub(super) store: Store,
     pub(super) reader: Reader,
+    pub(super) outbox: Outbox,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) remotes: HashMap<SourceName, Remote>,
     pub(super) feeds: Feeds,
-    pub(super) answers: UnboundedSender<Answer>,
+    pub(super) answers: Answers,
     pub(super) report: Report,
     /// The journal's version at the last look.
     journal: i64,
@@ -155,7 +189,7 @@ pub(super) struct Leader {
 }
 
 impl Leader {
-    fn new(setup: &EngineSetup, answers: UnboundedSender<Answer>, report: Report) -> Result<Self, StoreError> {
+    fn new(setup: &EngineSetup, answers: Answers, report: Report) -> Result<Self, StoreError> {
         let mut reader = setup.store.reader()?;
         let journal = reader.data_version()?.0;
         let counts = reader.counts()?;
@@ -192,6 +226,7 @@ impl Leader {
             machine: Machine::new(&usable, &setup.settings, setup.forced_offline || forced_since.is_some()),
             store: setup.store.clone(),
             reader,
+            outbox: Outbox::new(&setup.store, remotes.len())?,
             clock: Arc::clone(&setup.clock),
             remotes,
             feeds: Feeds::default(),
@@ -391,7 +426,7 @@ impl Leader {
             match reply.await {
                 Ok(requests) if requests.is_empty() => {}
                 Ok(requests) => {
-                    let _ = answers.send(Answer::Requests(requests));
+                    answers.send(Answer::Requests(requests));
                 }
                 Err(error) => tracing::warn!("wishes of other processes cannot be read: {error}"),
             }

@@ -13,6 +13,7 @@ mod feeds;
 mod follower;
 mod leader;
 mod network;
+mod outbox;
 mod reupload;
 
 use std::{sync::Arc, time::Duration};

@@ -7,9 +7,9 @@ use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use futures_util::StreamExt as _;
 use if_watch::tokio::IfWatcher;
-use tokio::{sync::mpsc::UnboundedSender, task::AbortHandle};
+use tokio::task::AbortHandle;
 
-use super::leader::Answer;
+use super::leader::{Answer, Answers};
 use crate::sync::Event;
 
 /// A burst of changes is over after this much silence.
@@ -25,7 +25,7 @@ impl Drop for Watch {
 }
 
 /// Starts watching. Where the system does not allow it, probes alone find out, as they do anyway.
-pub(super) fn watch(answers: UnboundedSender<Answer>) -> Watch {
+pub(super) fn watch(answers: Answers) -> Watch {
     let task = tokio::spawn(async move {
         let ended = match IfWatcher::new() {
             Ok(watcher) => follow(watcher, &answers).await,
@@ -36,7 +36,7 @@ pub(super) fn watch(answers: UnboundedSender<Answer>) -> Watch {
     Watch(task.abort_handle())
 }
 
-async fn follow(mut watcher: IfWatcher, answers: &UnboundedSender<Answer>) -> std::io::Error {
+async fn follow(mut watcher: IfWatcher, answers: &Answers) -> std::io::Error {
     let mut addresses = Addresses::default();
     loop {
         match watcher.next().await {
@@ -50,7 +50,7 @@ async fn follow(mut watcher: IfWatcher, answers: &UnboundedSender<Answer>) -> st
             }
         }
         if addresses.changed(watcher.iter().map(ipnet::IpNet::addr)) {
-            let _ = answers.send(Answer::Event(Box::new(Event::NetworkChanged)));
+            answers.send(Answer::Event(Box::new(Event::NetworkChanged)));
         }
     }
 }

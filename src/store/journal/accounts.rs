@@ -10,7 +10,7 @@ use crate::{
     model::{
         activity::{Activity, Severity},
         ids::{RecordId, Seq, SourceName},
-        op::{Op, OpError, OpState},
+        op::{OpError, OpState},
         sync_status::{Account, Foreign},
         time::Timestamp,
     },
@@ -90,8 +90,13 @@ pub(in crate::store) fn share(journal: &Journal, seq: Seq, with: Seq) -> Result<
 }
 
 /// Whether an op must wait for another account; parks it if so. Asked by the claim.
-pub(in crate::store) fn keeps_back(journal: &Journal, place: &Place, op: &Op, at: Timestamp) -> Result<bool> {
-    if op.author.is_empty() {
+pub(in crate::store) fn keeps_back(
+    journal: &Journal,
+    place: &Place,
+    (seq, author): (Seq, &str),
+    at: Timestamp,
+) -> Result<bool> {
+    if author.is_empty() {
         return Ok(false);
     }
     let found: Option<(String, String)> = journal
@@ -100,10 +105,10 @@ pub(in crate::store) fn keeps_back(journal: &Journal, place: &Place, op: &Op, at
             "SELECT o.author, a.principal FROM ops o JOIN collections c ON c.id = o.collection \
              JOIN accounts a ON a.source = c.source WHERE o.seq = ?1 AND {FOREIGN}"
         ))?
-        .query_row([op.seq.0], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row([seq.0], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let Some((author, principal)) = found else { return Ok(false) };
-    park(journal, place, op.seq, &author, &principal, at)?;
+    park(journal, place, seq, &author, &principal, at)?;
     Ok(true)
 }
 
@@ -231,6 +236,7 @@ mod tests {
         fn claim(&self, seq: Seq) -> bool {
             let op = self.op(seq);
             let claim = Claim {
+                known: None,
                 head: seq,
                 absorbs: Vec::new(),
                 kind: op.kind,

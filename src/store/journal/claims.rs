@@ -12,7 +12,7 @@ use crate::{
         conflict::Side,
         ids::{RecordId, Revision, Seq, SourceName},
         json,
-        op::{NewOp, Op, OpError, OpKind, OpState},
+        op::{Claimed, NewOp, Op, OpError, OpKind, OpState},
         time::Timestamp,
     },
     store::{
@@ -38,45 +38,97 @@ pub(in crate::store) const CLAIMED: &str = "UPDATE OR FAIL ops SET state = ?2, a
 
 pub(in crate::store) const ACKED: &str = "UPDATE OR FAIL ops SET state = 'acked', settled_at = ?2 WHERE seq = ?1";
 
-pub(in crate::store) fn claim(journal: &Journal, claim: &Claim) -> Result<Option<Op>> {
-    let Some(head) = journal.op(claim.head)? else { return Ok(None) };
-    let place = journal.place(&head.record)?;
+/// The op to be claimed, as far as the claim needs it.
+struct Head {
+    place: Place,
+    kind: OpKind,
+    state: OpState,
+    attempts: u32,
+    base_revision: Option<Revision>,
+    author: String,
+    /// `None`: the caller knows the rest.
+    op: Option<Op>,
+}
+
+/// The row without its documents, where it is known again: decoding them would be a good part of a claim.
+pub(in crate::store) const KNOWN: &str = "SELECT collection, key, record, kind, attempts, author FROM ops \
+     WHERE seq = ?1 AND state = 'queued' AND base_revision IS ?2 AND document IS ?3 AND format = ?4";
+
+fn head(journal: &Journal, claim: &Claim, sent: Option<&str>) -> Result<Option<Head>> {
+    if let Some(known) = claim.known.as_ref().filter(|_| claim.absorbs.is_empty()) {
+        let base_revision = known.base_revision.as_ref().map(Revision::as_str);
+        let found = journal
+            .connection
+            .prepare_cached(KNOWN)?
+            .query_row(params![claim.head.0, base_revision, sent, ops::FORMAT], |row| {
+                Ok(Head {
+                    place: Place { collection: row.get(0)?, key: row.get(1)?, id: RecordId(row.get(2)?) },
+                    kind: ops::kind_of(&row.get::<_, String>(3)?).unwrap_or(OpKind::Update),
+                    state: OpState::Queued,
+                    attempts: row.get(4)?,
+                    base_revision: known.base_revision.clone(),
+                    author: row.get(5)?,
+                    op: None,
+                })
+            })
+            .optional()?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    let Some(op) = journal.op(claim.head)? else { return Ok(None) };
+    Ok(Some(Head {
+        place: journal.place(&op.record)?,
+        kind: op.kind,
+        state: op.state,
+        attempts: op.attempts,
+        base_revision: op.base_revision.clone(),
+        author: op.author.clone(),
+        op: Some(op),
+    }))
+}
+
+pub(in crate::store) fn claim(journal: &Journal, claim: &Claim) -> Result<Option<Claimed>> {
+    let sent = ops::text_of(claim.sent_document.as_ref());
+    let Some(head) = head(journal, claim, sent.as_deref())? else { return Ok(None) };
+    let Head { place, kind: was, state, attempts, mut base_revision, author, op } = head;
     let mut chain = journal.standing(&place)?;
-    if !matches!(head.state, OpState::Queued | OpState::InDoubt) {
+    if !matches!(state, OpState::Queued | OpState::InDoubt) {
         return Ok(None);
     }
-    let Some(absorbed) = behind(journal, &chain, &head, &claim.absorbs)? else { return Ok(None) };
-    if head.state == OpState::InDoubt && head.precondition.as_ref().is_some_and(|stored| *stored != claim.precondition)
-    {
+    let Some(absorbed) = behind(journal, &chain, claim.head, op.as_ref(), &claim.absorbs)? else { return Ok(None) };
+    let stored = op.as_ref().and_then(|op| op.precondition.as_ref());
+    if state == OpState::InDoubt && stored.is_some_and(|stored| *stored != claim.precondition) {
         return Err(StoreError::Refused(format!(
             "op {} is in doubt: it may only be repeated with the precondition it was sent with",
-            head.seq
+            claim.head
         )));
     }
-    for op in std::iter::once(&head).chain(&absorbed) {
-        if accounts::keeps_back(journal, &place, op, claim.at)? {
+    for author in
+        std::iter::once((claim.head, author.as_str())).chain(absorbed.iter().map(|op| (op.seq, op.author.as_str())))
+    {
+        if accounts::keeps_back(journal, &place, author, claim.at)? {
             return Ok(None);
         }
     }
-    let was = head.kind;
     let is_coalesced = !absorbed.is_empty();
-    let mut head = join(journal, head, claim.kind, absorbed, claim.at)?;
+    let op = op.map(|op| join(journal, op, claim.kind, absorbed, claim.at)).transpose()?;
     // A record that is there while no request to make it is in doubt was made by something else; so may be one that an
     // earlier edit was to make, whose first request may still arrive.
-    if claim.kind == OpKind::Create && head.state == OpState::Queued && head.base_revision.is_none() {
+    if claim.kind == OpKind::Create && state == OpState::Queued && base_revision.is_none() {
         let base = journal.base(&place)?.map(|base| base.revision.map_or_else(Revision::of_what_was_there, Revision));
         let is_awaited = base.is_none() && guards::awaits_creation(journal, &place)?;
-        head.base_revision = base.or_else(|| is_awaited.then(Revision::of_what_was_there));
+        base_revision = base.or_else(|| is_awaited.then(Revision::of_what_was_there));
     }
     journal.connection.prepare_cached(CLAIMED)?.execute(params![
-        head.seq.0,
+        claim.head.0,
         OpState::InFlight.word(),
         claim.at.0,
         claim.request_hash,
         serde_json::to_string(&claim.precondition).expect("preconditions are plain JSON"),
         claim.kind.word(),
-        ops::text_of(claim.sent_document.as_ref()),
-        head.base_revision.as_ref().map(Revision::as_str),
+        sent,
+        base_revision.as_ref().map(Revision::as_str),
     ])?;
     if is_coalesced || claim.kind != was {
         shadow::refresh(journal, &place)?;
@@ -85,27 +137,32 @@ pub(in crate::store) fn claim(journal: &Journal, claim: &Claim) -> Result<Option
         chain[0].next_attempt_at = None;
         shadow::claimed(journal, &place, &chain)?;
     }
-    Ok(Some(Op {
-        state: OpState::InFlight,
-        attempts: head.attempts + 1,
-        sent_at: Some(claim.at),
-        next_attempt_at: None,
-        request_hash: Some(claim.request_hash.clone()),
-        precondition: Some(claim.precondition.clone()),
-        sent_document: claim.sent_document.clone(),
-        ..head
+    let attempts = attempts + 1;
+    Ok(Some(match op {
+        None => Claimed::AsRead { attempts, sent_at: claim.at, base_revision },
+        Some(op) => Claimed::Anew(Box::new(Op {
+            state: OpState::InFlight,
+            attempts,
+            base_revision,
+            sent_at: Some(claim.at),
+            next_attempt_at: None,
+            request_hash: Some(claim.request_hash.clone()),
+            precondition: Some(claim.precondition.clone()),
+            sent_document: claim.sent_document.clone(),
+            ..op
+        })),
     }))
 }
 
 /// The ops that are to become part of the head of a record's chain, where they stand directly behind it and neither they nor
 /// it were attempted.
-fn behind(journal: &Journal, chain: &[Standee], head: &Op, seqs: &[Seq]) -> Result<Option<Vec<Op>>> {
+fn behind(journal: &Journal, chain: &[Standee], seq: Seq, head: Option<&Op>, seqs: &[Seq]) -> Result<Option<Vec<Op>>> {
     let stands = chain.iter().map(|op| op.seq).take(1 + seqs.len());
-    if !stands.eq(std::iter::once(head.seq).chain(seqs.iter().copied())) {
+    if !stands.eq(std::iter::once(seq).chain(seqs.iter().copied())) {
         return Ok(None);
     }
     let ops = seqs.iter().map(|seq| journal.expect_op(*seq)).collect::<Result<Vec<_>>>()?;
-    let is_free = ops.is_empty() || std::iter::once(head).chain(&ops).all(Op::is_untouched);
+    let is_free = ops.is_empty() || head.into_iter().chain(&ops).all(Op::is_untouched);
     Ok(is_free.then_some(ops))
 }
 
@@ -143,7 +200,7 @@ fn as_old_as(op: &Op, new: &NewOp) -> NewOp {
 
 /// The ops an outcome was found for together become one.
 fn join_judged(journal: &Journal, place: &Place, head: Op, settle: &Settle) -> Result<Op> {
-    let absorbed = behind(journal, &journal.standing(place)?, &head, &settle.joins)?;
+    let absorbed = behind(journal, &journal.standing(place)?, head.seq, Some(&head), &settle.joins)?;
     let chain: Option<Vec<Op>> = absorbed.map(|absorbed| std::iter::once(head).chain(absorbed).collect());
     let write = chain.as_deref().and_then(merge::coalesce);
     match (chain, write) {

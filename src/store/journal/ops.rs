@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The version of the JSON columns of an op row. A row of a later version is shown, never sent.
-const FORMAT: i64 = 1;
+pub(in crate::store) const FORMAT: i64 = 1;
 
 /// The columns [`read`] expects, of `ops o` joined with `collections c`.
 pub(in crate::store) const COLUMNS: &str = "o.seq, o.op_id, c.source, c.name, o.record, o.kind, o.state, o.changes, \

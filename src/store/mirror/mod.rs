@@ -77,6 +77,7 @@ impl State for Mirror {
             let manner = Manner {
                 lane: Lane::Engine,
                 durability: Durability::Normal,
+                hurry: false,
                 rows: records.len(),
                 bytes: 4096,
                 intent: "following a new base",

@@ -197,6 +197,7 @@ pub(in crate::store) fn bury_all(
         let manner = Manner {
             lane: Lane::Engine,
             durability: Durability::Full,
+            hurry: false,
             rows: part.len() * 2,
             bytes: part.iter().map(|burial| burial.body.len()).sum(),
             intent: "keeping deleted records in the vault",

@@ -27,6 +27,7 @@ impl Store {
         let manner = Manner {
             lane: Lane::Bulk,
             durability: Durability::Normal,
+            hurry: false,
             rows: page.changes.len(),
             bytes: page.changes.len() * 1024,
             intent: "storing a page",

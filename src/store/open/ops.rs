@@ -12,7 +12,7 @@ use crate::{
         draft::DraftTarget,
         ids::{OpId, RecordKey, Revision, Seq, SourceName},
         json::Pointer,
-        op::{LateOriginal, NewOp, Op, OpCommand},
+        op::{Claimed, LateOriginal, NewOp, OpCommand},
         spend::SpentRow,
         sync_status::SyncRequest,
         time::Timestamp,
@@ -84,6 +84,7 @@ impl Store {
             let manner = Manner {
                 lane: Lane::Bulk,
                 durability: Durability::Full,
+                hurry: false,
                 rows: part.len(),
                 bytes: part.len() * 2048,
                 intent: "saving edits",
@@ -176,8 +177,8 @@ impl Store {
         })
     }
 
-    pub fn claim(&self, claim: Claim) -> Reply<Option<Op>> {
-        let manner = Manner { rows: 2, intent: "claiming a change", ..FULL_ENGINE };
+    pub fn claim(&self, claim: Claim) -> Reply<Option<Claimed>> {
+        let manner = Manner { rows: 2, hurry: true, intent: "claiming a change", ..FULL_ENGINE };
         self.ask(manner, move |journal| claims::claim(journal, &claim))
     }
 

@@ -23,8 +23,14 @@ impl Store {
     pub fn commit_ui(&self, session: &SessionName, commit: UiCommit) -> Reply<()> {
         let bytes = weight(&commit);
         let rows = commit.slices.len() + commit.drafts.len() + commit.activity.len();
-        let manner =
-            Manner { lane: Lane::User, durability: Durability::Normal, rows, bytes, intent: "saving the screen" };
+        let manner = Manner {
+            lane: Lane::User,
+            durability: Durability::Normal,
+            hurry: false,
+            rows,
+            bytes,
+            intent: "saving the screen",
+        };
         let session = session.clone();
         let work = move |journal: &Journal| {
             sessions::commit(journal, &session, &commit)?;

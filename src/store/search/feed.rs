@@ -263,6 +263,7 @@ impl Feeder {
         let manner = |rows: usize| Manner {
             lane: Lane::Engine,
             durability: Durability::Normal,
+            hurry: false,
             rows,
             bytes: 4096,
             intent: "forgetting what the search index dropped",

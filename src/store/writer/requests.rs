@@ -9,7 +9,7 @@ use super::State;
 use crate::store::error::{Result, StoreError};
 
 /// How many requests of the engine end the wait for more of them.
-pub(super) const MANY: usize = 16;
+pub(super) const MANY: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Lane {
@@ -29,6 +29,8 @@ pub(in crate::store) enum Durability {
 pub(in crate::store) struct Manner {
     pub lane: Lane,
     pub durability: Durability,
+    /// A request slot is empty, or soon will be, until this is written: it is not kept waiting for others.
+    pub hurry: bool,
     /// Rows it writes, about.
     pub rows: usize,
     /// Bytes it writes, about.
@@ -102,6 +104,8 @@ pub(super) struct Lanes<S> {
     pub(super) queues: [VecDeque<Box<dyn Work<S>>>; 3],
     pub(super) closed: bool,
     pub(super) checkpoint: bool,
+    /// One that waits is in a hurry.
+    pub(super) hurry: bool,
     pub(super) sleep: Sleep,
 }
 
@@ -111,8 +115,10 @@ pub(super) enum Sleep {
     Awake,
     /// Any request.
     ForWork,
-    /// One of the user's, or [`MANY`].
+    /// One of the user's, one in a hurry, or [`MANY`].
     ForMany,
+    /// The same, while what comes along with the one in a hurry arrives.
+    ForMore,
 }
 
 impl<S> Lanes<S> {
@@ -125,7 +131,8 @@ impl<S> Lanes<S> {
         match self.sleep {
             Sleep::Awake => false,
             Sleep::ForWork => true,
-            Sleep::ForMany => !self.may_gather(),
+            Sleep::ForMany => self.hurry || !self.may_gather(),
+            Sleep::ForMore => !self.may_gather(),
         }
     }
 
@@ -138,6 +145,12 @@ impl<S> Lanes<S> {
     /// The requests of the next transaction: from the first lane that has any, in order; a durable start also takes
     /// durable requests of the later lanes along, a quick one stops before the first durable request.
     pub(super) fn take(&mut self, max_rows: usize) -> VecDeque<Box<dyn Work<S>>> {
+        let batch = self.next_batch(max_rows);
+        self.hurry = self.queues.iter().flatten().any(|work| work.manner().hurry);
+        batch
+    }
+
+    fn next_batch(&mut self, max_rows: usize) -> VecDeque<Box<dyn Work<S>>> {
         let mut batch = VecDeque::new();
         let mut rows = 0;
         let mut durability = None;
@@ -163,5 +176,53 @@ impl<S> Lanes<S> {
             }
         }
         batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Asked(Manner);
+
+    impl Work<()> for Asked {
+        fn manner(&self) -> Manner {
+            self.0
+        }
+
+        fn run(&mut self, (): &()) -> Run {
+            Run::Done
+        }
+
+        fn finish(self: Box<Self>, _: Result<(), &StoreError>) {}
+    }
+
+    fn lanes(hurries: &[bool]) -> Lanes<()> {
+        let asked = |hurry: &bool| -> Box<dyn Work<()>> {
+            let lane = Lane::Engine;
+            Box::new(Asked(Manner { lane, durability: Durability::Full, hurry: *hurry, rows: 1, bytes: 1, intent: "" }))
+        };
+        let queues = [VecDeque::new(), hurries.iter().map(asked).collect(), VecDeque::new()];
+        let hurry = hurries.contains(&true);
+        Lanes { queues, closed: false, checkpoint: false, hurry, sleep: Sleep::ForMany }
+    }
+
+    #[test]
+    fn one_in_a_hurry_ends_the_wait_for_many_and_then_only_many_do() {
+        assert!(!lanes(&[false, false]).ends_sleep());
+        let mut waiting = lanes(&[false, true]);
+        assert!(waiting.ends_sleep());
+        waiting.sleep = Sleep::ForMore;
+        assert!(!waiting.ends_sleep(), "what comes along with it is let in");
+        assert!(lanes(&[false; MANY]).ends_sleep());
+    }
+
+    #[test]
+    fn a_hurry_lasts_until_the_last_one_was_taken() {
+        let mut waiting = lanes(&[true, false, true]);
+        assert_eq!(waiting.take(2).len(), 2);
+        assert!(waiting.hurry, "the third is left");
+        assert_eq!(waiting.take(2).len(), 1);
+        assert!(!waiting.hurry);
     }
 }

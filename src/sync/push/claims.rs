@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 
-use super::{AHEAD, BEHIND, Job, Loading, Push, Stage, Told, retry_after};
+use super::{AHEAD, BEHIND, Job, LEAST_AHEAD, Loading, MOST_AHEAD, Push, Stage, Told, retry_after};
 use crate::{
     model::{
         activity::Severity,
         ids::{RecordKey, Revision, Seq},
-        op::{Op, OpError, OpState},
+        op::{Claimed, OpError, OpState},
         time::Timestamp,
         wire::{Current, Exchange, Link, PushRequest, ReadError},
     },
@@ -27,7 +27,7 @@ use crate::{
 
 impl Push {
     /// Claims that are asked for together share a commit: the stock of them is filled up when half of it is gone.
-    pub(super) fn may_prepare(&mut self) -> bool {
+    pub(super) fn may_prepare(&mut self, now: Duration) -> bool {
         let mut unsent = 0;
         let mut sending = 0;
         for job in self.jobs.values() {
@@ -40,7 +40,8 @@ impl Push {
         match self.parallel {
             1 => self.jobs.is_empty(),
             lanes => {
-                let stock = lanes * AHEAD;
+                let sent = self.rate.per_second(now).unwrap_or_default() * AHEAD.as_secs_f64();
+                let stock = (sent as usize).clamp(lanes * LEAST_AHEAD, lanes * MOST_AHEAD);
                 self.filling = unsent < stock && (self.filling || unsent <= stock / 2);
                 self.filling && unsent + sending < stock + lanes && self.jobs.len() < lanes * BEHIND
             }
@@ -54,24 +55,18 @@ impl Push {
 
     /// Gives free request slots to whoever waits for one, oldest op first, sends before fetches.
     pub(super) fn fill_slots(&mut self, cx: &mut Cx<'_>) {
-        let mut free = self.free_slots();
-        if free == 0 {
-            return;
-        }
-        let mut waiting: Vec<(bool, Seq, RecordKey)> = self
-            .jobs
-            .iter()
-            .filter(|(_, job)| matches!(job.stage, Stage::WantsFetch | Stage::WantsSend(_)))
-            .filter_map(|(record, job)| {
-                Some((matches!(job.stage, Stage::WantsFetch), job.ops.first()?.seq, record.clone()))
-            })
-            .collect();
-        waiting.sort();
-        for (_, _, record) in waiting {
-            if free == 0 {
-                return;
-            }
-            let Some(job) = self.jobs.get_mut(&record) else { continue };
+        for _ in 0..self.free_slots() {
+            let waiting = self.jobs.iter().filter_map(|(record, job)| {
+                let is_fetch = match job.stage {
+                    Stage::WantsSend(_) => false,
+                    Stage::WantsFetch => true,
+                    _ => return None,
+                };
+                Some(((is_fetch, job.ops.first()?.seq), record))
+            });
+            let Some((_, record)) = waiting.min() else { return };
+            let record = record.clone();
+            let Some(job) = self.jobs.get_mut(&record) else { return };
             let ticket = cx.ticket();
             match std::mem::replace(&mut job.stage, Stage::WantsFetch) {
                 Stage::WantsSend(request) => {
@@ -79,17 +74,20 @@ impl Push {
                     job.stage = Stage::Sending(ticket, request);
                 }
                 _ => {
-                    cx.out.push(Effect::Fetch { ticket, record: record.clone() });
                     job.stage = Stage::Fetching(ticket);
+                    cx.out.push(Effect::Fetch { ticket, record });
                 }
             }
-            free -= 1;
         }
     }
 
     /// Reads the outbox where something may wait there.
     pub(super) fn look(&mut self, cx: &mut Cx<'_>) {
-        if self.loading.is_some() || !self.ready.is_empty() || !(self.dirty || self.peek) || !self.may_prepare() {
+        if self.loading.is_some()
+            || !self.ready.is_empty()
+            || !(self.dirty || self.peek)
+            || !self.may_prepare(cx.at.mono)
+        {
             return;
         }
         let mut exclude: Vec<RecordKey> = self.jobs.keys().cloned().collect();
@@ -101,7 +99,7 @@ impl Push {
             job.shadowed = true;
         }
         let ticket = cx.ticket();
-        let limit = (self.parallel * 8).clamp(8, 64);
+        let limit = (self.parallel * MOST_AHEAD).clamp(8, 64);
         self.loading = Some(Loading { ticket, limit, counts: self.dirty, generous });
         (self.dirty, self.peek) = (false, false);
         self.last_look = cx.at.mono;
@@ -225,10 +223,11 @@ impl Push {
 
     pub(super) fn claim(&mut self, cx: &mut Cx<'_>, record: &RecordKey, absorbs: Vec<Seq>, request: PushRequest) {
         let Some(job) = self.jobs.get_mut(record) else { return };
-        let Some(head) = job.ops.first().map(|op| op.seq) else { return };
+        let Some(head) = job.ops.first() else { return };
+        let (head, base_revision) = (head.seq, head.base_revision.clone());
         let ticket = cx.ticket();
         let request = Arc::new(request);
-        let claim = ClaimOp { head, absorbs, request: request.clone(), at: cx.at.wall };
+        let claim = ClaimOp { head, absorbs, base_revision, request: request.clone(), at: cx.at.wall };
         cx.out.push(Effect::Claim { ticket, claim });
         job.stage = Stage::Claiming(ticket, request);
     }
@@ -298,7 +297,7 @@ impl Push {
         cx: &mut Cx<'_>,
         ticket: Ticket,
         record: &RecordKey,
-        result: StoreResult<Option<Box<Op>>>,
+        result: StoreResult<Option<Claimed>>,
     ) {
         let Some(job) = self.jobs.get_mut(record) else { return };
         let Stage::Claiming(expected, request) = &job.stage else { return };
@@ -307,7 +306,21 @@ impl Push {
         }
         let request = request.clone();
         match result {
-            Ok(Some(op)) => {
+            Ok(Some(Claimed::AsRead { attempts, sent_at, base_revision })) => {
+                self.store_failures = 0;
+                if let Some(head) = job.ops.first_mut() {
+                    head.state = OpState::InFlight;
+                    head.kind = request.kind;
+                    head.attempts = attempts;
+                    head.base_revision = base_revision;
+                    head.sent_at = Some(sent_at);
+                    head.next_attempt_at = None;
+                    head.precondition = Some(request.precondition.clone());
+                    head.sent_document.clone_from(&request.document);
+                }
+                job.stage = Stage::WantsSend(request);
+            }
+            Ok(Some(Claimed::Anew(op))) => {
                 self.store_failures = 0;
                 // What took the place of another has a greater number than what stands behind it.
                 job.ops.retain(|known| known.seq != op.seq);
